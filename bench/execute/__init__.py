@@ -1,0 +1,1 @@
+"""The same cells on local worker processes."""

@@ -1,0 +1,1 @@
+"""Torch building blocks: encoders, fusion, experts and gates."""

@@ -1,0 +1,185 @@
+"""The ids of methods and datasets, and what may be set on them.
+
+A method is `id[:field=value]...` or the path of a file; a dataset likewise, with the parameters of its `load` as dials.
+The file name is the id: there is no list to keep. Only this module imports plug-ins, and only those that were chosen.
+"""
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeAlias, get_type_hints
+
+import bench
+from bench.core import JSON, BenchError, Cohort, Method
+
+Kind: TypeAlias = Literal["methods", "datasets"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A chosen method or dataset. settings: only those that differ from the defaults, in the order of the fields."""
+
+    kind: Kind
+    id: str
+    settings: Mapping[str, JSON]
+    path: str = ""  # absolute, for a file outside the suite
+    sha256: str = ""
+
+    @property
+    def label(self) -> str:
+        return ":".join([self.id, *(f"{k}={_as_text(v)}" for k, v in self.settings.items())])
+
+    def json(self) -> dict[str, JSON]:
+        return {"kind": self.kind, "id": self.id, "settings": dict(self.settings), "path": self.path, "sha256": self.sha256}
+
+
+def ids(kind: Kind) -> list[str]:
+    """Every bundled id, sorted."""
+    return sorted(_files(kind))
+
+
+def about(kind: Kind) -> dict[str, str]:
+    """id -> its file's docstring, read without importing it."""
+    return {name: ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "" for name, path in sorted(_files(kind).items())}
+
+
+def file(spec: Spec) -> Path:
+    """The file that defines a method or dataset."""
+    return Path(spec.path) if spec.path else _files(spec.kind)[spec.id]
+
+
+def module(kind: Kind, name: str) -> ModuleType:
+    """The plug-in `name`, imported."""
+    if name not in _files(kind):
+        raise BenchError(_unknown(kind[:-1], name, ids(kind), f"`bench {kind}` lists all {len(ids(kind))}"))
+    return importlib.import_module(f"bench.{kind}.{name}")
+
+
+def parse(kind: Kind, text: str) -> list[Spec]:
+    """The grammar of the command line: specs separated by commas; `all` stands for every bundled id. Each spec once."""
+    specs: dict[str, Spec] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        for one in ids(kind) if part == "all" else [part]:
+            spec = _parse_one(kind, one)
+            specs.setdefault(spec.label, spec)
+    if not specs:
+        raise BenchError(f"no {kind[:-1]} given. `bench {kind}` lists all {len(ids(kind))}.")
+    return list(specs.values())
+
+
+def method(spec: Spec | str) -> Method:
+    """The method with its settings."""
+    return _factory(_spec("methods", spec))(**_settings("methods", spec))
+
+
+def settings(spec: Spec) -> dict[str, JSON]:
+    """All settings of a method or dials of a dataset, the defaults among them."""
+    defaults = {name: p.default for name, p in _parameters(_factory(spec)).items()}
+    return {name: spec.settings.get(name, default) for name, default in defaults.items()}
+
+
+def load(spec: Spec | str) -> Cohort:
+    """The cohort of a dataset with its dials."""
+    return _factory(_spec("datasets", spec))(**_settings("datasets", spec))
+
+
+def loaded(spec: Spec) -> ModuleType:
+    """The module behind a spec, bundled or from its path."""
+    if not spec.path:
+        return module(spec.kind, spec.id)
+    name = f"bench_plugin_{spec.sha256[:12]}"
+    if name not in sys.modules:
+        if hashlib.sha256(Path(spec.path).read_bytes()).hexdigest() != spec.sha256:
+            raise BenchError(f"{spec.path} changed while the run was under way. Start the run again.")
+        source = importlib.util.spec_from_file_location(name, spec.path)
+        assert source is not None
+        assert source.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(source)
+        try:
+            source.loader.exec_module(sys.modules[name])
+        except Exception as error:
+            del sys.modules[name]
+            raise BenchError(f"{spec.path} cannot be imported: {type(error).__name__}: {error}") from error
+    return sys.modules[name]
+
+
+def _files(kind: Kind) -> dict[str, Path]:
+    folders = [Path(root) / kind for root in bench.__path__]
+    return {p.stem: p for folder in folders if folder.is_dir() for p in folder.glob("*.py") if not p.stem.startswith("_")}
+
+
+def _spec(kind: Kind, spec: Spec | str) -> Spec:
+    return spec if isinstance(spec, Spec) else parse(kind, spec)[0]
+
+
+def _settings(kind: Kind, spec: Spec | str) -> dict[str, Any]:
+    return dict(_spec(kind, spec).settings)
+
+
+def _factory(spec: Spec) -> Callable[..., Any]:
+    attribute = "METHOD" if spec.kind == "methods" else "load"
+    found = getattr(loaded(spec), attribute, None)
+    if found is None:
+        raise BenchError(f"{file(spec)} must define `{attribute}`, but does not")
+    return found
+
+
+def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(factory).parameters)
+
+
+def _parse_one(kind: Kind, text: str) -> Spec:
+    name, *pairs = text.split(":")
+    if name.endswith(".py"):
+        path = Path(name).expanduser().resolve()
+        if not path.is_file():
+            raise BenchError(f"no such file: {path}")
+        spec = Spec(kind, path.stem, {}, str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+    else:
+        module(kind, name)
+        spec = Spec(kind, name, {})
+    return Spec(kind, spec.id, _checked(spec, pairs), spec.path, spec.sha256)
+
+
+def _checked(spec: Spec, pairs: Iterable[str]) -> dict[str, JSON]:
+    """field=value texts, checked against the fields first (closest match), then coerced and range-checked by pydantic."""
+    factory = _factory(spec)
+    parameters = _parameters(factory)
+    hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
+    given: dict[str, JSON] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise BenchError(f"a setting of '{spec.id}' reads field=value, but got '{pair}'")
+        if name not in parameters:
+            raise BenchError(
+                _unknown(f"setting of '{spec.id}'", name, list(parameters), f"It has: {', '.join(parameters) or 'none'}")
+            )
+        given[name] = _coerce(spec.id, name, text, hints[name])
+    return {name: given[name] for name, p in parameters.items() if name in given and given[name] != p.default}
+
+
+def _coerce(owner: str, name: str, text: str, hint: Any) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(hint).validate_python(None if text.lower() == "none" else text)
+    except ValidationError as error:
+        raise BenchError(f"setting '{name}' of '{owner}': {error.errors()[0]['msg'].lower()}, but got '{text}'") from None
+
+
+def _unknown(what: str, name: str, known: list[str], more: str) -> str:
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"unknown {what} '{name}'." + (f" Did you mean '{close[0]}'?" if close else "") + f" {more}."
+
+
+def _as_text(value: JSON) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value}"

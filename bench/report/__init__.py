@@ -1,0 +1,1 @@
+"""Tables from stored results alone: no training, no torch."""
