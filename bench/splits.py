@@ -1,0 +1,154 @@
+"""Repeated, grouped, multilabel-stratified folds, with validation rows taken from the training side, and their receipt.
+
+Iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, "On the stratification of multi-label data") over groups,
+rarest outcome first, an unknown label being a level of its own; then exchanges between folds until no exchange evens them
+further. Our addition is the second step: the greedy pass alone leaves folds of nested outcomes several events apart.
+"""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.core import JSON, BenchError, Cohort, Rows, Split
+
+VALID_SHARE = 0.15  # of the training groups
+
+
+def make(cohort: Cohort, folds: int, repeats: int, seed: int, within: Rows | None = None) -> list[Split]:
+    """`folds` x `repeats` splits of the rows `within` (all if None); the same for every method.
+
+    A repeat depends on (seed, repeat) alone, so more repeats can be added to a run.
+    """
+    rows = np.arange(len(cohort)) if within is None else within
+    codes, owner = np.unique(cohort.groups[rows], return_inverse=True)
+    if not 2 <= folds <= len(codes):
+        raise BenchError(f"folds must lie between 2 and the number of groups ({len(codes)}), but got {folds}")
+    counts = _counts(cohort.labels[rows], owner, len(codes))
+    out: list[Split] = []
+    for repeat in range(repeats):
+        rng = np.random.default_rng(np.random.SeedSequence([seed, repeat]))
+        fold = allocate(counts, np.full(folds, 1 / folds), rng)
+        for f in range(folds):
+            inside = np.flatnonzero(fold != f)
+            part = allocate(counts[inside], np.array([1 - VALID_SHARE, VALID_SHARE]), rng)
+            train, valid = (np.isin(owner, inside[part == side]) for side in (0, 1))
+            out.append(Split(repeat, f, rows[train], rows[valid], rows[fold[owner] == f]))
+    return out
+
+
+def subsample(cohort: Cohort, n: int, seed: int) -> Rows:
+    """About n rows, whole groups, stratified as the folds are. All rows if there are no more than n."""
+    if len(cohort) <= n:
+        return np.arange(len(cohort))
+    codes, owner = np.unique(cohort.groups, return_inverse=True)
+    share = n / len(cohort)
+    rng = np.random.default_rng(np.random.SeedSequence([seed]))
+    part = allocate(_counts(cohort.labels, owner, len(codes)), np.array([1 - share, share]), rng)
+    return np.flatnonzero(part[owner] == 1)
+
+
+def allocate(counts: NDArray[np.int64], shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """(groups, levels) counts -> the part of each group, so that every part holds its share of every level.
+
+    The first levels are the events of the outcomes, then their unknown labels, then the rows.
+    """
+    order = rng.permutation(len(counts))
+    part = np.empty(len(counts), np.int64)
+    part[order] = _greedy(counts[order], shares)
+    _even_out(counts, shares, part, rng)
+    return part
+
+
+def receipt(cohort: Cohort, splits: list[Split]) -> dict[str, JSON]:
+    """What a reader needs to trust the splits: their hash, proof that no group crosses, and n, events, prevalence by fold."""
+    sha = hashlib.sha256()
+    crossing = 0
+    table: list[dict[str, JSON]] = []
+    for split in splits:
+        sides = {"train": split.train, "valid": split.valid, "test": split.test}
+        held = [set(cohort.groups[rows].tolist()) for rows in sides.values()]
+        crossing += len(held[0] & held[1]) + len(held[0] & held[2]) + len(held[1] & held[2])
+        sha.update(digest(split).encode())
+        for side, rows in sides.items():
+            y = cohort.labels[rows]
+            known, events = (~np.isnan(y)).sum(0), np.nansum(y, 0)
+            for task, k, e in zip(cohort.task_names, known.tolist(), events.tolist(), strict=True):
+                row = {"repeat": split.repeat, "fold": split.fold, "side": side, "n": len(rows), "task": task}
+                table.append({**row, "known": int(k), "events": int(e), "prevalence": e / k if k else None})
+    return {"hash": sha.hexdigest(), "groups_on_two_sides": crossing, "folds": table}
+
+
+def digest(split: Split) -> str:
+    sha = hashlib.sha256(f"{split.repeat}/{split.fold}".encode())
+    for rows in (split.train, split.valid, split.test):
+        sha.update(f"/{len(rows)}/".encode() + rows.astype(np.int64).tobytes())
+    return sha.hexdigest()[:16]
+
+
+def _counts(labels: NDArray[np.float32], owner: Rows, groups: int) -> NDArray[np.int64]:
+    """(groups, 2T + 1): events and unknown labels of each outcome, and rows, per group."""
+    levels = np.column_stack([labels == 1, np.isnan(labels), np.ones(len(labels))])
+    return pd.DataFrame(levels).groupby(owner).sum().reindex(range(groups), fill_value=0).to_numpy(np.int64)
+
+
+def _greedy(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Iterative stratification: the rarest level left is dealt out first, each group to the part that wants it most."""
+    wanted = shares[:, None] * counts.sum(0)  # (parts, levels)
+    left = counts.sum(0)
+    part = np.full(len(counts), -1)
+    while (part < 0).any():
+        level = int(np.where(left > 0, left, np.iinfo(np.int64).max).argmin())
+        members = np.flatnonzero((part < 0) & (counts[:, level] > 0))
+        for g in members[np.argsort(-counts[members, level], kind="stable")].tolist():
+            want = wanted[:, level] / shares
+            best = np.flatnonzero(want >= want.max() - 1e-9)
+            to = int(best[(wanted[best, -1] / shares[best]).argmax()])
+            part[g] = to
+            wanted[to] -= counts[g]
+            left -= counts[g]
+    return part
+
+
+def _even_out(counts: NDArray[np.int64], shares: NDArray[np.float64], part: Rows, rng: np.random.Generator) -> None:
+    """Exchange groups between two parts, or move one, while that lowers the squared deviation from the shares. In place."""
+    kinds, kind = np.unique(counts, axis=0, return_inverse=True)
+    nothing = np.zeros((1, counts.shape[1]), np.int64)
+    weight = np.ones(counts.shape[1])
+    weight[(counts.shape[1] - 1) // 2 :] = 0.01  # events first, unknown labels and rows where they cost no event
+    total = counts.sum(0)
+    for _ in range(20 * len(shares) * counts.shape[1]):
+        held = np.stack([counts[part == p].sum(0) for p in range(len(shares))])
+        gap = held - shares[:, None] * total
+        best: tuple[float, int, int, int, int] = (-1e-6, -1, -1, -1, -1)
+        for a, b in _pairs(gap, weight):
+            from_a, from_b = np.unique(kind[part == a]), np.unique(kind[part == b])
+            given, taken = np.vstack([nothing, kinds[from_a]]), np.vstack([nothing, kinds[from_b]])
+            change = _gain(given, taken, gap[a] / shares[a] - gap[b] / shares[b], 1 / shares[a] + 1 / shares[b], weight)
+            i, j = np.unravel_index(int(change.argmin()), change.shape)
+            if change[i, j] < best[0]:
+                best = (float(change[i, j]), a, b, int(from_a[i - 1]) if i else -1, int(from_b[j - 1]) if j else -1)
+        _, a, b, give, take = best
+        if a < 0:
+            return
+        chosen = [
+            (rng.choice(np.flatnonzero((part == p) & (kind == k))), q) for p, q, k in ((a, b, give), (b, a, take)) if k >= 0
+        ]
+        for group, to in chosen:
+            part[group] = to
+
+
+def _pairs(gap: NDArray[np.float64], weight: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """The two parts furthest apart in each level, the pairs that an exchange can help most; each pair once."""
+    worst = {(int(gap[:, c].argmax()), int(gap[:, c].argmin())) for c in np.argsort(-np.ptp(gap, axis=0) * weight)[:6].tolist()}
+    return sorted(pair for pair in worst if pair[0] != pair[1])
+
+
+def _gain(given: NDArray[Any], taken: NDArray[Any], slope: Any, curve: float, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(given, taken) change of sum_p weight * gap_p^2 / share_p when part a gives d = given - taken to part b: -2 d slope + d^2 curve."""
+    w = weight * curve
+    square = (given**2 * w).sum(1)[:, None] + (taken**2 * w).sum(1)[None] - 2 * (given * w) @ taken.T
+    line = (given * weight * slope).sum(1)[:, None] - (taken * weight * slope).sum(1)[None]
+    return np.round(square - 2 * line, 6)  # the last bits differ between processors, the choice must not
