@@ -33,6 +33,9 @@ class Spec:
     path: str = ""  # absolute, for a file outside the suite
     sha256: str = ""
 
+    def __hash__(self) -> int:
+        return hash((self.kind, self.label, self.sha256))  # settings is a mapping: its text stands for it
+
     @property
     def label(self) -> str:
         return ":".join([self.id, *(f"{k}={_as_text(v)}" for k, v in self.settings.items())])

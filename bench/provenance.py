@@ -1,0 +1,98 @@
+"""What a stored number was made by: the code, the versions, the machine."""
+
+import ast
+import functools
+import hashlib
+import platform
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+import bench
+from bench.core import JSON
+
+# Code that only looks at what a cell has stored, or carries it from one process to another.
+_APART = {"bench.stats", "bench.report", "bench.cli", "bench.execute", "bench.bootstrap", "bench.provenance", "bench.store"}
+
+
+def code_version(*files: Path) -> dict[str, JSON]:
+    """{"code": hash, "versions": {library: version}} of these files and of all they import inside bench.
+
+    Comments, docstrings and layout do not count; neither does code that only reads results (stats, report, cli, execute).
+    """
+    closure = _closure([f.resolve() for f in files])
+    sha = hashlib.sha256("".join(sorted(_shape(path) for path in closure)).encode())
+    outside = {name for path in closure for name in _imports(path) if not name.startswith("bench")}
+    return {"code": sha.hexdigest()[:16], "versions": _versions(outside)}
+
+
+def environment() -> dict[str, JSON]:
+    return {"python": platform.python_version(), "platform": platform.platform(), "bench": bench.__version__}
+
+
+def _closure(files: list[Path]) -> list[Path]:
+    seen: dict[Path, None] = {}
+    todo = list(files)
+    while todo:
+        path = todo.pop()
+        if path not in seen:
+            seen[path] = None
+            todo += [found for name in _imports(path) if name.startswith("bench") for found in _located(name)]
+    return sorted(seen)
+
+
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@functools.cache
+def _imports(path: Path) -> tuple[str, ...]:
+    """Dotted names imported anywhere in a file; `from a import b` gives a and a.b, since b may be a module."""
+    names: set[str] = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return tuple(sorted(names))
+
+
+def _located(name: str) -> list[Path]:
+    """The file of a module of bench, and of the packages it lies in; none for what is left out or is no module."""
+    if any(name == a or name.startswith(a + ".") for a in _APART):
+        return []
+    parts = name.split(".")[1:]
+    for root in map(Path, bench.__path__):
+        for path in (
+            root.joinpath(*parts).with_suffix(".py") if parts else root / "__init__.py",
+            root.joinpath(*parts, "__init__.py"),
+        ):
+            if path.is_file():
+                return [path.resolve()]
+    return []
+
+
+@functools.cache
+def _shape(path: Path) -> str:
+    """A file without comments, docstrings and layout."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
+            node.body = node.body[1:]
+    return f"{path.stem}:{hashlib.sha256(ast.dump(tree).encode()).hexdigest()}"
+
+
+def _versions(modules: Iterable[str]) -> dict[str, JSON]:
+    tops = {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names)
+    owners = _owners()
+    return {dist: metadata.version(dist) for dist in sorted({owners[top][0] for top in tops if top in owners})}
+
+
+@functools.cache
+def _owners() -> dict[str, list[str]]:
+    return {top: sorted(set(dists)) for top, dists in metadata.packages_distributions().items()}

@@ -1,0 +1,290 @@
+"""results/: one cell is one parquet of predictions and one json. Written aside, then renamed; read by anyone with pandas.
+
+    results/<dataset>@<h8>/dataset.json, cohort.parquet
+    results/<dataset>@<h8>/<method>@<h8>/method.json
+    results/<dataset>@<h8>/<method>@<h8>/<protocol>@<h8>/protocol.json, r0-f3.json, r0-f3.parquet
+    results/<dataset>@<h8>/runs/<protocol>@<h8>.json       which methods the last run asked for, and the split receipt
+
+h8 is a hash of the canonical JSON that stands beside. A cell counts once its json is there; the json is written last.
+"""
+
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.core import JSON, BenchError, Task
+
+
+def canonical(value: JSON) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def safe(label: str) -> str:
+    """A label as a file name on every system."""
+    return re.sub(r"[^A-Za-z0-9_.=+-]", "_", label)
+
+
+def named(label: str, value: JSON) -> str:
+    """`label@h8`, a folder name."""
+    return f"{safe(label)}@{hashlib.sha256(canonical(value).encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A dataset, a method or a protocol as the store knows it: a label, and the JSON that its hash is of."""
+
+    label: str
+    identity: Mapping[str, JSON]
+
+    @property
+    def folder(self) -> str:
+        return named(self.label, self.identity)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a report is made of. Columns of the frames: see `read`."""
+
+    dataset: str
+    note: str
+    quick: bool
+    tasks: tuple[Task, ...]
+    protocol: Mapping[str, JSON]
+    reference: str
+    cohort: pd.DataFrame
+    methods: tuple[str, ...]
+    groups: Mapping[str, str]
+    predictions: pd.DataFrame
+    cells: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Store:
+    """A results folder."""
+
+    root: Path
+
+    def path(self, dataset: Part, method: Part, protocol: Part) -> Path:
+        """The folder of a method's cells."""
+        return self.root / dataset.folder / method.folder / protocol.folder
+
+    def open(self, dataset: Part, cohort: pd.DataFrame, about: Mapping[str, JSON]) -> None:
+        """Make the folder of a dataset. `about` is stored beside the identity; cohort: row, patient, group, ..."""
+        folder = self.root / dataset.folder
+        self._write_json(folder / "dataset.json", {**dataset.identity, **about, "label": dataset.label})
+        if not (folder / "cohort.parquet").exists():
+            self._write(folder / "cohort.parquet", _parquet(cohort))
+        self._forget_dead_writers()
+
+    def describe(self, dataset: Part, method: Part, protocol: Part, about: Mapping[str, JSON]) -> None:
+        """Put the JSON behind the hashes beside a method's cells."""
+        folder = self.path(dataset, method, protocol)
+        self._write_json(folder.parent / "method.json", {**method.identity, **about, "label": method.label})
+        self._write_json(folder / "protocol.json", {**protocol.identity, "label": protocol.label})
+
+    def save_run(self, dataset: Part, protocol: Part, record: Mapping[str, JSON]) -> None:
+        self._write_json(self.root / dataset.folder / "runs" / f"{protocol.folder}.json", record)
+
+    def run(self, dataset: Part, protocol: Part) -> dict[str, Any]:
+        """What the last run under this protocol asked for; empty if there was none."""
+        return _read_json(self.root / dataset.folder / "runs" / f"{protocol.folder}.json") or {}
+
+    def save_cell(
+        self, folder: Path, repeat: int, fold: int, record: Mapping[str, JSON], predictions: pd.DataFrame | None
+    ) -> None:
+        """predictions: row, patient, fold, view, y:<task>, p:<task>; None for a cell that failed or was declined."""
+        stem = cell_name(repeat, fold)
+        digest = None
+        if predictions is not None:
+            data = _parquet(predictions)
+            digest = hashlib.sha256(data).hexdigest()
+            self._write(folder / f"{stem}.parquet", data)
+        self._write_json(folder / f"{stem}.json", {**record, "predictions": digest})
+
+    def cell(self, folder: Path, repeat: int, fold: int) -> dict[str, Any] | None:
+        """The record of a cell, None if it is missing."""
+        return _read_json(folder / f"{cell_name(repeat, fold)}.json")
+
+    def same_but_code(self, dataset: Part, method: Part) -> list[str]:
+        """Folders of the same method and settings made by other code or library versions."""
+        wanted = {k: v for k, v in method.identity.items() if k not in ("code", "versions")}
+        out: list[str] = []
+        for path in sorted((self.root / dataset.folder).glob("*/method.json")):
+            found = _read_json(path) or {}
+            if path.parent.name != method.folder and all(found.get(k) == v for k, v in wanted.items()):
+                out.append(path.parent.name)
+        return out
+
+    def _write_json(self, path: Path, value: Mapping[str, JSON]) -> None:
+        self._write(path, (json.dumps(finite(value), indent=1, ensure_ascii=False) + "\n").encode())
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Write aside and rename: a reader sees the old file or the new one, never a part."""
+        try:
+            aside = self.root / ".tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside.write_bytes(data)
+            os.replace(aside, path)
+        except OSError as error:
+            raise BenchError(f"cannot write to the results folder: {error}. What was stored before is kept.") from error
+
+    def _forget_dead_writers(self) -> None:
+        for path in (self.root / ".tmp").glob("*-*"):
+            if not _alive(int(path.name.split("-")[0])):
+                path.unlink(missing_ok=True)
+
+
+def cell_name(repeat: int, fold: int) -> str:
+    return f"r{repeat}-f{fold}"
+
+
+def read(
+    root: Path, dataset: str, *, quick: bool = False, methods: Sequence[str] | None = None, reference: str | None = None
+) -> Results:
+    """The newest run of a dataset (its label or folder name), from the files alone.
+
+    cohort: row, patient, group, site, time, weight:<task>, truth:<task> where there are any.
+    predictions: method, repeat, fold, row, view, y:<task>, p:<task>.
+    cells: method, repeat, fold, status, seconds, peak_mb, facts, alarms, error.
+    """
+    path = _newest_run(root, dataset, quick)
+    run = _loaded(path)
+    about = _loaded(path.parent.parent / "dataset.json")
+    labels = list(run["asked"] if methods is None else methods)
+    unknown = [label for label in labels if label not in run["methods"]]
+    if unknown:
+        raise BenchError(
+            f"no stored results of {', '.join(unknown)} in {path.parent.parent}; there are: {', '.join(run['methods'])}"
+        )
+    cells, frames = _cells(path, run, labels)
+    chosen = reference or (run["reference"] if run["reference"] in labels else labels[0])
+    if chosen not in labels:
+        raise BenchError(f"the reference must be one of the methods in the table ({', '.join(labels)}), but is '{chosen}'")
+    return Results(
+        dataset=about["label"],
+        note=about["note"],
+        quick=run["protocol"]["quick"],
+        tasks=tuple(_task(task) for task in about["tasks"]),
+        protocol={**run["protocol"], "repeats": run["repeats"]},
+        reference=chosen,
+        cohort=pd.read_parquet(path.parent.parent / "cohort.parquet"),
+        methods=tuple(labels),
+        groups={label: run["methods"][label]["family"] for label in labels},
+        predictions=pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"method": pd.Series(dtype=str)}),
+        cells=pd.DataFrame(cells),
+    )
+
+
+def runs(root: Path, dataset: str, quick: bool) -> list[Path]:
+    """The runs of a dataset, the newest last."""
+    paths = [
+        p
+        for p in root.glob("*/runs/*.json")
+        if dataset in (_loaded(p.parent.parent / "dataset.json")["label"], p.parent.parent.name)
+    ]
+    return sorted((p for p in paths if _loaded(p)["protocol"]["quick"] == quick), key=lambda p: (p.stat().st_mtime_ns, str(p)))
+
+
+def _newest_run(root: Path, dataset: str, quick: bool) -> Path:
+    found = runs(root, dataset, quick)
+    if not found:
+        there = sorted({_loaded(p.parent.parent / "dataset.json")["label"] for p in root.glob("*/runs/*.json")})
+        hint = f"There are: {', '.join(there)}." if there else f"`bench run --dataset {dataset}` makes them."
+        raise BenchError(f"no {'quick ' if quick else ''}results of '{dataset}' in {root}. {hint}")
+    return found[-1]
+
+
+def _cells(path: Path, run: Mapping[str, Any], labels: Sequence[str]) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
+    """Records of the planned cells (a cell that is lost or not there counts as failed) and the predictions of those that are done."""
+    records: list[dict[str, Any]] = []
+    frames: list[pd.DataFrame] = []
+    for label in labels:
+        folder = path.parent.parent / run["methods"][label]["folder"] / path.stem
+        for repeat in range(run["repeats"]):
+            for fold in range(run["protocol"]["folds"]):
+                found = _read_json(folder / f"{cell_name(repeat, fold)}.json") or {}
+                keys = {
+                    "status": "missing",
+                    "seconds": math.nan,
+                    "peak_mb": math.nan,
+                    "facts": {},
+                    "alarms": [],
+                    "error": "not run",
+                }
+                record = {"method": label, "repeat": repeat, "fold": fold, **{k: found.get(k, v) for k, v in keys.items()}}
+                records.append(record | ({"status": "failed"} if record["status"] in ("lost", "missing") else {}))
+                if found.get("status") == "done":
+                    frame = pd.read_parquet(folder / f"{cell_name(repeat, fold)}.parquet").drop(columns="patient")
+                    frames.append(frame.assign(method=label, repeat=repeat))
+    return records, frames
+
+
+def task_json(task: Task) -> dict[str, JSON]:
+    return {
+        "name": task.name, "label": task.label, "kind": task.kind, "implies": list(task.implies), "competing": task.competing,
+        "thresholds": list(task.thresholds) if task.thresholds else None,
+    }  # fmt: skip
+
+
+def _task(value: Mapping[str, Any]) -> Task:
+    limits = value["thresholds"]
+    return Task(
+        value["name"],
+        value["label"],
+        value["kind"],
+        tuple(value["implies"]),
+        value["competing"],
+        tuple(limits) if limits else None,
+    )
+
+
+def finite(value: Any) -> JSON:
+    """JSON has no NaN and no numpy: NaN and infinities become null, numpy scalars plain numbers."""
+    if isinstance(value, Mapping):
+        return {str(k): finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    if hasattr(value, "item"):
+        return finite(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    found = _read_json(path)
+    if found is None:
+        raise BenchError(f"{path} is missing; `bench run` writes it")
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

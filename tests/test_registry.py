@@ -1,0 +1,128 @@
+"""Ids, specs and settings: what a user may write, and what they are told when it is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import provenance, registry
+from bench.core import BenchError
+
+
+def test_ids_are_the_files() -> None:
+    root = Path(__file__).parent.parent
+    for kind in ("methods", "datasets"):
+        assert registry.ids(kind) == sorted(p.stem for p in (root / kind).glob("[a-z]*.py"))
+
+
+@pytest.mark.parametrize("kind", ["methods", "datasets"])
+def test_every_plug_in_says_what_it_is_in_its_first_line(kind: registry.Kind) -> None:
+    for name, text in registry.about(kind).items():
+        assert len(text.split("\n\n")[0]) > 20, name
+
+
+def test_a_spec_keeps_only_what_differs_from_the_defaults() -> None:
+    default, other = registry.parse("methods", "mmoe:experts=8,mmoe:experts=16")
+    assert (default.label, other.label) == ("mmoe", "mmoe:experts=16")
+    assert registry.settings(other)["experts"] == 16
+    assert [s.label for s in registry.parse("methods", "mmoe,mmoe,mmoe:experts=8")] == ["mmoe"]
+    assert [s.id for s in registry.parse("methods", "all")] == registry.ids("methods")
+
+
+def test_fields_keep_their_order_in_the_label() -> None:
+    one, two = (registry.parse("methods", t)[0] for t in ("mmoe:experts=4:lr=0.01", "mmoe:lr=1e-2:experts=4"))
+    assert one == two
+    assert hash(one) == hash(two)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("mmeo", r"unknown method 'mmeo'\. Did you mean 'mmoe'\? `bench methods` lists all \d+\."),
+        ("mmoe:expert=4", r"unknown setting of 'mmoe' 'expert'\. Did you mean 'experts'\? It has: .*experts.*\."),
+        ("mmoe:experts=many", r"setting 'experts' of 'mmoe': input should be a valid integer.*, but got 'many'"),
+        ("mmoe:experts=0", r"setting 'experts' of 'mmoe': input should be greater than or equal to 1, but got '0'"),
+        ("mmoe:experts", r"a setting of 'mmoe' reads field=value, but got 'experts'"),
+        ("", r"no method given\. `bench methods` lists all \d+\."),
+        ("./nowhere.py", r"no such file: /.*nowhere\.py"),
+    ],
+)
+def test_errors_name_the_rule_the_value_and_the_way_out(text: str, said: str) -> None:
+    with pytest.raises(BenchError, match=said):
+        registry.parse("methods", text)
+
+
+def test_unknown_dataset_and_dial() -> None:
+    with pytest.raises(BenchError, match=r"unknown dataset 'surgicl'\. Did you mean 'surgical'\?"):
+        registry.parse("datasets", "surgicl")
+    with pytest.raises(BenchError, match=r"Did you mean 'relatedness'\?"):
+        registry.parse("datasets", "surgical:relatednes=0.3")
+
+
+PLUG_IN = '''"""A method of somebody else."""
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Mine:
+    depth: int = 3
+
+METHOD = Mine
+'''
+
+
+def test_a_file_is_a_method_and_is_told_apart_from_its_later_self(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(PLUG_IN)
+    spec = registry.parse("methods", f"{path}:depth=5")[0]
+    assert (spec.id, spec.label) == ("mine", "mine:depth=5")
+    assert registry.method(spec).depth == 5  # type: ignore[attr-defined]
+    path.write_text(PLUG_IN.replace("= 3", "= 4"))
+    assert registry.parse("methods", str(path))[0].sha256 != spec.sha256
+
+
+def test_a_file_that_does_not_import_is_an_error_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("import no_such_thing")
+    with pytest.raises(BenchError, match=r"broken\.py cannot be imported: ModuleNotFoundError: No module named 'no_such_thing'"):
+        registry.parse("methods", str(path))
+    path.write_text("x = 1")
+    with pytest.raises(BenchError, match=r"broken\.py must define `METHOD`"):
+        registry.parse("methods", str(path))
+
+
+def test_listing_imports_no_plug_in() -> None:
+    code = (
+        "import sys; from bench.cli import main\n"
+        "try: main(['methods'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'xgboost', 'sklearn'} & set(sys.modules), 'heavy'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len(registry.ids("methods"))
+
+
+def test_code_version_ignores_comments_and_sees_a_changed_number(tmp_path: Path) -> None:
+    path = tmp_path / "m.py"
+
+    def version(text: str) -> object:
+        path.write_text(text)
+        provenance._tree.cache_clear()
+        provenance._imports.cache_clear()
+        provenance._shape.cache_clear()
+        return provenance.code_version(path)["code"]
+
+    plain = version("def f():\n    return 1\n")
+    assert version('"""Doc."""\n# comment\ndef f():\n    """Doc."""\n\n    return 1  # more\n') == plain
+    assert version("def f():\n    return 2\n") != plain
+
+
+def test_code_version_follows_imports_and_leaves_readers_of_results_out() -> None:
+    closure = {p.stem for p in provenance._closure([registry.file(registry.parse("methods", "mmoe")[0])])}
+    assert {"mmoe", "train", "experts", "core"} <= closure
+    assert not {"store", "stats", "bootstrap", "run", "screen"} & closure
+    versions = provenance.code_version(registry.file(registry.parse("methods", "lightgbm")[0]))["versions"]
+    assert isinstance(versions, dict)
+    assert "lightgbm" in versions
+    assert "torch" not in versions
