@@ -1,9 +1,28 @@
-"""multitask-bench: which multi-task method helps which patient outcome, by how much, and can you believe it?"""
+"""multitask-bench: which multi-task method helps which patient outcome, by how much, and can you believe it?
+
+import bench
+outcome = bench.run("support2", "xgboost,hard_sharing", quick=True)
+outcome.scores, outcome.predictions, outcome.table()
+"""
 
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from bench.api import Outcome, make_report, run
+
+__all__ = ["Outcome", "make_report", "run"]
 __version__ = "0.1.0"
 
 _root = _Path(__file__).resolve().parent.parent
-if (_root / "pyproject.toml").is_file() and (_root / "bench").is_dir() and str(_root) not in __path__:
+if (_root / "pyproject.toml").is_file() and str(_root) not in __path__:
     __path__.append(str(_root))  # a checkout: methods/ and datasets/ stand beside bench/, never importable by themselves
+
+
+def __getattr__(name: str) -> object:
+    """`bench.run` and its like on demand: importing bench alone loads neither pandas nor torch."""
+    if name not in __all__:
+        raise AttributeError(f"module 'bench' has no attribute '{name}'")
+    from bench import api
+
+    return getattr(api, name)

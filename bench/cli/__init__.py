@@ -1,1 +1,45 @@
-"""The command, one file per verb."""
+"""The command, one file per verb. Nothing heavy is imported before a verb is chosen."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from bench.cli import listing, report, run
+
+app = typer.Typer(
+    name="bench",
+    help="Which multi-task method helps which patient outcome, by how much, and can you believe it?",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(run.run)
+app.command()(report.report)
+app.command()(listing.methods)
+app.command()(listing.datasets)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Exit status: 0 done, 1 a mistake in the call or the data (one line), 2 some cells failed, 130 and 143 stopped."""
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(list(sys.argv[1:] if arguments is None else arguments), prog_name="bench", standalone_mode=False)
+    except Exception as error:
+        line = _one_line(error)
+        if line is None:
+            raise
+        sys.exit(line)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _one_line(error: Exception) -> str | None:
+    """What to print for a user's mistake; None for ours."""
+    if isinstance(error, typer.Abort):
+        return "bench: stopped"
+    if hasattr(error, "format_message"):  # the parser's own errors: unknown option, missing value
+        return f"bench: {error.format_message()} `bench --help` lists what there is."  # pyright: ignore[reportAttributeAccessIssue]
+    from bench.core import BenchError
+
+    return f"bench: {error}" if isinstance(error, BenchError) else None

@@ -1,0 +1,182 @@
+"""The suite from Python: what `bench run` and `bench report` do, as two functions that return what they print."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol as Interface
+
+import numpy as np
+import pandas as pd
+
+from bench import execute, harness, registry, report, store
+from bench.core import BenchError
+from bench.execute import Event
+from bench.harness import Plan, Protocol
+
+QUICK_ROWS = 1500
+# Seconds of a cell of 8,450 training rows and 4 outcomes on one thread, for methods this results folder has no cell of.
+GUESS = 25.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gives: per dataset the stored results and the report made of them."""
+
+    results: Mapping[str, store.Results]
+    reports: Mapping[str, report.Report]
+    folders: Mapping[str, Path]
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """dataset, method, task, metric, value, sd, low, high, folds, n, events."""
+        return _stacked({name: one.scores for name, one in self.reports.items()})
+
+    @property
+    def comparisons(self) -> pd.DataFrame:
+        """dataset, method, reference, task, metric, difference, low, high, p, p_adjusted, estimand."""
+        return _stacked({name: one.comparisons for name, one in self.reports.items()})
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """dataset, method, repeat, fold, row, view, y:<task>, p:<task>: every out-of-fold and validation prediction."""
+        return _stacked({name: one.predictions for name, one in self.results.items()})
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The cells that ended in an error: dataset, method, repeat, fold, error."""
+        cells = _stacked({name: one.cells for name, one in self.results.items()})
+        return cells.loc[~cells["status"].isin(["done", "declined"]), ["dataset", "method", "repeat", "fold", "error"]]
+
+    def table(self, dataset: str | None = None) -> str:
+        """The comparison table as Markdown; of the first dataset if none is named."""
+        name = next(iter(self.folders)) if dataset is None else dataset
+        return (self.folders[name] / "table.md").read_text("utf-8")
+
+
+class Watch(Interface):
+    """Who wants to see a run while it goes on."""
+
+    def planned(self, plans: Sequence[Plan], forecast: float) -> None: ...
+
+    def happened(self, event: Event) -> None: ...
+
+
+def run(
+    dataset: str = "surgical",
+    methods: str = "all",
+    *,
+    folds: int | None = None,
+    repeats: int = 1,
+    seed: int = 0,
+    reference: str | None = None,
+    results: str | Path = "results",
+    reports: str | Path = "reports",
+    workers: int | None = None,
+    quick: bool = False,
+    accept_code: bool = False,
+    retry_failed: bool = False,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Train what is missing, then score, test and write the tables. A rerun trains nothing and gives the same files.
+
+    dataset, methods: specs separated by commas, `all` for every bundled one. folds: 5, or 2 if quick. reference: a method's
+    label; `single_task` where it takes part. workers: processes of one thread each, as many as processors; 0 = in this process.
+    quick: a first look, a subsample trained briefly, stored apart.
+    Raises BenchError for anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
+    """
+    protocol = _protocol(folds, repeats, seed, quick)
+    if workers is not None and workers < 0:
+        raise BenchError(f"workers must be 0 or more, but is {workers}")
+    specs = registry.parse("methods", methods)
+    plans = [
+        harness.plan(one, specs, protocol, Path(results), reference, accept_code, retry_failed) for one in registry.parse("datasets", dataset)
+    ]  # fmt: skip
+    jobs = [job for plan in plans for job in plan.missing]
+    count = _processors() if workers is None else workers
+    if watch is not None:
+        watch.planned(plans, sum(_forecast(plan) for plan in plans) / max(1, min(count, len(jobs))))
+    with closing(execute.run(jobs, count)) as events:  # closed at once when stopped, not when collected
+        for event in events:
+            if watch is not None:
+                watch.happened(event)
+    return _reported([(plan.spec.label, plan.reference) for plan in plans], Path(results), Path(reports), quick, None)
+
+
+def make_report(
+    dataset: str = "surgical",
+    methods: str | None = None,
+    *,
+    reference: str | None = None,
+    results: str | Path = "results",
+    reports: str | Path = "reports",
+    quick: bool = False,
+) -> Outcome:
+    """The tables again, from stored results alone. methods: labels separated by commas, of the last run if None."""
+    names = [name.strip() for name in dataset.split(",") if name.strip()]
+    labels = None if methods is None else [m.strip() for m in methods.split(",") if m.strip()]
+    return _reported([(name, reference) for name in names], Path(results), Path(reports), quick, labels)
+
+
+def _reported(
+    chosen: list[tuple[str, str | None]], results: Path, reports: Path, quick: bool, methods: list[str] | None
+) -> Outcome:
+    found: dict[str, store.Results] = {}
+    written: dict[str, report.Report] = {}
+    folders: dict[str, Path] = {}
+    for name, reference in chosen:
+        one = store.read(results, name, quick=quick, methods=methods, reference=reference)
+        folder = reports / store.safe(one.dataset + ("-quick" if quick else ""))
+        found[one.dataset], folders[one.dataset] = one, folder
+        written[one.dataset] = report.write(one, folder)
+    return Outcome(found, written, folders)
+
+
+def _protocol(folds: int | None, repeats: int, seed: int, quick: bool) -> Protocol:
+    count = (2 if quick else 5) if folds is None else folds
+    for name, value, least in (("folds", count, 2), ("repeats", repeats, 1), ("seed", seed, 0)):
+        if value < least:
+            raise BenchError(f"{name} must be {least} or more, but is {value}")
+    return Protocol(count, repeats, seed, quick, QUICK_ROWS if quick else None)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _forecast(plan: Plan) -> float:
+    """Seconds of one process for the missing cells: from stored cells of the same method, a guess by size otherwise."""
+    known: dict[str, list[float]] = {}
+    for job, record in plan.stored:
+        known.setdefault(job.method.label, []).append(float(record["seconds"]))
+    rows = plan.protocol.rows or len(plan.cohort)
+    size = rows * (1 - 1 / plan.protocol.folds) * len(plan.cohort.tasks)
+    guess = GUESS * size / (9_944 * 4) * (0.2 if plan.protocol.quick else 1)
+    return float(sum(np.mean(known.get(job.method.label, [guess])) for job in plan.missing))
+
+
+def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([frame.assign(dataset=name) for name, frame in frames.items()], ignore_index=True).pipe(_first, "dataset")
+
+
+def _first(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    return frame[[column, *(c for c in frame.columns if c != column)]]
+
+
+def glance(event: Event) -> tuple[float, float] | None:
+    """Mean AUROC and AP over the outcomes of the cell that just ended, for the table that grows; None if it has none."""
+    return _glance(event.job) if event.data.get("status") == "done" else None
+
+
+def _glance(job: harness.Job) -> tuple[float, float]:
+    from bench import metrics
+
+    frame = pd.read_parquet(Path(job.folder) / f"{store.cell_name(job.repeat, job.fold)}.parquet")
+    test = frame[frame["view"] == "test"]
+    pairs = [(test[c].to_numpy(), test["p:" + c[2:]].to_numpy()) for c in test.columns if c.startswith("y:")]
+
+    def mean(of: Iterator[float]) -> float:
+        return float(np.nanmean(list(of)))
+
+    return mean(metrics.auroc(y, p) for y, p in pairs), mean(metrics.average_precision(y, p) for y, p in pairs)

@@ -1,0 +1,175 @@
+"""What a run looks like while it goes on: a table that grows on a terminal, plain lines anywhere else."""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from bench import api
+from bench.execute import Event
+from bench.harness import Plan
+
+LONG = 60.0  # seconds from which on a forecast is worth a line
+
+
+def run(dataset: str, methods: str, data_dir: str | None, **options: Any) -> int:
+    """Run, show, and translate a stop by the user or the system into words and an exit status."""
+    if data_dir is not None:
+        os.environ["BENCH_DATA_DIR"] = data_dir  # the workers load the data themselves
+    watch = _Terminal() if Console().is_terminal else _Plain()
+    stopped = signal.SIGINT
+
+    def terminated(number: int, frame: object) -> None:
+        nonlocal stopped
+        stopped = signal.SIGTERM
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        with watch:
+            outcome = api.run(dataset, methods, watch=watch, **options)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print(f"bench: stopped. {watch.done} of {watch.total} cells are stored; the same command goes on from there.", flush=True)
+        return 128 + stopped
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return show(outcome)
+
+
+def show(outcome: api.Outcome) -> int:
+    """Print the tables, where they were written, and which cells failed. Exit status 2 if any did."""
+    console = Console()
+    for name, one in outcome.reports.items():
+        console.print(one.terminal())
+        print(f"Written to {outcome.folders[name]}: {', '.join(sorted(p.name for p in outcome.folders[name].iterdir()))}")
+    failed = outcome.failed
+    for _, cell in failed.iterrows():
+        print(
+            f"bench: failed: {cell['method']} on {cell['dataset']}, repeat {cell['repeat']}, fold {cell['fold']}: {cell['error']}"
+        )
+    return 2 if len(failed) else 0
+
+
+class _Watch:
+    """Counts cells and keeps their scores; what is printed is the children's affair."""
+
+    def __init__(self) -> None:
+        self.total = self.done = self.failed = self.fresh = 0
+        self.start = time.monotonic()
+        self.forecast = 0.0
+        self.rows: dict[tuple[str, str], list[tuple[float, float]]] = {}  # (dataset, method) -> scores of its cells
+        self.cells: dict[tuple[str, str], int] = {}
+        self.running: dict[str, str] = {}
+
+    def __enter__(self) -> "_Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def planned(self, plans: Sequence[Plan], forecast: float) -> None:
+        self.forecast, self.start = forecast, time.monotonic()
+        for plan in plans:
+            for method in plan.methods:
+                self.rows[plan.spec.label, method] = []
+            self.total += len(plan.stored) + len(plan.missing)
+            self.fresh -= len(plan.stored)
+            for job, record in plan.stored:
+                self.ended(Event("end", job, record))
+        self.say(plans)
+
+    def happened(self, event: Event) -> None:
+        if event.kind == "end":
+            self.running.pop(event.job.name, None)
+            self.ended(event)
+        elif event.kind == "start":
+            self.running[event.job.name] = ""
+        elif event.kind == "step":
+            self.running[event.job.name] = f" step {event.data['step']}"
+        self.shown(event)
+
+    def ended(self, event: Event) -> None:
+        key = (event.job.dataset.label, event.job.method.label)
+        self.done += 1
+        self.fresh += 1
+        self.failed += event.data.get("status") in ("failed", "lost")
+        self.cells[key] = self.cells.get(key, 0) + 1
+        scores = api.glance(event)
+        if scores is not None:
+            self.rows[key].append(scores)
+
+    @property
+    def left(self) -> float:
+        """Seconds to go: the forecast at first, then more and more the pace of this run."""
+        share = self.fresh / max(1, self.fresh + self.total - self.done)
+        spent = time.monotonic() - self.start
+        return (1 - share) * (spent / share if share > 0.1 else max(self.forecast, spent))
+
+    def say(self, plans: Sequence[Plan]) -> None:
+        for plan in plans:
+            for notice in plan.notices:
+                print(f"note: {notice}")
+            if plan.protocol.quick:
+                print("note: quick look, not a result: a subsample, few folds, brief training.")
+        if self.done:
+            print(f"{self.done} of {self.total} cells are stored already.")
+        if self.done < self.total and self.forecast > LONG:
+            print(
+                f"{self.total - self.done} cells to train, about {_duration(self.forecast)} (a forecast; stored results stay if you stop)."
+            )
+
+    def shown(self, event: Event) -> None:
+        del event
+
+
+class _Plain(_Watch):
+    """One line per cell."""
+
+    def shown(self, event: Event) -> None:
+        if event.kind == "end":
+            scores = api.glance(event)
+            what = (
+                f"AUROC {100 * scores[0]:.1f}, AP {100 * scores[1]:.1f}"
+                if scores
+                else f"{event.data['status']}: {event.data['error']}"
+            )
+            took = f"{event.data['seconds']:.0f} s" if "seconds" in event.data else "lost"
+            left = f"; {_duration(self.left)} left" if self.done < self.total else ""
+            print(f"[{self.done}/{self.total}] {event.job.name}: {what} ({took}{left})", flush=True)
+
+
+class _Terminal(_Watch):
+    """The table as it grows, and a line of what is going on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = Live(get_renderable=self.picture, refresh_per_second=4, transient=True)
+
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+
+    def planned(self, plans: Sequence[Plan], forecast: float) -> None:
+        super().planned(plans, forecast)
+        if self.done < self.total:
+            self.live.start()
+
+    def picture(self) -> Group:
+        several = len({dataset for dataset, _ in self.rows}) > 1
+        table = Table("method", "cells", "AUROC", "AP", title="so far, mean over outcomes and cells done")
+        for (dataset, method), scores in self.rows.items():
+            means = [f"{100 * sum(s[i] for s in scores) / len(scores):.1f}" if scores else "" for i in (0, 1)]
+            table.add_row(Text(f"{dataset} {method}" if several else method), str(self.cells.get((dataset, method), 0)), *means)
+        state = f"{self.done} of {self.total} cells done, {self.failed} failed, about {_duration(self.left)} left"
+        now = "; ".join(name + step for name, step in self.running.items())
+        return Group(table, Text(state), Text(f"running: {now}"))
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,99 @@
+"""Stopped at any moment, even inside a write, a run goes on where it was and ends with the very same numbers."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+GUESS = str(Path(__file__).parent / "plugins" / "guess.py")
+METHODS = ",".join(f"{GUESS}:noise={n}:sleep=0.05" for n in (0.1, 0.2, 0.3, 0.4))
+COMMAND = [
+    sys.executable,
+    "-m",
+    "bench",
+    "run",
+    "--dataset",
+    "surgical:n=2000",
+    "--folds",
+    "5",
+    "--workers",
+    "2",
+    "--methods",
+    METHODS,
+]
+SCORES = Path("reports/surgical_n=2000/scores.csv")
+
+
+def start(folder: Path) -> "subprocess.Popen[str]":
+    pipe = subprocess.PIPE
+    return subprocess.Popen(COMMAND, cwd=folder, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert start(folder).wait(120) == 0
+    return (folder / SCORES).read_bytes()
+
+
+def stop(process: "subprocess.Popen[str]", how: int) -> str:
+    """Ctrl-C and kill -9 reach the whole group, as from a terminal and a job scheduler; SIGTERM the command alone."""
+    if process.poll() is None:
+        (os.kill if how == signal.SIGTERM else os.killpg)(process.pid, how)
+    return process.communicate(timeout=60)[0]
+
+
+def wait_for_a_write(folder: Path) -> None:
+    """Until a file is being written aside."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        if any((folder / "results" / ".tmp").glob("*")):
+            return
+
+
+def stored(folder: Path) -> dict[Path, int]:
+    return {p: p.stat().st_mtime_ns for p in folder.glob("results/*/*/*/r*.json")}
+
+
+def disturb(folder: Path, how: int, moment: float, undisturbed: bytes, in_write: bool) -> bool:
+    """True if the stop left a half-written file aside, that is, fell inside a write."""
+    process = start(folder)
+    time.sleep(moment)
+    if in_write:
+        wait_for_a_write(folder)
+    said = stop(process, how)
+    if how != signal.SIGKILL and process.returncode != 0:
+        assert process.returncode == 128 + how, said
+        assert "the same command goes on from there" in said
+    kept = stored(folder)
+    cut = any((folder / "results" / ".tmp").glob("*"))
+    assert start(folder).wait(120) == 0
+    now = stored(folder)
+    assert len(now) == 20
+    assert {p: now[p] for p in kept} == kept, "a stored cell was run again"
+    assert (folder / SCORES).read_bytes() == undisturbed
+    assert not any((folder / "results" / ".tmp").glob("*")), "a dead writer's file was left behind"
+    return cut
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
+def test_a_stopped_run_goes_on(how: int, tmp_path: Path, undisturbed: bytes) -> None:
+    disturb(tmp_path, how, 3.5, undisturbed, in_write=how == signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_twenty_random_moments(tmp_path: Path, undisturbed: bytes) -> None:
+    rng = random.Random(0)
+    cut = 0
+    for i in range(20):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        how = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL][i % 3]
+        cut += disturb(folder, how, rng.uniform(1.0, 6.0), undisturbed, in_write=i % 2 == 0)
+    print(f"{cut} of 20 stops fell inside a write")
+    assert cut > 0

@@ -1,0 +1,237 @@
+"""Whole small runs through the real command, in a folder of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import bench
+from bench import api, harness, registry
+from bench.core import BenchError
+
+GUESS = str(Path(__file__).parent / "plugins" / "guess.py")
+SMALL = ["--dataset", "surgical:n=600", "--folds", "3", "--workers", "2"]
+
+
+def command(folder: Path, *arguments: str, verb: str = "run") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", verb, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def cells(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(p.read_text()) for p in sorted(folder.glob("results/*/*/*/r*.json"))]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("done")
+    ran = command(folder, *SMALL, "--methods", f"{GUESS},{GUESS}:noise=0.1")
+    assert ran.returncode == 0, ran.stderr
+    assert "[6/6]" in ran.stdout
+    return folder
+
+
+def report_folder(folder: Path) -> Path:
+    return folder / "reports" / "surgical_n=600"
+
+
+def test_a_run_fills_every_cell_and_writes_every_file(done: Path) -> None:
+    assert {p.name for p in report_folder(done).iterdir()} >= {"table.md", "table.tex", "scores.csv", "comparisons.csv"}
+    made = cells(done)
+    assert len(made) == 6
+    for cell in made:
+        assert cell["status"] == "done"
+        assert {"settings", "seconds", "peak_mb", "facts", "versions", "digests", "alarms", "code"} <= set(cell)
+    scores = pd.read_csv(report_folder(done) / "scores.csv")
+    assert list(scores.columns) == ["method", "task", "metric", "value", "sd", "low", "high", "folds", "n", "events"]
+    assert scores["value"].between(0, 1).all()
+    assert set(scores["task"]) == {"any_complication", "pulmonary", "aki", "icu_admission", "mean"}
+
+
+def test_cells_open_with_one_line_of_pandas_or_duckdb(done: Path) -> None:
+    import duckdb
+
+    glob = f"{done}/results/*/*/*/r*.parquet"
+    n = duckdb.sql(f"select count(*) as n from '{glob}' where view = 'test'").fetchone()
+    assert n == (1200,)  # 600 patients, each tested once by each of two methods
+    first = pd.read_parquet(next(done.glob("results/*/*/*/r0-f0.parquet")))
+    assert {"row", "patient", "fold", "view", "y:aki", "p:aki"} <= set(first.columns)
+    assert set(first["view"]) == {"test", "valid"}
+
+
+def test_a_rerun_trains_nothing_and_writes_the_same(done: Path) -> None:
+    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in done.glob("results/*/*/*/r*")}
+    scores = (report_folder(done) / "scores.csv").read_bytes()
+    ran = command(done, *SMALL, "--methods", f"{GUESS},{GUESS}:noise=0.1")
+    assert "6 of 6 cells are stored already" in ran.stdout
+    assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in done.glob("results/*/*/*/r*")} == before
+    assert (report_folder(done) / "scores.csv").read_bytes() == scores
+
+
+def test_report_gives_the_same_tables_from_the_results_folder_alone(done: Path, tmp_path: Path) -> None:
+    ran = command(tmp_path, "--dataset", "surgical:n=600", "--results", str(done / "results"), verb="report")
+    assert ran.returncode == 0, ran.stderr
+    for name in ("scores.csv", "comparisons.csv", "table.md", "table.tex"):
+        assert (report_folder(tmp_path) / name).read_bytes() == (report_folder(done) / name).read_bytes(), name
+
+
+def test_python_does_the_same_work_as_the_command(done: Path, tmp_path: Path) -> None:
+    outcome = bench.run(
+        "surgical:n=600",
+        f"{GUESS},{GUESS}:noise=0.1",
+        folds=3,
+        workers=0,
+        results=tmp_path / "results",
+        reports=tmp_path / "reports",
+    )
+    assert (report_folder(tmp_path) / "scores.csv").read_bytes() == (report_folder(done) / "scores.csv").read_bytes()
+    assert outcome.table() == (report_folder(done) / "table.md").read_text()
+    assert len(outcome.predictions.query("view == 'test'")) == 1200
+    assert outcome.failed.empty
+
+
+def test_a_missing_cell_alone_is_run_again(done: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(done / "results", tmp_path / "results")
+    lost = next(tmp_path.glob("results/*/guess@*/*/r0-f1.json"))
+    lost.unlink()
+    ran = command(tmp_path, *SMALL, "--methods", f"{GUESS},{GUESS}:noise=0.1")
+    assert "5 of 6 cells are stored already" in ran.stdout
+    assert lost.exists()
+    assert (report_folder(tmp_path) / "scores.csv").read_bytes() == (report_folder(done) / "scores.csv").read_bytes()
+
+
+@pytest.mark.parametrize("change", [["--seed", "1"], ["--dataset", "surgical:n=600:seed=1"], ["--folds", "2"]])
+def test_cells_of_other_data_or_protocol_are_not_taken(done: Path, tmp_path: Path, change: list[str]) -> None:
+    specs = registry.parse("methods", GUESS)
+    options = dict(zip(["--dataset", "--folds", "--seed"], ["surgical:n=600", "3", "0"], strict=True)) | {change[0]: change[1]}
+    import shutil
+
+    shutil.copytree(done / "results", tmp_path / "results")
+    protocol = harness.Protocol(folds=int(options["--folds"]), seed=int(options["--seed"]))
+    plan = harness.plan(registry.parse("datasets", options["--dataset"])[0], specs, protocol, tmp_path / "results")
+    assert not plan.stored
+
+
+def test_cells_of_other_code_are_not_taken_unless_asked_for(done: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(done / "results", tmp_path / "results")
+    changed = tmp_path / "guess.py"
+    changed.write_text(Path(GUESS).read_text().replace("std(axis=1)", "var(axis=1)"))
+    dataset, protocol = registry.parse("datasets", "surgical:n=600")[0], harness.Protocol(folds=3)
+    specs = registry.parse("methods", str(changed))
+    assert not harness.plan(dataset, specs, protocol, tmp_path / "results").stored
+    taken = harness.plan(dataset, specs, protocol, tmp_path / "results", accept_code=True)
+    assert len(taken.stored) == 3
+    assert any("--accept-code" in notice for notice in taken.notices)
+
+
+def test_a_method_that_fails_costs_its_own_cells_only(tmp_path: Path) -> None:
+    faults = ["raise", "die", "shape", "nan", "decline"]
+    methods = ",".join([GUESS, *(f"{GUESS}:fault={f}" for f in faults)])
+    ran = command(tmp_path, "--dataset", "surgical:n=600", "--folds", "2", "--workers", "2", "--methods", methods)
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stdout + ran.stderr
+    table = (report_folder(tmp_path) / "table.md").read_text()
+    assert "ValueError: no luck with" in table
+    assert "exit status 9" in table
+    assert "predict must return shape" in table
+    assert "predict must return probabilities, but 1 of" in table
+    assert "needs at least 9 outcomes" in table
+    failed = [line for line in ran.stdout.splitlines() if line.startswith("bench: failed:")]
+    assert len(failed) == 8  # 4 faults x 2 folds; a decline is no failure
+    # what failed by itself is remembered, what the system killed is tried again
+    again = command(tmp_path, "--dataset", "surgical:n=600", "--folds", "2", "--workers", "1", "--methods", methods)
+    assert "10 of 12 cells are stored already" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("fault", "alarm"),
+    [("constant", "constant predictions"), ("no_step", "no training step was made"), ("still", "validation score never moved")],
+)
+def test_each_alarm_of_a_cell_fires_by_its_fault_and_not_without(tmp_path: Path, done: Path, fault: str, alarm: str) -> None:
+    outcome = api.run(
+        "surgical:n=600", f"{GUESS}:fault={fault}", folds=2, workers=0, results=tmp_path / "results", reports=tmp_path / "reports"
+    )
+    assert all(alarm in " ".join(alarms) for alarms in outcome.results["surgical:n=600"].cells["alarms"])
+    assert alarm in outcome.table()
+    assert not any(cell["alarms"] for cell in cells(done))
+
+
+def test_the_alarm_of_the_epoch_cap_and_of_identical_predictions(tmp_path: Path) -> None:
+    same = f"{GUESS}:fault=cap,{GUESS}:fault=no_step"
+    outcome = api.run("surgical:n=600", same, folds=2, workers=0, results=tmp_path / "results", reports=tmp_path / "reports")
+    table = outcome.table()
+    assert "cap" in table
+    assert "identical" in table
+
+
+def test_quick_is_marked_and_stored_apart(done: Path, tmp_path: Path) -> None:
+    ran = command(tmp_path, "--dataset", "surgical:n=3000", "--quick", "--methods", GUESS)
+    assert "quick look, not a result" in ran.stdout
+    folder = tmp_path / "reports" / "surgical_n=3000-quick"
+    assert "quick look, not a result" in (folder / "table.md").read_text()
+    assert all("quick" in str(p) for p in tmp_path.glob("results/*/*/*/r*.json"))
+    missing = command(tmp_path, "--dataset", "surgical:n=3000", verb="report")
+    assert missing.returncode == 1
+    assert "no results of 'surgical:n=3000'" in missing.stderr
+
+
+def test_few_events_are_said_before_training(tmp_path: Path) -> None:
+    ran = command(tmp_path, "--dataset", "surgical:n=300", "--folds", "5", "--methods", GUESS)
+    assert "note: too few events to tell methods apart, under 10 a fold:" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--methods", "mmeo"], "bench: unknown method 'mmeo'. Did you mean 'mmoe'?"),
+        (["--dataset", "surgical:relatednes=1"], "Did you mean 'relatedness'?"),
+        (["--folds", "1"], "bench: folds must be 2 or more, but is 1"),
+        (["--workers", "-1"], "bench: workers must be 0 or more, but is -1"),
+        (
+            ["--methods", GUESS, "--reference", "ple", "--dataset", "surgical:n=300"],
+            "bench: the reference must be one of the methods",
+        ),
+        (["--fold", "3"], "bench: No such option: --fold"),
+    ],
+)
+def test_a_wrong_call_ends_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    ran = command(tmp_path, *arguments)
+    assert ran.returncode == 1
+    assert len(ran.stderr.splitlines()) == 1
+    assert said in ran.stderr
+    assert not cells(tmp_path)
+
+
+def test_a_results_folder_that_cannot_be_written_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file")
+    ran = command(tmp_path, *SMALL, "--methods", GUESS)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("bench: cannot write to the results folder")
+    assert "Traceback" not in ran.stderr
+
+
+def test_nothing_of_the_suite_is_imported_twice(tmp_path: Path) -> None:
+    code = (
+        "import bench, sys; "
+        f"bench.run('surgical:n=300', {GUESS!r}, folds=2, workers=0); "
+        "wrong = [m for m in sys.modules if m.startswith('bench.bench') or m in ('methods', 'datasets')]; "
+        "assert not wrong, wrong"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, env=dict(os.environ)
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_an_unfit_seed_or_repeat_is_refused() -> None:
+    with pytest.raises(BenchError, match="repeats must be 1 or more, but is 0"):
+        bench.run(repeats=0)
