@@ -1,0 +1,38 @@
+"""The README's blocks run as they stand, in an empty folder, except those marked slow."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+BLOCK = re.compile(r"(?P<slow><!-- slow -->\n+)?```(?P<kind>bash|python)\n(?P<code>.*?)```", re.DOTALL)
+BLOCKS = [(m["kind"], m["code"]) for m in BLOCK.finditer(README) if not m["slow"]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("readme")
+
+
+def test_there_are_blocks_to_run() -> None:
+    assert {kind for kind, _ in BLOCKS} == {"bash", "python"}
+
+
+@pytest.mark.parametrize(("kind", "code"), BLOCKS, ids=lambda text: text.splitlines()[0][:60])
+def test_a_block_runs(kind: str, code: str, folder: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "-euc", code] if kind == "bash" else [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_two_commands_are_one_line_each() -> None:
+    begin = "python3 -m venv .venv && .venv/bin/pip install -c .ci/constraints.txt -e "
+    assert f"{begin}. && .venv/bin/bench run --methods all\n" in README
+    assert f"{begin}'.[test]' && .venv/bin/pytest\n" in README
