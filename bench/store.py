@@ -126,7 +126,7 @@ class Store:
         return out
 
     def _write_json(self, path: Path, value: Mapping[str, JSON]) -> None:
-        self._write(path, (json.dumps(finite(value), indent=1, ensure_ascii=False) + "\n").encode())
+        self._write(path, (json.dumps(finite(value), ensure_ascii=False) + "\n").encode())
 
     def _write(self, path: Path, data: bytes) -> None:
         """Write aside and rename: a reader sees the old file or the new one, never a part."""
