@@ -114,8 +114,8 @@ def _greedy(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[n
 
 def _even_out(counts: NDArray[np.int64], shares: NDArray[np.float64], part: Rows, rng: np.random.Generator) -> None:
     """Exchange groups between two parts, or move one, while that lowers the squared deviation from the shares. In place."""
-    kinds, kind = np.unique(counts, axis=0, return_inverse=True)
-    nothing = np.zeros((1, counts.shape[1]), np.int64)
+    kinds, kind = np.unique(counts.astype(np.float64), axis=0, return_inverse=True)
+    nothing = np.zeros((1, counts.shape[1]))
     weight = np.ones(counts.shape[1])
     weight[(counts.shape[1] - 1) // 2 :] = 0.01  # events first, unknown labels and rows where they cost no event
     total = counts.sum(0)
