@@ -1,7 +1,7 @@
 """A cohort is checked once, where it is made; everything behind it may rely on what is checked here."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,11 @@ def build(
     ids = np.array([str(p) for p in patients])
     together = ids if groups is None else np.array([str(g) for g in groups])
     w = None if weights is None else np.array(weights, np.float32)
-    _check_lengths(len(ids), y, tasks, w, modalities, together)
+    _check_shapes(len(ids), y, tasks, w)
+    lengths: dict[str, Sized | None] = {"groups": together, "site": site, "time": time, "subgroups": subgroups}
+    for key, modality in modalities.items():
+        lengths |= {f"modality '{key}'": modality, f"`present` of modality '{key}'": modality.present}
+    _check_lengths(len(ids), lengths)
     kept, notices = _without_empty_columns(modalities)
     for key, modality in kept.items():
         _check_modality(key, modality, ids)
@@ -50,18 +54,9 @@ def build(
     )  # fmt: skip
 
 
-def _check_lengths(
-    n: int,
-    y: NDArray[np.float32],
-    tasks: Sequence[Task],
-    w: NDArray[np.float32] | None,
-    modalities: Mapping[str, Modality],
-    groups: NDArray[np.str_],
-) -> None:
+def _check_shapes(n: int, y: NDArray[np.float32], tasks: Sequence[Task], w: NDArray[np.float32] | None) -> None:
     if n == 0:
         raise BenchError("a cohort needs at least one patient, but this one has 0 rows")
-    if not modalities:
-        raise BenchError("a cohort needs at least one modality, but none was given")
     names = [task.name for task in tasks]
     if not names or len(set(names)) < len(names):
         raise BenchError(f"outcomes need names, each once, but got {names}")
@@ -71,18 +66,24 @@ def _check_lengths(
         )
     if w is not None and w.shape != y.shape:
         raise BenchError(f"weights must have the labels' shape {y.shape}, but have {w.shape}")
-    if len(groups) != n:
-        raise BenchError(f"groups must have one entry per row ({n}), but have {len(groups)}")
-    for key, modality in modalities.items():
-        if not len(modality) == len(modality.present) == n:
-            raise BenchError(f"modality '{key}' must have one entry per patient ({n}), but has {len(modality)}")
+
+
+def _check_lengths(n: int, parts: Mapping[str, Sized | None]) -> None:
+    for name, part in parts.items():
+        if part is not None and len(part) != n:
+            raise BenchError(f"{name} must have one entry per row ({n}), but has {len(part)}")
 
 
 def _without_empty_columns(modalities: Mapping[str, Modality]) -> tuple[dict[str, Modality], list[str]]:
+    if not modalities:
+        raise BenchError("a cohort needs at least one modality, but none was given")
     kept: dict[str, Modality] = {}
     notices: list[str] = []
     for key, modality in modalities.items():
         if isinstance(modality, Tabular):
+            twice = modality.frame.columns[modality.frame.columns.duplicated()].tolist()
+            if twice:
+                raise BenchError(f"columns of '{key}' need names, each once, but '{twice[0]}' stands more than once")
             empty = [str(c) for c in modality.frame.columns if modality.frame[c].isna().all()]
             if empty:
                 notices.append(f"modality '{key}': dropped {len(empty)} columns without any value: {', '.join(empty)}")
