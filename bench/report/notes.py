@@ -1,0 +1,148 @@
+"""The words under a table: what was estimated and tested, what failed, what to beware of."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import pandas as pd
+
+from bench.report.words import percent, short
+from bench.stats import MEAN, Scoring
+from bench.store import Results
+
+GAP = 0.005  # pooled against stratified AUROC
+CAPPED = 0.2  # share of cells
+
+
+def protocol(results: Results) -> str:
+    """One line: folds, repeats, seed."""
+    parts = [_count(results.protocol[key], key) for key in ("folds", "repeats") if key in results.protocol]
+    parts += [f"seed {results.protocol['seed']}"] if "seed" in results.protocol else []
+    return ", ".join(parts)
+
+
+def warnings(results: Results) -> tuple[str, ...]:
+    """What must be read before any number."""
+    quick = ("quick look, not a result",) if results.quick else ()
+    return quick + ((results.note,) if results.note else ())
+
+
+def footnotes(results: Results, scoring: Scoring) -> tuple[tuple[str, ...], Mapping[str, tuple[int, ...]]]:
+    """The texts, and per method the numbers of its own, from 1. The same text of several methods has one number."""
+    texts: list[str] = []
+    marks: dict[str, tuple[int, ...]] = {}
+    for method in results.methods:
+        own = _of_method(results, scoring, method)
+        texts += [text for text in own if text not in texts]
+        marks[method] = tuple(sorted(texts.index(text) + 1 for text in own))
+    return tuple(texts), marks
+
+
+def _of_method(results: Results, scoring: Scoring, method: str) -> list[str]:
+    cells = results.cells[results.cells["method"] == method]
+    done = cells[cells["status"] == "done"]
+    texts = _unfinished(cells)
+    capped = sum(bool(facts.get("at_cap")) for facts in done["facts"])
+    if capped > CAPPED * len(done):
+        texts.append(f"Alarm: {capped} of {len(done)} cells ended at the cap of epochs or rounds, not by early stopping.")
+    alarms = Counter(alarm for of_cell in done["alarms"] for alarm in of_cell)
+    texts += [f"Alarm in {n} of {len(done)} cells: {short(alarm)}." for alarm, n in alarms.items()]
+    twins = [a if b == method else b for a, b in scoring.identical if method in (a, b)]
+    if twins:
+        group = [m for m in results.methods if m == method or m in twins]
+        texts.append(f"Alarm: identical predictions of {' and '.join(group)}.")
+    return texts + _pooled_gap(scoring, method)
+
+
+def _unfinished(cells: pd.DataFrame) -> list[str]:
+    texts: list[str] = []
+    for status, word in (("failed", "failed"), ("declined", "were declined")):
+        errors = Counter(short(str(error)).rstrip(".") for error in cells.loc[cells["status"] == status, "error"])
+        texts += [f"{n} of {len(cells)} cells {word}: {error}." for error, n in errors.items()]
+    return texts
+
+
+def _pooled_gap(scoring: Scoring, method: str) -> list[str]:
+    own = scoring.scores[scoring.scores["method"] == method].set_index(["metric", "task"])["value"]
+    gaps: list[str] = []
+    for task in scoring.outcomes["task"]:
+        if ("auroc", task) in own.index and abs(own["auroc", task] - own["auroc_pooled", task]) > GAP:
+            gaps.append(f"{task} {percent(own['auroc_pooled', task])} pooled, {percent(own['auroc', task])} within folds")
+    if not gaps:
+        return []
+    return [f"Alarm: AUROC pooled over folds is off by more than .005, so the folds' scales differ ({'; '.join(gaps)})."]
+
+
+def remarks(results: Results, scoring: Scoring) -> tuple[str, ...]:
+    """How the numbers came about and what the marks mean."""
+    return tuple(
+        text
+        for text in [
+            _estimate(results),
+            _marks(results, scoring),
+            _family(results, scoring),
+            _weights(results),
+            *_few(scoring),
+            *_outcomes(results),
+        ]
+        if text
+    )
+
+
+def _estimate(results: Results) -> str:
+    over = " and averaged over repeats" if results.protocol.get("repeats", 1) != 1 else ""
+    return (
+        "AUROC: concordant pairs over all pairs, both summed over folds. Average precision (AP): event-weighted mean of the folds' "
+        f"AP{over}. ± SD over folds, a description. Chance: 50 for AUROC, the expected AP of a random ranking. Parameters and "
+        "steps: mean of a cell; seconds: sum."
+    )
+
+
+def _marks(results: Results, scoring: Scoring) -> str:
+    text = "Bold: best; underlined: second; ≈: not distinguishable from the best (multiple comparisons with the best, 95 %)"
+    against = f"; ▲ ▼: better, worse than {results.reference} at adjusted p < .05" if scoring.family else ""
+    unranked = " A method without all its cells is not ranked and is compared on the cells both have."
+    return text + against + "." + (unranked if (results.cells["status"] != "done").any() else "")
+
+
+def _family(results: Results, scoring: Scoring) -> str:
+    if not scoring.family:
+        return f"No comparison: the reference {results.reference} shares no cell with another method."
+    what = "patients" if results.cohort["group"].is_unique else "groups"
+    others = scoring.comparisons["method"].nunique()
+    redrawn = f", {_count(scoring.redraws, 'redraws')} of undefined ones" if scoring.redraws else ""
+    return (
+        f"Paired bootstrap of {what} within folds, {_count(scoring.resamples, 'resamples')}{redrawn}; p adjusted by max-T "
+        f"step-down over one family of {scoring.family} comparisons ({_count(others, 'methods')} against {results.reference}, "
+        f"outcomes and their mean, AUROC and AP). About these predictions, conditional on the fitted models. "
+        f"P(best): share of resamples in which the method has the best {MEAN}."
+    )
+
+
+def _weights(results: Results) -> str:
+    if not any(c.startswith("weight:") for c in results.cohort.columns):
+        return ""
+    return "Weighted by the inverse probability that an outcome is known; prevalence weighted, below it the naive one."
+
+
+def _few(scoring: Scoring) -> tuple[str, ...]:
+    outcomes = scoring.outcomes
+    few = outcomes.loc[~outcomes["averaged"].astype(bool), "task"].tolist()
+    no_ap = outcomes.loc[outcomes["averaged"].astype(bool) & (outcomes["folds"] == 0), "task"].tolist()
+    return (
+        f"Fewer than 20 events: AUROC only, not ranked, tested or averaged: {', '.join(few)}." if few else "",
+        f"Fewer than 10 events in every fold: no AP: {', '.join(no_ap)}." if no_ap else "",
+    )
+
+
+def _outcomes(results: Results) -> tuple[str, ...]:
+    """What an outcome's name stands for and how competing death is coded, one line each where there is something to say."""
+    lines: list[str] = []
+    for task in results.tasks:
+        said = [task.label if task.label != task.name else "", task.competing]
+        if any(said):
+            lines.append(f"{task.name}: {'; '.join(s for s in said if s)}.")
+    return tuple(lines)
+
+
+def _count(n: object, plural: str) -> str:
+    return f"{n:,} {plural.removesuffix('s') if n == 1 else plural}"

@@ -1,0 +1,195 @@
+"""The comparison table as plain data: what is said, not how it is drawn. Terminal, Markdown and LaTeX draw the same sheet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench.report import notes
+from bench.report.words import DASH, number, percent
+from bench.stats import LEVEL, MEAN, METRICS, Scoring
+from bench.store import Results
+
+TITLES = {"auroc": "AUROC, %", "ap": "Average precision, %"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number. rank: 1 best, 2 second, 0 otherwise. marks: of "▲▼≈", see the remarks of the sheet."""
+
+    value: str
+    spread: str = ""
+    rank: int = 0
+    marks: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method, or a yardstick (planted probabilities, chance). notes: numbers of the footnotes."""
+
+    name: str
+    entries: tuple[Entry, ...]
+    notes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """One table. columns: the lines of each heading. groups: families of methods, their names maybe "". yardsticks: unranked."""
+
+    title: str
+    columns: tuple[tuple[str, ...], ...]
+    groups: tuple[tuple[str, tuple[Row, ...]], ...]
+    yardsticks: tuple[Row, ...] = ()
+
+    def rows(self) -> list[Row]:
+        return [row for _, rows in self.groups for row in rows] + list(self.yardsticks)
+
+    def part(self, which: Sequence[int]) -> "Block":
+        """The same rows with some of the columns."""
+
+        def cut(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+            return tuple(Row(row.name, tuple(row.entries[i] for i in which), row.notes) for row in rows)
+
+        groups = tuple((name, cut(rows)) for name, rows in self.groups)
+        return Block(self.title, tuple(self.columns[i] for i in which), groups, cut(self.yardsticks))
+
+    def parts(self, most: int) -> list["Block"]:
+        """Parts of at most so many columns, as even as can be."""
+        count = -(-len(self.columns) // most)
+        return [self.part(list(which)) for which in np.array_split(np.arange(len(self.columns)), count)]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A dataset's tables. warnings: to be seen first. footnotes: numbered from 1. remarks: how to read it all."""
+
+    title: str
+    protocol: str
+    warnings: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    footnotes: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def build(results: Results, scoring: Scoring) -> Sheet:
+    """The sheet of one dataset. Methods in their order, family by family, in the order in which families first appear."""
+    footnotes, marks = notes.footnotes(results, scoring)
+    blocks = [_metric_block(results, scoring, metric, marks) for metric in METRICS]
+    return Sheet(
+        title=results.dataset,
+        protocol=notes.protocol(results),
+        warnings=notes.warnings(results),
+        blocks=(*blocks, _cost_block(results, scoring, marks)),
+        footnotes=footnotes,
+        remarks=notes.remarks(results, scoring),
+    )
+
+
+def _families(results: Results) -> dict[str, list[str]]:
+    families: dict[str, list[str]] = {}
+    for method in results.methods:
+        families.setdefault(results.groups.get(method, ""), []).append(method)
+    return families
+
+
+def _grouped(
+    results: Results, entries: Mapping[str, tuple[Entry, ...]], marks: Mapping[str, tuple[int, ...]]
+) -> tuple[tuple[str, tuple[Row, ...]], ...]:
+    return tuple(
+        (family, tuple(Row(m, entries[m], marks.get(m, ())) for m in methods)) for family, methods in _families(results).items()
+    )
+
+
+def _metric_block(results: Results, scoring: Scoring, metric: str, marks: Mapping[str, tuple[int, ...]]) -> Block:
+    names = [MEAN, *(task.name for task in results.tasks)]
+    scores = _by(scoring.scores, metric)
+    standings = _by(scoring.standings, metric)
+    verdicts = {key: _verdict(row) for key, row in _by(scoring.comparisons, metric).items()}
+    entries = {
+        m: tuple(
+            _entry(scores.get((m, t)), standings.get((m, t)), verdicts.get((m, t), ""))
+            for t in names
+        )
+        for m in results.methods
+    }  # fmt: skip
+    yardsticks = _yardsticks(scoring, metric, names)
+    return Block(TITLES[metric], _headings(scoring, names), _grouped(results, entries, marks), yardsticks)
+
+
+def _by(frame: pd.DataFrame, metric: str) -> dict[tuple[str, str], pd.Series]:
+    kept = frame[frame["metric"] == metric]
+    return {(row["method"], row["task"]): row for _, row in kept.iterrows()}
+
+
+def _verdict(row: pd.Series) -> str:
+    if not row["p_adjusted"] < LEVEL:
+        return ""
+    return "▲" if row["difference"] > 0 else "▼"
+
+
+def _entry(score: pd.Series | None, standing: pd.Series | None, verdict: str) -> Entry:
+    if score is None or np.isnan(score["value"]):
+        return Entry(DASH)
+    rank = 0 if standing is None or np.isnan(standing["rank"]) else int(standing["rank"])
+    tied = "≈" if standing is not None and standing["tied"] and rank != 1 else ""
+    spread = "" if np.isnan(score["sd"]) else percent(score["sd"])
+    return Entry(percent(score["value"]), spread, rank if rank < 3 else 0, verdict + tied)
+
+
+def _headings(scoring: Scoring, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    outcomes = {row["task"]: row for _, row in scoring.outcomes.iterrows()}
+    averaged = scoring.outcomes["averaged"].sum() if len(scoring.outcomes) else 0
+
+    def lines(name: str) -> tuple[str, ...]:
+        if name not in outcomes:
+            return (name, f"of {averaged} outcomes" if name == MEAN else "", "", "", "")
+        row = outcomes[name]
+        same = abs(row["prevalence"] - row["naive"]) < 1e-9
+        naive = "" if same else f"naive {percent(row['naive'])} %"
+        return name, f"n {row['n']:,}", f"{row['events']:,} events", f"{percent(row['prevalence'])} %", naive
+
+    return tuple(lines(name) for name in names)
+
+
+def _yardsticks(scoring: Scoring, metric: str, names: Sequence[str]) -> tuple[Row, ...]:
+    rows: list[Row] = []
+    bayes = _by(scoring.bayes, metric)
+    if bayes:
+        found = {task: row for (_, task), row in bayes.items()}
+        rows.append(Row("Bayes (planted probabilities)", tuple(_entry(found.get(t), None, "") for t in names)))
+    chance = dict(zip(scoring.outcomes["task"], scoring.outcomes["chance"], strict=True))
+    listed = [chance[t] for t in chance if not np.isnan(chance[t])]
+    chance[MEAN] = float(np.mean(listed)) if listed else np.nan
+    levels = dict.fromkeys(names, 0.5) if metric == "auroc" else chance
+    return (*rows, Row("chance", tuple(Entry(percent(levels.get(t, np.nan))) for t in names)))
+
+
+def _cost_block(results: Results, scoring: Scoring, marks: Mapping[str, tuple[int, ...]]) -> Block:
+    first = {metric: _by(scoring.standings, metric) for metric in METRICS}
+    repeated = len(scoring.standings) > 0 and bool(scoring.standings["sd_repeats"].notna().any())
+    columns = ["cells", "parameters", "steps", "at cap", "seconds", "P(best AUROC)", "P(best AP)"]
+    columns += ["SD of repeats, AUROC"] if repeated else []
+    entries: dict[str, tuple[Entry, ...]] = {}
+    for method in results.methods:
+        own = results.cells[results.cells["method"] == method]
+        done = own[own["status"] == "done"]
+        means = [_mean_fact(done, "parameters"), _mean_fact(done, "steps")]
+        capped = sum(bool(facts.get("at_cap")) for facts in done["facts"])
+        texts = [f"{len(done)} of {len(own)}", number(means[0]), number(means[1]), number(capped)]
+        texts.append(number(float(done["seconds"].sum()) if len(done) else np.nan))
+        texts += [_probability(first[metric].get((method, MEAN))) for metric in METRICS]
+        standing = first["auroc"].get((method, MEAN))
+        texts += [percent(standing["sd_repeats"], 2) if standing is not None else ""] if repeated else []
+        entries[method] = tuple(Entry(text) for text in texts)
+    return Block("Cost and rank", tuple((c,) for c in columns), _grouped(results, entries, marks))
+
+
+def _mean_fact(done: pd.DataFrame, name: str) -> float:
+    """Mean over the cells that state it, rounded; NaN where none does."""
+    values = [facts[name] for facts in done["facts"] if isinstance(facts.get(name), int | float)]
+    return float(np.round(np.mean(values))) if values else np.nan
+
+
+def _probability(standing: pd.Series | None) -> str:
+    return DASH if standing is None or np.isnan(standing["first"]) else f"{standing['first']:.2f}"

@@ -1,0 +1,175 @@
+"""Stored predictions as arrays, and the one set of stratified estimates that tables, intervals and tests share.
+
+A number that cannot be defined is NaN: average precision with fewer than 10 events in every fold, everything but AUROC with
+fewer than 20 events in all. Unknown labels are left out. A method without predictions of a cell is estimated on the others.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench import metrics
+from bench.bootstrap import Cell, Counts, Sums, Vector, class_sums
+from bench.core import BenchError
+
+Mask: TypeAlias = NDArray[np.bool_]
+
+BAYES = "(bayes)"  # the planted probabilities of a synthetic cohort: shown, never ranked
+INTERVAL_EVENTS = 5  # under this many events an interval would be of the draws rather than of the method
+
+
+def read_cells(
+    predictions: pd.DataFrame, cohort: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]
+) -> tuple[list[Cell], NDArray[np.int64]]:
+    """The test predictions as arrays, and (U,) the stratum of each group: its cell in the first repeat that holds it."""
+    test = predictions[predictions["view"] == "test"]
+    known = cohort.set_index("row")
+    seen = known.loc[known.index.isin(test["row"]), "group"]  # numbered in the cohort's order, whatever came first
+    unit = pd.Series(pd.factorize(seen)[0], seen.index)
+    weighted = [t for t, task in enumerate(tasks) if f"weight:{task}" in cohort]
+    stratum = np.full(int(unit.max()) + 1, -1)
+    cells: list[Cell] = []
+    where = test[["repeat", "fold"]].drop_duplicates().sort_values(["repeat", "fold"]).to_numpy(np.int64)
+    for number, (repeat, fold) in enumerate(where.tolist()):
+        part = test[(test["repeat"] == repeat) & (test["fold"] == fold)]
+        by_method = {str(m): own.sort_values("row") for m, own in part.groupby("method", observed=True)}
+        rows, y = _common_rows(by_method, tasks, f"repeat {repeat}, fold {fold}")
+        if BAYES in methods:
+            by_method[BAYES] = known.loc[rows, [f"truth:{t}" for t in tasks]].set_axis([f"p:{t}" for t in tasks], axis=1)
+        p = np.full((len(methods), len(rows), len(tasks)), np.nan)
+        for m, method in enumerate(methods):
+            if method in by_method:
+                p[m] = by_method[method][[f"p:{t}" for t in tasks]].to_numpy(np.float64)
+        weight = np.ones(y.shape)
+        weight[:, weighted] = known.loc[rows, [f"weight:{tasks[t]}" for t in weighted]]
+        units = unit.reindex(rows).to_numpy(np.int64)
+        stratum[units] = np.where(stratum[units] < 0, number, stratum[units])
+        cells.append(Cell(repeat, fold, units, y, np.where(np.isnan(y), 0.0, weight), p))
+    return cells, stratum
+
+
+def _common_rows(by_method: dict[str, pd.DataFrame], tasks: Sequence[str], where: str) -> tuple[NDArray[np.int64], Vector]:
+    columns = [f"y:{task}" for task in tasks]
+    first = next(iter(by_method))
+    rows, y = by_method[first]["row"].to_numpy(np.int64), by_method[first][columns].to_numpy(np.float64)
+    for method, own in by_method.items():
+        if not np.isfinite(own[[f"p:{task}" for task in tasks]].to_numpy(np.float64)).all():
+            raise BenchError(f"predictions must be finite, but those of '{method}' in {where} are not. Run that method again.")
+        same = np.array_equal(own["row"], rows) and np.array_equal(own[columns].to_numpy(np.float64), y, equal_nan=True)
+        if not same:
+            raise BenchError(f"'{first}' and '{method}' must have the same test rows and labels in {where}, but have not")
+    return rows, y
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What counts where, fixed by labels and cells before anything is drawn.
+
+    scope: (M, C) the method has predictions of the cell. shared: (M, C) so has the reference. repeat: (C,). with_ap: (C, T)
+    the cell has enough events for an average precision. events: (C, T) number of event rows. averaged: (T, 2) part of the mean.
+    """
+
+    cells: Sequence[Cell]
+    labels: Sequence[str]
+    scope: Mask
+    shared: Mask
+    repeat: NDArray[np.int64]
+    events: NDArray[np.int64]
+    with_ap: Mask
+    averaged: Mask
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell], labels: Sequence[str], reference: str) -> "Plan":
+        scope = np.array([~np.isnan(cell.p).any(axis=(1, 2)) for cell in cells]).T
+        shared = scope & scope[labels.index(reference)] if reference in labels else np.zeros_like(scope)
+        repeat = np.array([cell.repeat for cell in cells])
+        events = np.array([(cell.y == 1).sum(axis=0) for cell in cells])
+        others = np.array([(cell.y == 0).sum(axis=0) for cell in cells])
+        total = np.max([events[repeat == r].sum(axis=0) for r in np.unique(repeat)], axis=0)
+        with_ap = (events >= metrics.FOLD_EVENTS) & (others > 0) & (total >= metrics.TOTAL_EVENTS)
+        enough = (total >= metrics.TOTAL_EVENTS) & ((events > 0) & (others > 0)).any(axis=0)
+        averaged = np.stack([enough, with_ap.any(axis=0)], axis=1)
+        return cls(cells, labels, scope, shared, repeat, events, with_ap, averaged)
+
+    @property
+    def complete(self) -> Mask:
+        """(M,) has predictions of every cell and may be ranked."""
+        return self.scope.all(axis=1) & np.array([label != BAYES for label in self.labels])
+
+    def by_repeat(self, scope: Mask) -> Iterator[Mask]:
+        """(M, C) cells of one repeat after the other."""
+        return (scope & (self.repeat == r) for r in np.unique(self.repeat))
+
+    def fewest(self, scope: Mask) -> NDArray[np.int64]:
+        """(M, T) events in the repeat of the scope that has fewest; 0 where the scope is empty."""
+        counts = np.stack([mask @ self.events for mask in self.by_repeat(scope)])
+        used = np.stack(list(self.by_repeat(scope))).sum(axis=2, keepdims=True) > 0
+        return np.where(used, counts, np.iinfo(np.int64).max).min(axis=0) * used.any(axis=0)
+
+    def defined(self, counts: Counts) -> Mask:
+        """(b,) every outcome with enough events for an interval has pairs and events in every scope and repeat."""
+        totals = [class_sums(cell, counts) for cell in self.cells]
+        pairs = np.stack([events * others for events, others in totals])  # (C, T, b)
+        of_ap = np.stack([events for events, _ in totals]) * self.with_ap[:, :, None]
+        good = np.ones(counts.shape[1], bool)
+        scopes = np.unique(np.concatenate([self.scope, self.shared]), axis=0)
+        asked = (self.fewest(scopes) >= INTERVAL_EVENTS)[:, :, None]
+        for mask in self.by_repeat(scopes):
+            used = asked & (mask.sum(axis=1) > 0)[:, None, None]
+            for total, possible in ((pairs, self.pairs_possible), (of_ap, self.with_ap)):
+                needed = used & ((mask @ possible.astype(int)) > 0)[:, :, None]
+                good &= (~needed | (np.tensordot(mask.astype(float), total, 1) > 0)).all(axis=(0, 1))
+        return good
+
+    @property
+    def pairs_possible(self) -> Mask:
+        """(C, T) the cell has both classes."""
+        return np.array([(cell.y == 1).any(axis=0) & (cell.y == 0).any(axis=0) for cell in self.cells])
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """values: (M, T + 1, 2, 1 + B) of every method, outcome and the mean, metric, and resample (0: all patients once).
+
+    repeats: (R, M, T + 1, 2) the observed values of each repeat, of which values[..., 0] is the mean.
+    """
+
+    values: Vector
+    repeats: Vector
+
+
+def estimates(parts: Sums, plan: Plan, scope: Mask) -> Estimates:
+    per_repeat = [_of_repeat(parts, plan, mask) for mask in plan.by_repeat(scope)]
+    stack = np.stack(per_repeat)
+    defined = ~np.isnan(stack[..., :1])  # by what was observed: the repeats that count are the same in every resample
+    with np.errstate(invalid="ignore"):
+        values = np.where(defined, stack, 0.0).sum(axis=0) / defined.sum(axis=0)
+    return Estimates(values, stack[..., 0])
+
+
+def _of_repeat(parts: Sums, plan: Plan, mask: Mask) -> Vector:
+    """(M, T + 1, 2, 1 + B) the stratified metrics over the cells of `mask` (M, C), the mean over outcomes last."""
+    used = np.flatnonzero(mask.any(axis=0))
+    mask, kept = mask[:, used].astype(float), plan.with_ap[used][:, :, None]
+
+    def ratio(above: Vector, below: Vector) -> Vector:
+        top = np.einsum("mc,mctb->mtb", mask, np.nan_to_num(above))
+        bottom = np.tensordot(mask, below, 1)
+        return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
+
+    auroc = ratio(parts.concordant[:, used], parts.pairs[used])
+    ap = ratio(parts.precision[:, used] * kept, parts.events[used] * kept)
+    return with_mean(np.stack([auroc, ap], axis=2), plan.averaged)
+
+
+def with_mean(values: Vector, averaged: Mask) -> Vector:
+    """(M, T, 2, ...) -> (M, T + 1, 2, ...): the mean over a fixed list of outcomes; NaN where one of them or the list is missing."""
+    means = [
+        values[:, averaged[:, k], k].mean(axis=1) if averaged[:, k].any() else np.full_like(values[:, 0, k], np.nan)
+        for k in range(2)
+    ]
+    return np.concatenate([values, np.stack(means, axis=1)[:, None]], axis=1)
