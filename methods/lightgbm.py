@@ -1,0 +1,83 @@
+"""LightGBM: boosted trees grown leaf by leaf, one ensemble per outcome, stopped early on the validation rows.
+
+Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NeurIPS 2017.
+Missing values take the better branch at every split; codes are split as sets of categories. Rows whose outcome is unknown are
+left out of that outcome's trees. No reweighting of classes: it would spoil the calibration.
+Departures: defaults are for cohorts of some thousand patients (slow rate, small trees, half of the columns per tree), and the
+rounds are chosen by the weighted validation log loss. Where the validation rows hold one class only, 100 rounds are done.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import prep
+from bench.core import Cohort, Count, NonNegative, Positive, Run, Share
+from bench.pertask import Data, PerTask, fit_per_task
+
+UNSTOPPED_ROUNDS = QUICK_ROUNDS = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ensemble:
+    """One outcome's trees; `kept` of its rounds are used."""
+
+    booster: lgb.Booster
+    kept: int
+    threads: int
+    parameters: int
+    steps: int
+    at_cap: bool
+    scores: list[float]
+
+    def predict(self, x: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(self.booster.predict(x, num_iteration=self.kept, num_threads=self.threads))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LightGBM:
+    rounds: Count = 3000  # a cap: early stopping ends far below
+    rate: Positive = 0.03
+    leaves: Count = 15
+    min_rows: Count = 10  # rows a leaf needs
+    l2: NonNegative = 5.0
+    rows: Share = 0.8  # share drawn for each tree
+    columns: Share = 0.5
+    patience: Count = 50
+
+    def fit(self, train: Cohort, valid: Cohort, run: Run) -> PerTask:
+        flat = prep.flatten(train)
+        codes = np.flatnonzero(flat.categorical).tolist()
+        return fit_per_task(flat, train, valid, run, lambda data, held_out: self._fit(data, held_out, codes, run))
+
+    def _fit(self, data: Data, held_out: Data, codes: list[int], run: Run) -> Ensemble:
+        cap = min(self.rounds, QUICK_ROUNDS) if run.quick else self.rounds
+        scores: dict[str, dict[str, list[float]]] = {}
+        stopping: dict[str, Any] = {}
+        rows = lgb.Dataset(data.x, data.y, weight=data.w, categorical_feature=codes)
+        if held_out.stops:
+            callbacks = [lgb.early_stopping(self.patience, verbose=False), lgb.record_evaluation(scores)]
+            valid = rows.create_valid(held_out.x, held_out.y, weight=held_out.w)
+            stopping = {"valid_sets": [valid], "valid_names": ["valid"], "callbacks": callbacks}
+        else:
+            cap = min(cap, UNSTOPPED_ROUNDS)
+        booster = lgb.train(self._parameters(run), rows, cap, **stopping)
+        kept = booster.best_iteration if held_out.stops else cap
+        leaves = sum(tree["num_leaves"] for tree in booster.dump_model(num_iteration=kept)["tree_info"])
+        done = booster.current_iteration()
+        history = scores["valid"]["binary_logloss"] if scores else []
+        return Ensemble(booster, kept, run.threads, leaves, done, done == cap, history)
+
+    def _parameters(self, run: Run) -> dict[str, Any]:
+        return {
+            "objective": "binary", "metric": "binary_logloss", "num_threads": run.threads, "seed": run.seed % 2**31,
+            "deterministic": True, "force_row_wise": True, "verbosity": -1, "learning_rate": self.rate,
+            "num_leaves": max(self.leaves, 2), "min_data_in_leaf": self.min_rows, "lambda_l2": self.l2,
+            "bagging_fraction": self.rows, "bagging_freq": 1, "feature_fraction": self.columns,
+        }  # fmt: skip
+
+
+METHOD = LightGBM
