@@ -1,0 +1,82 @@
+"""Experts and gates as stacked parameters: one batched matmul each, no loop over experts or tasks."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.nets.dropout import Dropout
+
+
+class Stacked(nn.Module):
+    """n linear maps d -> width side by side, each initialised as `nn.Linear(d, width)` would be.
+
+    (B, d), the same input for all, or (B, n, d), an input each -> (B, n, width).
+    """
+
+    def __init__(self, n: int, d: int, width: int) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(d)
+        self.weight = nn.Parameter(torch.empty(n, d, width).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(n, width).uniform_(-bound, bound))
+
+    def forward(self, h: Tensor) -> Tensor:
+        if h.dim() == 2:
+            n, d, width = self.weight.shape
+            flat = h @ self.weight.transpose(0, 1).reshape(d, n * width)
+            return flat.view(-1, n, width) + self.bias
+        return torch.bmm(h.transpose(0, 1), self.weight).transpose(0, 1) + self.bias
+
+
+class Experts(nn.Module):
+    """n one-layer experts with GELU and dropout: (B, d) or (B, n, d) -> (B, n, width)."""
+
+    def __init__(self, n: int, d: int, width: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.width = width
+        self.maps = Stacked(n, d, width)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.dropout(functional.gelu(self.maps(h)))
+
+
+class Gates(nn.Module):
+    """G softmax gates over the experts that each may see: (B, d) or (B, G, d) -> (B, G, E), rows sum to 1.
+
+    visible: (G, E) bool, all True if None. What a gate cannot see has weight exactly 0 and no parameter. As in the papers a gate
+    is one linear layer. `weights` holds the last forward's gates, for facts and diagnosis.
+    """
+
+    at: Tensor  # positions of the visible pairs in a flattened (G, E)
+    hidden: Tensor  # (G, E) 0 where visible, -inf elsewhere
+
+    def __init__(self, n: int, d: int, experts: int, visible: Tensor | None = None) -> None:
+        super().__init__()
+        seen = torch.ones(n, experts, dtype=torch.bool) if visible is None else visible
+        self.shape = (n, experts)
+        self.register_buffer("at", seen.flatten().nonzero().squeeze(1), persistent=False)
+        self.register_buffer("hidden", torch.zeros(n, experts).masked_fill(~seen, -torch.inf), persistent=False)
+        bound = 1 / math.sqrt(d)
+        self.weight = nn.Parameter(torch.empty(len(self.at), d).uniform_(-bound, bound))  # one row per visible pair, row by row
+        self.bias = nn.Parameter(torch.empty(len(self.at)).uniform_(-bound, bound))
+        self.weights = torch.empty(0)
+
+    def forward(self, h: Tensor) -> Tensor:
+        n, experts = self.shape
+        weight = self.weight.new_zeros(n * experts, self.weight.shape[1]).index_copy(0, self.at, self.weight)
+        bias = self.bias.new_zeros(n * experts).index_copy(0, self.at, self.bias).view(n, experts) + self.hidden
+        if h.dim() == 2:
+            logits = (h @ weight.T).view(-1, n, experts)
+        else:
+            logits = torch.bmm(h.transpose(0, 1), weight.view(n, experts, -1).transpose(1, 2)).transpose(0, 1)
+        gates = torch.softmax(logits + bias, dim=-1)
+        self.weights = gates.detach()
+        return gates
+
+    def entropy(self) -> float:
+        """Mean entropy of the last forward's gates as a share of its maximum: 1 = even, 0 = one expert each. NaN before a forward."""
+        gates, choices = self.weights, torch.isfinite(self.hidden).sum(-1)
+        share = torch.special.entr(gates).sum(-1) / choices.clamp(min=2).log()
+        return float(share[..., choices > 1].mean()) if gates.numel() else math.nan

@@ -1,0 +1,262 @@
+"""The one training loop, and `NeuralMethod`, the base of every neural method."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from bench import prep
+from bench.core import JSON, Cohort, Count, Inputs, NonNegative, Positive, Predictor, Run, Share, Unsupported
+from bench.nets.encoders import Batch, Encoder
+from bench.nets.experts import Gates
+from bench.nets.heads import Heads, log_odds
+from bench.recalibrate import EPS, stopping_scores, validation_score
+
+QUICK_EPOCHS = 4
+CHUNK = 4096  # rows a forward pass without gradients takes at once
+
+
+class Network(nn.Module):
+    """A batch -> logits (B, T): encoder (B, d), sharing block (B, T, width), heads.
+
+    `penalty`: the sharing block's, unweighted, as of the last forward; None if it has none. `weight`: what it counts in training.
+    """
+
+    def __init__(self, encoder: nn.Module, sharing: nn.Module, heads: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.sharing, self.heads = encoder, sharing, heads
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.heads(self.sharing(self.encoder(batch)))
+
+    @property
+    def penalty(self) -> Tensor | None:
+        return getattr(self.sharing, "penalty", None)
+
+    @property
+    def weight(self) -> float:
+        return float(getattr(self.sharing, "weight", 1.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuralMethod:
+    """Encoders, fusion, sharing, heads, and the training of it all. A method overrides `sharing`; `encode` or `loss` if it must.
+
+    An unknown label, a row without any known label and a task that is unknown in a whole batch add nothing to loss or gradient.
+    A task without both classes in training keeps its bias near the prevalence. Fewer rows than `batch` make one smaller batch.
+
+    fused: width of the patient vector. hidden: of the encoders. layers, heads: of the Transformer over modality tokens.
+    average: decay of the running average of weights that is validated and kept, 0 = none.
+    epochs: cap. patience: epochs without a better validation score. stop: one clock for all, or best weights task by task.
+    """
+
+    fused: Count = 64
+    hidden: Count = 128
+    layers: Count = 1
+    heads: Count = 4
+    dropout: Share = 0.2
+    lr: Positive = 1e-3
+    weight_decay: NonNegative = 1e-2
+    average: Share = 0.99
+    batch: Count = 256
+    epochs: Count = 100
+    patience: Count = 10
+    stop: Literal["joint", "per_task"] = "joint"
+
+    def encode(self, shapes: Mapping[str, prep.Shape]) -> nn.Module:
+        """A module from a prepared batch to (B, d); its `width` is d."""
+        return Encoder(shapes, self.fused, self.hidden, self.layers, self.heads, self.dropout)
+
+    def sharing(self, d: int, tasks: int) -> nn.Module:
+        """A module (B, d) -> (B, T, width) with `width`; it may expose `penalty`, read after each forward, and its `weight`."""
+        raise NotImplementedError
+
+    def loss(self, logits: Tensor, y: Tensor, w: Tensor) -> Tensor:
+        """Cross-entropy: weighted mean over the known labels of each task, then mean over the tasks that have any.
+
+        logits, y, w: (B, T); w is 0 where y is unknown. Scaling a task's weights changes nothing.
+        """
+        each = functional.binary_cross_entropy_with_logits(logits, y, w, reduction="none").sum(0)
+        total = w.sum(0)
+        return (each / torch.where(total > 0, total, 1.0)).sum() / (total > 0).sum().clamp(min=1)
+
+    def build(self, shapes: Mapping[str, prep.Shape], y: Tensor, w: Tensor) -> Network:
+        """The untrained network for these inputs and labels, from torch's current random state."""
+        encoder: Any = self.encode(shapes)
+        sharing: Any = self.sharing(encoder.width, y.shape[1])
+        return Network(encoder, sharing, Heads(sharing.width, log_odds(y, w)))
+
+    def fit(self, train: Cohort, valid: Cohort, run: Run) -> Predictor:
+        torch.set_num_threads(run.threads)
+        tokens = prep.tokens(train)
+        data = tensors(tokens(train.inputs), run.device)
+        w = torch.tensor(train.loss_weights, device=run.device)
+        y = torch.tensor(np.nan_to_num(train.labels), device=run.device)
+        rows = torch.nonzero((w > 0).any(1)).squeeze(1)
+        if len(rows) == 0:
+            raise Unsupported(f"needs a training row with a known outcome, but all {len(train)} are unknown")
+        cap = min(self.epochs, QUICK_EPOCHS) if run.quick else self.epochs
+        with torch.random.fork_rng():
+            torch.manual_seed(run.seed)
+            network = self.build(tokens.shapes, y, w).to(run.device)
+            watch = _Watch(valid, tensors(tokens(valid.inputs), run.device), self.patience, self.stop)
+            before = watch.penalty(network)
+            trainer = _Trainer(self, network)
+            while watch.epochs < cap and not watch.over:
+                trainer.epoch(data, y, w, rows)
+                score = watch.look(trainer.averaged)
+                run.report(watch.epochs, score)
+        facts = {"steps": trainer.steps, "at_cap": not watch.over, **watch.facts()}
+        if before is not None:
+            facts |= {"penalty_start": before, "penalty_end": watch.penalty(watch.best[0])}
+        return NeuralPredictor(tokens, watch.best, facts)
+
+
+class _Trainer:
+    """One network, its optimizer and the running average of its weights."""
+
+    def __init__(self, method: NeuralMethod, network: Network) -> None:
+        self.method, self.network, self.steps = method, network, 0
+        self.parameters: list[Tensor] = list(network.parameters())
+        groups = [[p for p in self.parameters if (p.dim() > 1) == matrix] for matrix in (True, False)]
+        decays = [{"params": g, "weight_decay": d} for g, d in zip(groups, (method.weight_decay, 0.0), strict=True)]
+        self.optimizer = torch.optim.AdamW(decays, lr=method.lr, fused=True)
+        self.averaged = copy.deepcopy(network).requires_grad_(False) if method.average else network
+
+    def epoch(self, data: Batch, y: Tensor, w: Tensor, rows: Tensor) -> None:
+        """One pass over the rows in batches of nearly equal size, so that none is a leftover of two rows."""
+        self.network.train()
+        order = rows[torch.randperm(len(rows)).to(rows.device)]
+        for index in torch.tensor_split(order, -(-len(rows) // self.method.batch)):
+            self.step(take(data, index), y[index], w[index])
+
+    def step(self, batch: Batch, y: Tensor, w: Tensor) -> None:
+        network = self.network
+        loss = self.method.loss(network(batch), y, w)
+        if network.penalty is not None and network.weight:
+            loss = loss + network.weight * network.penalty
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.steps += 1
+        if self.averaged is not network:
+            decay = min(self.method.average, self.steps / (self.steps + 10))  # early on: the last tenth of the way
+            get_ema_multi_avg_fn(decay)(list(self.averaged.parameters()), self.parameters, self.steps)
+
+
+class _Watch:
+    """Early stopping on the validation score: one clock for all tasks or one a task, each with its best weights so far.
+
+    Every clock starts anew when any of them improves: the tasks share one training.
+    """
+
+    def __init__(self, valid: Cohort, batch: Batch, patience: int, stop: str) -> None:
+        self.valid, self.batch, self.patience, self.stop = valid, batch, patience, stop
+        clocks = 1 if stop == "joint" else len(valid.tasks)
+        self.lowest = np.full(clocks, np.inf)
+        self.best_epoch = [0] * clocks
+        self.best: list[Network] = []
+        self.scores: list[float] = []
+
+    @property
+    def epochs(self) -> int:
+        return len(self.scores)
+
+    @property
+    def over(self) -> bool:
+        return self.epochs - max(self.best_epoch) >= self.patience
+
+    def look(self, network: Network) -> float:
+        """The network's validation score, after keeping a copy of it for every clock that it is best for."""
+        y, w = self.valid.labels, self.valid.loss_weights
+        p = torch.sigmoid(logits(network, self.batch)).cpu().numpy()
+        self.scores.append(validation_score(y, p, w))
+        now = np.array([self.scores[-1]]) if self.stop == "joint" else stopping_scores(y, p, w)
+        better = now < self.lowest - 1e-6
+        if better.any():
+            copied = copy.deepcopy(network)
+            self.best = [copied if b else old for b, old in zip(better, self.best or [copied] * len(better), strict=True)]
+            self.best_epoch = [self.epochs if b else old for b, old in zip(better, self.best_epoch, strict=True)]
+            self.lowest = np.where(better, now, self.lowest)
+        return self.scores[-1]
+
+    def penalty(self, network: Network) -> float | None:
+        """The penalty on (at most 4,096) validation rows, dropout off; None if the sharing block has none."""
+        logits(network, between(self.batch, 0, CHUNK))
+        return None if network.penalty is None else float(network.penalty)
+
+    def facts(self) -> dict[str, JSON]:
+        network = self.best[0]
+        out: dict[str, JSON] = {
+            "parameters": sum(p.numel() for p in network.parameters()) * len({id(n) for n in self.best}),
+            "epochs": self.epochs,
+            "best_epoch": self.best_epoch[0] if self.stop == "joint" else self.best_epoch,
+            "scores": self.scores,
+        }
+        entropies = [module.entropy() for module in network.modules() if isinstance(module, Gates)]
+        return out | ({"gate_entropy": entropies} if entropies else {})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NeuralPredictor:
+    """The fitted preparation and the best networks: one, or one a task (`stop=per_task`)."""
+
+    tokens: prep.Tokens
+    networks: Sequence[Network]
+    facts: Mapping[str, JSON]
+
+    def predict(self, inputs: Inputs) -> NDArray[np.float32]:
+        batch = self._batch(inputs)
+        out = {id(network): logits(network, batch) for network in self.networks}
+        columns = [out[id(network)] for network in self.networks]
+        z = torch.stack([c[:, t] for t, c in enumerate(columns)], dim=1) if len(columns) > 1 else columns[0]
+        return torch.sigmoid(z).cpu().numpy().clip(EPS, 1 - EPS)
+
+    def parts(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
+        """What the sharing block splits a patient into: "shared" (n, k) and "specific" (n, T, k)."""
+        network = self.networks[0]
+        split = getattr(network.sharing, "parts", None)
+        if split is None or len(self.networks) > 1:
+            raise Unsupported("parts need a sharing block that splits the patient vector and stop=joint, but got another network")
+        network.eval()
+        with torch.no_grad():
+            shared, specific = split(network.encoder(self._batch(inputs)))
+        return {"shared": shared.cpu().numpy(), "specific": specific.cpu().numpy()}
+
+    def _batch(self, inputs: Inputs) -> Batch:
+        return tensors(self.tokens(inputs), next(self.networks[0].parameters()).device)
+
+
+def tensors(arrays: Mapping[str, Mapping[str, NDArray[Any]]], device: torch.device | str) -> Batch:
+    """Prepared arrays on the device, one row a patient."""
+    n = {key: len(part["present"]) for key, part in arrays.items()}
+
+    def one(key: str, name: str, array: NDArray[Any]) -> Tensor:
+        tensor = torch.tensor(array, device=device)
+        return tensor.expand(n[key], -1) if name == "time" and array.ndim == 1 else tensor
+
+    return {key: {name: one(key, name, a) for name, a in part.items()} for key, part in arrays.items()}
+
+
+def take(batch: Batch, rows: Tensor) -> Batch:
+    return {key: {name: array.index_select(0, rows) for name, array in part.items()} for key, part in batch.items()}
+
+
+def between(batch: Batch, start: int, stop: int) -> Batch:
+    return {key: {name: array[start:stop] for name, array in part.items()} for key, part in batch.items()}
+
+
+@torch.no_grad()
+def logits(network: Network, batch: Batch) -> Tensor:
+    """(n, T), dropout off, in chunks of rows."""
+    network.eval()
+    n = len(next(iter(batch.values()))["present"])
+    return torch.cat([network(between(batch, i, i + CHUNK)) for i in range(0, max(n, 1), CHUNK)])

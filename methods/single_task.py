@@ -1,0 +1,61 @@
+"""Single task: a network of its own for every task, each stopped by its own validation score. The reference.
+
+Each is `hard_sharing` with T = 1, bit for bit: the same encoders, fusion and size, so a difference to it is one of sharing.
+Every network starts from the run's seed, so the order of the tasks is of no consequence.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from bench.core import JSON, Cohort, Count, Inputs, Predictor, Run
+from bench.nets.experts import Experts
+from bench.train import NeuralMethod
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleTask(NeuralMethod):
+    """width: of the layer before the head."""
+
+    width: Count = 256
+
+    def sharing(self, d: int, tasks: int) -> nn.Module:
+        return Experts(tasks, d, self.width, self.dropout)  # tasks is 1
+
+    def fit(self, train: Cohort, valid: Cohort, run: Run) -> Predictor:
+        nets: list[Predictor] = []
+        for t in range(len(train.tasks)):
+            past = sum(int(str(net.facts["epochs"])) for net in nets)
+            later = replace(run, report=lambda epoch, score, past=past: run.report(past + epoch, score))
+            nets.append(super().fit(_only(train, t), _only(valid, t), later))
+        return SideBySide(nets)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SideBySide:
+    """One predictor a task."""
+
+    nets: Sequence[Predictor]
+
+    @property
+    def facts(self) -> Mapping[str, JSON]:
+        """Sums for parameters and steps; lists, one entry a task, for the rest."""
+        each = [net.facts for net in self.nets]
+        out: dict[str, JSON] = {key: [facts[key] for facts in each] for key in each[0]}
+        total = {key: sum(int(str(facts[key])) for facts in each) for key in ("parameters", "steps")}
+        return out | total | {"at_cap": any(facts["at_cap"] for facts in each)}
+
+    def predict(self, inputs: Inputs) -> NDArray[np.float32]:
+        return np.hstack([net.predict(inputs) for net in self.nets])
+
+
+def _only(cohort: Cohort, t: int) -> Cohort:
+    """The cohort with task t alone. The digest stays, so that all networks share one preparation of the inputs."""
+    weights = None if cohort.weights is None else cohort.weights[:, [t]]
+    return replace(cohort, tasks=(cohort.tasks[t],), labels=cohort.labels[:, [t]], weights=weights)
+
+
+METHOD = SingleTask
