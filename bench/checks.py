@@ -60,6 +60,8 @@ def _check_shapes(n: int, y: NDArray[np.float32], tasks: Sequence[Task], w: NDAr
     names = [task.name for task in tasks]
     if not names or len(set(names)) < len(names):
         raise BenchError(f"outcomes need names, each once, but got {names}")
+    if "mean" in names:
+        raise BenchError("no outcome may be called 'mean': the tables call the mean over outcomes so. Rename it.")
     if y.shape != (n, len(tasks)):
         raise BenchError(
             f"labels must have shape ({n}, {len(tasks)}) for {n} patients and {len(tasks)} outcomes, but have {y.shape}"

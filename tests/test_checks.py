@@ -53,6 +53,10 @@ def refused(**changes: Any) -> str:
         ({"modalities": {}}, "a cohort needs at least one modality, but none was given"),
         ({"tasks": ()}, "outcomes need names, each once, but got []"),
         ({"tasks": (Task("aki"), Task("aki"))}, "outcomes need names, each once, but got ['aki', 'aki']"),
+        (
+            {"tasks": (Task("any"), Task("mean"))},
+            "no outcome may be called 'mean': the tables call the mean over outcomes so. Rename it.",
+        ),
         ({"labels": [[1], [0], [1], [0]]}, "labels must have shape (4, 2) for 4 patients and 2 outcomes, but have (4, 1)"),
         ({"weights": np.ones(4)}, "weights must have the labels' shape (4, 2), but have (4,)"),
         ({"groups": ["g"] * 3}, "groups must have one entry per row (4), but has 3"),

@@ -42,7 +42,7 @@ def _of_method(results: Results, scoring: Scoring, method: str) -> list[str]:
     done = cells[cells["status"] == "done"]
     texts = _unfinished(cells)
     capped = sum(bool(facts.get("at_cap")) for facts in done["facts"])
-    if capped > CAPPED * len(done):
+    if capped > CAPPED * len(done) and not results.quick:  # a quick look is short by design
         texts.append(f"Alarm: {capped} of {len(done)} cells ended at the cap of epochs or rounds, not by early stopping.")
     alarms = Counter(alarm for of_cell in done["alarms"] for alarm in of_cell)
     texts += [f"Alarm in {n} of {len(done)} cells: {short(alarm)}." for alarm, n in alarms.items()]
