@@ -1,9 +1,10 @@
 """The one training loop, and `NeuralMethod`, the base of every neural method."""
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ class Network(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeuralMethod:
+class NeuralMethod(ABC):
     """Encoders, fusion, sharing, heads, and the training of it all. A method overrides `sharing`; `encode` or `loss` if it must.
 
     An unknown label, a row without any known label and a task that is unknown in a whole batch add nothing to loss or gradient.
@@ -56,6 +57,8 @@ class NeuralMethod:
     average: decay of the running average of weights that is validated and kept, 0 = none.
     epochs: cap. patience: epochs without a better validation score. stop: one clock for all, or best weights task by task.
     """
+
+    family: ClassVar[str] = "sharing"
 
     fused: Count = 64
     hidden: Count = 128
@@ -74,9 +77,9 @@ class NeuralMethod:
         """A module from a prepared batch to (B, d); its `width` is d."""
         return Encoder(shapes, self.fused, self.hidden, self.layers, self.heads, self.dropout)
 
+    @abstractmethod
     def sharing(self, d: int, tasks: int) -> nn.Module:
         """A module (B, d) -> (B, T, width) with `width`; it may expose `penalty`, read after each forward, and its `weight`."""
-        raise NotImplementedError
 
     def loss(self, logits: Tensor, y: Tensor, w: Tensor) -> Tensor:
         """Cross-entropy: weighted mean over the known labels of each task, then mean over the tasks that have any.

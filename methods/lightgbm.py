@@ -8,7 +8,7 @@ rounds are chosen by the weighted validation log loss. Where the validation rows
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import lightgbm as lgb
 import numpy as np
@@ -39,6 +39,8 @@ class Ensemble:
 
 @dataclass(frozen=True, kw_only=True)
 class LightGBM:
+    family: ClassVar[str] = "trees"
+
     rounds: Count = 3000  # a cap: early stopping ends far below
     rate: Positive = 0.03
     leaves: Count = 15
@@ -67,8 +69,8 @@ class LightGBM:
         booster = lgb.train(self._parameters(run), rows, cap, **stopping)
         kept = booster.best_iteration if held_out.stops else cap
         leaves = sum(tree["num_leaves"] for tree in booster.dump_model(num_iteration=kept)["tree_info"])
-        done = booster.current_iteration()
         history = scores["valid"]["binary_logloss"] if scores else []
+        done = len(history) or cap  # the booster itself forgets the rounds after the best
         return Ensemble(booster, kept, run.threads, leaves, done, done == cap, history)
 
     def _parameters(self, run: Run) -> dict[str, Any]:

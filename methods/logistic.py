@@ -9,7 +9,7 @@ Departures: where the validation rows hold one class only, the strength is 0.05 
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,8 @@ class Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Logistic:
+    family: ClassVar[str] = "linear"
+
     l1_ratio: Share = 0.5  # 0 = ridge, 1 = lasso
     path: Count = 12  # strengths tried, evenly spaced in their logarithm
     weakest: Positive = 3e-3  # of the strength at which every weight is 0

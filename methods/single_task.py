@@ -6,6 +6,7 @@ Every network starts from the run's seed, so the order of the tasks is of no con
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from bench.train import NeuralMethod
 @dataclass(frozen=True, kw_only=True)
 class SingleTask(NeuralMethod):
     """width: of the layer before the head."""
+
+    family: ClassVar[str] = "single-task"
 
     width: Count = 256
 

@@ -8,7 +8,7 @@ the rounds are chosen by the weighted validation log loss. Where the validation 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xgboost as xgb
@@ -38,6 +38,8 @@ class Ensemble:
 
 @dataclass(frozen=True, kw_only=True)
 class XGBoost:
+    family: ClassVar[str] = "trees"
+
     rounds: Count = 3000  # a cap: early stopping ends far below
     rate: Positive = 0.03
     depth: Count = 4

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from bench import checks, registry
@@ -89,6 +90,8 @@ def test_same_seed_same_bytes_and_nothing_changed_by_fitting(name: str, base: An
     predictor, (train, valid, test) = base(name)
     method = registry.method(name)
     before, content = dataclasses.asdict(method), [rebuilt(c).digest for c in (train, valid, test)]
+    torch.manual_seed(99)  # a method that draws from a global generator is found out
+    np.random.seed(99)
     again = method.fit(train, valid, QUICK).predict(test.inputs)
     assert again.tobytes() == predictor.predict(test.inputs).tobytes(), f"{name}: the same seed gave other predictions"
     assert dataclasses.asdict(method) == before, f"{name}: fitting changed the settings"
@@ -184,3 +187,12 @@ def test_a_planted_signal_is_learned_from_half_of_the_labels(name: str, make_coh
     assert scores.mean() > 0.8, f"{name}: a planted signal is found with AUROC {scores.round(3)} only"
     off = p.mean(axis=0) - test.labels.mean(axis=0)
     assert np.abs(off).max() < 0.08, f"{name}: mean predictions are off by {off.round(3)} with half of the labels unknown"
+
+
+def test_a_task_of_one_class_in_validation(name: str, base: Any) -> None:
+    _, (train, valid, test) = base(name)
+    predictor = registry.method(name).fit(train, valid.rows(valid.labels[:, 0] != 1), QUICK)
+    p = predictor.predict(test.inputs)
+    check_probabilities(name, p, len(test), 3)
+    off = abs(p[:, 0].mean() - np.nanmean(train.labels[:, 0]))
+    assert off < 0.2, f"{name}: validation rows without an event moved the mean prediction by {off:.2f}"

@@ -126,7 +126,7 @@ def test_attention_is_the_formula() -> None:
     tokens, mask = normal(1, 3, D), torch.tensor([[True, False, True]])
     seen = torch.cat([fusion.glob[0], tokens[0, [0, 2]]])  # the masked token simply is not there
     h = layer.norm1(seen)
-    key, value = layer.key_value(h).chunk(2, dim=-1)
+    key, value = layer.key(h), layer.value(h)
     mixed = []
     for part in (slice(0, 4), slice(4, 8)):
         weights = torch.softmax(layer.query(h[:1])[:, part] @ key[:, part].T / 2, dim=-1)  # sqrt(4)
@@ -152,7 +152,7 @@ def test_no_modality_at_all_is_still_defined() -> None:
     nothing = {key: {**part, "present": torch.zeros(ROWS, dtype=torch.bool)} for key, part in batch().items()}
     out = encoder()(nothing)
     assert torch.isfinite(out).all()
-    assert torch.equal(out, out[:1].expand(ROWS, -1))
+    same(out, out[:1].expand(ROWS, -1))
 
 
 def test_an_unobserved_window_has_exactly_zero_influence() -> None:

@@ -229,7 +229,7 @@ def test_outcomes_weights_and_groups_are_explained(tmp_path: Path) -> None:
 def test_methods_stand_by_family(tmp_path: Path) -> None:
     given = replace(results(), groups={"ref": "nets", "good": "trees", "poor": "nets"})
     names = list(block(written(given, tmp_path)["table.md"]))[2:]
-    assert names == ["_nets_", "ref", "poor", "_trees_", "good", "chance"]
+    assert names == ["_trees_", "good", "_nets_", "ref", "poor", "chance"]  # baselines first, then as asked
 
 
 def test_cost_and_rank(tmp_path: Path) -> None:

@@ -25,7 +25,10 @@ def test_batches_are_whole_and_never_none(n: int) -> None:
     batches = TABNET.Batches(rows, rows, rows, "cpu")
     drawn = [x.flatten() for x, _, _ in batches(256, 64)]
     assert drawn
-    assert len(torch.cat(drawn).unique()) == sum(map(len, drawn)) > n - 256  # each row once; less than a batch sits out
+    size = len(drawn[0])
+    assert len(torch.cat(drawn).unique()) == sum(map(len, drawn)) > n - size  # each row once; less than a batch sits out
+    assert size <= 256
+    assert len(drawn) >= 8 or size <= 32
     for x in drawn:
         ghosts = x.chunk(int(np.ceil(len(x) / 64)))  # as the network cuts it
         assert min(map(len, ghosts)) >= 2  # one row cannot be normalised
@@ -44,15 +47,16 @@ def test_the_best_epoch_is_used_and_nothing_is_printed(parts: Parts, capfd: pyte
     state = torch.random.get_rng_state()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        predictor = registry.method("tabnet:patience=3").fit(train, valid, Run(seed=1))
+        predictor = registry.method("tabnet:patience=8").fit(train, valid, Run())
     assert capfd.readouterr() == ("", "")
     assert torch.equal(torch.random.get_rng_state(), state)  # the seed is the fit's own affair
     scores = predictor.facts["scores"]
-    assert len(scores) - 1 - int(np.argmin(scores)) == 3
-    assert min(scores) < 0.95
+    assert len(scores) - 1 - int(np.argmin(scores)) == 8
+    assert min(scores) < 0.9
     p = predictor.predict(valid.inputs)
     assert validation_score(valid.labels, p, valid.loss_weights) == pytest.approx(min(scores), abs=1e-6)
-    assert predictor.facts["steps"] == len(scores)  # 400 rows: one batch of 256 an epoch
+    known = int(train.mask.any(axis=1).sum())
+    assert predictor.facts["steps"] == len(scores) * (known // (known // 8))
     assert not predictor.facts["at_cap"]
 
 
@@ -78,6 +82,7 @@ def test_an_outcome_of_one_class_is_a_constant(parts: Parts) -> None:
     assert (predictor.predict(test.inputs)[:, 2] == np.float32(1e-7)).all()
 
 
-def test_too_little_to_train_on_is_declined(parts: Parts) -> None:
-    with pytest.raises(Unsupported, match="2 rows with a known outcome and a column that varies, but got 1 and 0"):
-        registry.method("tabnet").fit(parts[0].rows(np.array([0])), parts[1], Run())
+def test_nothing_to_learn_is_declined(parts: Parts) -> None:
+    healthy = parts[0].rows((parts[0].labels == 0).all(axis=1))
+    with pytest.raises(Unsupported, match=f"an outcome with both classes among its training rows, but {len(healthy)} rows"):
+        registry.method("tabnet").fit(healthy, parts[1], Run())

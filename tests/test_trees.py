@@ -91,7 +91,9 @@ def test_validation_rows_of_one_class_do_not_stop_anything(name: str, parts: Par
 
 
 def test_another_seed_is_another_fit(name: str, parts: Parts) -> None:
-    a, b = (registry.method(name).fit(parts[0], parts[1], Run(seed=s, quick=True)).predict(parts[2].inputs) for s in (0, 2**63 - 3))
+    a, b = (
+        registry.method(name).fit(parts[0], parts[1], Run(seed=s, quick=True)).predict(parts[2].inputs) for s in (0, 2**63 - 3)
+    )
     assert a.tobytes() != b.tobytes()
 
 

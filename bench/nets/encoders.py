@@ -82,15 +82,7 @@ class TextEncoder(nn.Module):
 class Encoder(nn.Module):
     """All modalities of a batch -> (B, d), the fused patient vector. `width` is d."""
 
-    def __init__(
-        self,
-        shapes: Mapping[str, Shape],
-        d: int,
-        hidden: int,
-        layers: int,
-        heads: int,
-        dropout: float,
-    ) -> None:
+    def __init__(self, shapes: Mapping[str, Shape], d: int, hidden: int, layers: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.width = d
         self.encoders = nn.ModuleList(_encoder(s, d, hidden, dropout) for s in shapes.values())

@@ -11,6 +11,7 @@ from bench.report.words import DASH, number, percent
 from bench.stats import LEVEL, MEAN, METRICS, Scoring
 from bench.store import Results
 
+BASELINES = ("linear", "trees", "tabular deep", "single-task")
 TITLES = {"auroc": "AUROC, %", "ap": "Average precision, %"}
 
 
@@ -87,10 +88,11 @@ def build(results: Results, scoring: Scoring) -> Sheet:
 
 
 def _families(results: Results) -> dict[str, list[str]]:
-    families: dict[str, list[str]] = {}
+    """Family -> its methods, the baselines' families first, as papers have them."""
+    families: dict[str, list[str]] = {family: [] for family in BASELINES}
     for method in results.methods:
         families.setdefault(results.groups.get(method, ""), []).append(method)
-    return families
+    return {family: methods for family, methods in families.items() if methods}
 
 
 def _grouped(
