@@ -1,6 +1,7 @@
 """The suite from Python: what `bench run` and `bench report` do, as two functions that return what they print."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,9 +25,9 @@ GUESS = 25.0
 class Outcome:
     """What a run gives: per dataset the stored results and the report made of them."""
 
-    results: Mapping[str, store.Results]
-    reports: Mapping[str, report.Report]
-    folders: Mapping[str, Path]
+    results: dict[str, store.Results]
+    reports: dict[str, report.Report]
+    folders: dict[str, Path]
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -97,11 +98,21 @@ def run(
     count = _processors() if workers is None else workers
     if watch is not None:
         watch.planned(plans, sum(_forecast(plan) for plan in plans) / max(1, min(count, len(jobs))))
+    outcome = Outcome({}, {}, {})
+    left = Counter(job.dataset.label for job in jobs)
+    for plan in plans:
+        if not left[plan.spec.label]:
+            _add(outcome, plan.spec.label, Path(results), Path(reports), quick, None, plan.reference)
+    references = {plan.spec.label: plan.reference for plan in plans}
     with closing(execute.run(jobs, count)) as events:  # closed at once when stopped, not when collected
         for event in events:
             if watch is not None:
                 watch.happened(event)
-    return _reported([(plan.spec.label, plan.reference) for plan in plans], Path(results), Path(reports), quick, None)
+            name = event.job.dataset.label
+            left[name] -= event.kind == "end"
+            if event.kind == "end" and not left[name]:  # a dataset's tables are there before the next one is done
+                _add(outcome, name, Path(results), Path(reports), quick, None, references[name])
+    return outcome
 
 
 def make_report(
@@ -114,23 +125,21 @@ def make_report(
     quick: bool = False,
 ) -> Outcome:
     """The tables again, from stored results alone. methods: labels separated by commas, of the last run if None."""
-    names = [name.strip() for name in dataset.split(",") if name.strip()]
     labels = None if methods is None else [m.strip() for m in methods.split(",") if m.strip()]
-    return _reported([(name, reference) for name in names], Path(results), Path(reports), quick, labels)
+    outcome = Outcome({}, {}, {})
+    for name in filter(None, (part.strip() for part in dataset.split(","))):
+        _add(outcome, name, Path(results), Path(reports), quick, labels, reference)
+    return outcome
 
 
-def _reported(
-    chosen: list[tuple[str, str | None]], results: Path, reports: Path, quick: bool, methods: list[str] | None
-) -> Outcome:
-    found: dict[str, store.Results] = {}
-    written: dict[str, report.Report] = {}
-    folders: dict[str, Path] = {}
-    for name, reference in chosen:
-        one = store.read(results, name, quick=quick, methods=methods, reference=reference)
-        folder = reports / store.safe(one.dataset + ("-quick" if quick else ""))
-        found[one.dataset], folders[one.dataset] = one, folder
-        written[one.dataset] = report.write(one, folder)
-    return Outcome(found, written, folders)
+def _add(
+    outcome: Outcome, dataset: str, results: Path, reports: Path, quick: bool, methods: list[str] | None, reference: str | None
+) -> None:
+    """Read a dataset's newest run, write its tables, and put both into the outcome."""
+    found = store.read(results, dataset, quick=quick, methods=methods, reference=reference)
+    folder = reports / store.safe(found.dataset + ("-quick" if quick else ""))
+    outcome.results[found.dataset], outcome.folders[found.dataset] = found, folder
+    outcome.reports[found.dataset] = report.write(found, folder)
 
 
 def _protocol(folds: int | None, repeats: int, seed: int, quick: bool) -> Protocol:

@@ -23,7 +23,7 @@ PREAMBLE = r"""% Made by `bench`. Compile it as it is, or \input it into a paper
 
 def render(sheet: Sheet) -> str:
     """The text of table.tex: one floating table a block, the notes under the last."""
-    caption = ". ".join([say(sheet.title), *(rf"\textbf{{{say(w)}}}" for w in sheet.warnings), say(sheet.protocol)])
+    caption = ". ".join([say(sheet.title), *(rf"\textbf{{{say(w.rstrip('.'))}}}" for w in sheet.warnings), say(sheet.protocol)])
     floats = [_float(block, caption, last=block is sheet.blocks[-1], notes=_notes(sheet)) for block in sheet.blocks]
     return PREAMBLE + "".join(floats) + "\\benchend\n"
 
