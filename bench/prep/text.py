@@ -52,6 +52,8 @@ class TextVectors:
         if self.vectorizer is not None and len(text):
             weights = self.vectorizer.transform([str(s) for s in text.strings])
             # sparse times dense sums each row by itself: a note alone has the same vector as in a batch
-            out = np.asarray(weights.todense() if self.components is None else weights @ self.components, np.float32)
+            dense = weights.toarray() if self.components is None else weights @ self.components
+            # the last bits of the SVD differ between processors' BLAS kernels; what a network learns from must not
+            out = np.round(np.asarray(dense), 5).astype(np.float32)
         out[~text.present] = np.nan
         return out
