@@ -130,8 +130,8 @@ def _settings(kind: Kind, spec: Spec | str) -> dict[str, Any]:
 def _factory(spec: Spec) -> Callable[..., Any]:
     attribute = "METHOD" if spec.kind == "methods" else "load"
     found = getattr(loaded(spec), attribute, None)
-    if found is None:
-        raise BenchError(f"{file(spec)} must define `{attribute}`, but does not")
+    if not callable(found):
+        raise BenchError(f"{file(spec)} must define `{attribute}`, a class or a function, but does not")
     return found
 
 

@@ -82,8 +82,7 @@ class Store:
         """Make the folder of a dataset. `about` is stored beside the identity; cohort: row, patient, group, ..."""
         folder = self.root / dataset.folder
         self._write_json(folder / "dataset.json", {**dataset.identity, **about, "label": dataset.label})
-        if not (folder / "cohort.parquet").exists():
-            self._write(folder / "cohort.parquet", _parquet(cohort))
+        self._write(folder / "cohort.parquet", _parquet(cohort))
         self._forget_dead_writers()
 
     def describe(self, dataset: Part, method: Part, protocol: Part, about: Mapping[str, JSON]) -> None:
@@ -112,8 +111,9 @@ class Store:
         self._write_json(folder / f"{stem}.json", {**record, "predictions": digest})
 
     def cell(self, folder: Path, repeat: int, fold: int) -> dict[str, Any] | None:
-        """The record of a cell, None if it is missing."""
-        return _read_json(folder / f"{cell_name(repeat, fold)}.json")
+        """The record of a cell; None if it is missing or damaged, and so to be made again."""
+        found = _cell(folder, repeat, fold)
+        return None if found is None else found[0]
 
     def same_but_code(self, dataset: Part, method: Part) -> list[str]:
         """Folders of the same method and settings made by other code or library versions."""
@@ -161,7 +161,9 @@ def read(
     path = _newest_run(root, dataset, quick)
     run = _loaded(path)
     about = _loaded(path.parent.parent / "dataset.json")
-    labels = list(run["asked"] if methods is None else methods)
+    labels = list(dict.fromkeys(run["asked"] if methods is None else methods))
+    if not labels:
+        raise BenchError(f"no method given; there are stored results of: {', '.join(run['methods'])}")
     unknown = [label for label in labels if label not in run["methods"]]
     if unknown:
         raise BenchError(
@@ -178,7 +180,7 @@ def read(
         tasks=tuple(_task(task) for task in about["tasks"]),
         protocol={**run["protocol"], "repeats": run["repeats"]},
         reference=chosen,
-        cohort=pd.read_parquet(path.parent.parent / "cohort.parquet"),
+        cohort=_frame(path.parent.parent / "cohort.parquet"),
         methods=tuple(labels),
         groups={label: run["methods"][label]["family"] for label in labels},
         predictions=pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"method": pd.Series(dtype=str)}),
@@ -188,21 +190,28 @@ def read(
 
 def runs(root: Path, dataset: str, quick: bool) -> list[Path]:
     """The runs of a dataset, the newest last."""
-    paths = [
-        p
-        for p in root.glob("*/runs/*.json")
-        if dataset in (_loaded(p.parent.parent / "dataset.json")["label"], p.parent.parent.name)
-    ]
-    return sorted((p for p in paths if _loaded(p)["protocol"]["quick"] == quick), key=lambda p: (p.stat().st_mtime_ns, str(p)))
+    found: list[Path] = []
+    for path in root.glob("*/runs/*.json"):
+        about, run = _read_json(path.parent.parent / "dataset.json") or {}, _read_json(path) or {"protocol": {}}
+        if dataset in (about.get("label"), path.parent.parent.name) and run["protocol"].get("quick") == quick:
+            found.append(path)
+    return sorted(found, key=lambda p: (p.stat().st_mtime_ns, str(p)))
 
 
 def _newest_run(root: Path, dataset: str, quick: bool) -> Path:
     found = runs(root, dataset, quick)
     if not found:
-        there = sorted({_loaded(p.parent.parent / "dataset.json")["label"] for p in root.glob("*/runs/*.json")})
+        abouts = [_read_json(p.parent.parent / "dataset.json") or {} for p in root.glob("*/runs/*.json")]
+        there = sorted({about["label"] for about in abouts if "label" in about})
         hint = f"There are: {', '.join(there)}." if there else f"`bench run --dataset {dataset}` makes them."
         raise BenchError(f"no {'quick ' if quick else ''}results of '{dataset}' in {root}. {hint}")
     return found[-1]
+
+
+_MISSING: dict[str, Any] = {
+    "status": "failed", "seconds": math.nan, "peak_mb": math.nan, "facts": {}, "alarms": [],
+    "error": "missing or damaged; the same `bench run` makes it again",
+}  # fmt: skip
 
 
 def _cells(path: Path, run: Mapping[str, Any], labels: Sequence[str]) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
@@ -213,19 +222,12 @@ def _cells(path: Path, run: Mapping[str, Any], labels: Sequence[str]) -> tuple[l
         folder = path.parent.parent / run["methods"][label]["folder"] / path.stem
         for repeat in range(run["repeats"]):
             for fold in range(run["protocol"]["folds"]):
-                found = _read_json(folder / f"{cell_name(repeat, fold)}.json") or {}
-                keys = {
-                    "status": "missing",
-                    "seconds": math.nan,
-                    "peak_mb": math.nan,
-                    "facts": {},
-                    "alarms": [],
-                    "error": "not run",
-                }
-                record = {"method": label, "repeat": repeat, "fold": fold, **{k: found.get(k, v) for k, v in keys.items()}}
-                records.append(record | ({"status": "failed"} if record["status"] in ("lost", "missing") else {}))
-                if found.get("status") == "done":
-                    frame = pd.read_parquet(folder / f"{cell_name(repeat, fold)}.parquet").drop(columns="patient")
+                record, data = _cell(folder, repeat, fold) or (_MISSING, b"")
+                kept = {key: record.get(key, value) for key, value in _MISSING.items()}
+                kept["status"] = "failed" if record["status"] == "lost" else record["status"]
+                records.append({"method": label, "repeat": repeat, "fold": fold, **kept})
+                if data:
+                    frame = pd.read_parquet(io.BytesIO(data)).drop(columns="patient")
                     frames.append(frame.assign(method=label, repeat=repeat))
     return records, frames
 
@@ -267,16 +269,39 @@ def _parquet(frame: pd.DataFrame) -> bytes:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
+    """What a file of ours holds; None if it is missing or damaged."""
     try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
         return None
+    return value if isinstance(value, dict) else None
+
+
+def _cell(folder: Path, repeat: int, fold: int) -> tuple[dict[str, Any], bytes] | None:
+    """The record of a cell and its parquet (empty if it failed or was declined); None if either is missing or damaged."""
+    record = _read_json(folder / f"{cell_name(repeat, fold)}.json")
+    if record is None or not {"status", "digests", "predictions"} <= set(record):
+        return None
+    if record["predictions"] is None:
+        return record, b""
+    try:
+        data = (folder / f"{cell_name(repeat, fold)}.parquet").read_bytes()
+    except OSError:
+        return None
+    return (record, data) if hashlib.sha256(data).hexdigest() == record["predictions"] else None
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError):  # what pyarrow raises for a damaged file is a ValueError
+        raise BenchError(f"{path} is missing or damaged; `bench run` writes it") from None
 
 
 def _loaded(path: Path) -> dict[str, Any]:
     found = _read_json(path)
     if found is None:
-        raise BenchError(f"{path} is missing; `bench run` writes it")
+        raise BenchError(f"{path} is missing or damaged; `bench run` writes it")
     return found
 
 

@@ -86,6 +86,9 @@ def test_a_file_that_does_not_import_is_an_error_with_its_name(tmp_path: Path) -
     path.write_text("import no_such_thing")
     with pytest.raises(BenchError, match=r"broken\.py cannot be imported: ModuleNotFoundError: No module named 'no_such_thing'"):
         registry.parse("methods", str(path))
+    path.write_text("METHOD = 3")
+    with pytest.raises(BenchError, match=r"broken\.py must define `METHOD`, a class or a function"):
+        registry.parse("methods", str(path))
     path.write_text("x = 1")
     with pytest.raises(BenchError, match=r"broken\.py must define `METHOD`"):
         registry.parse("methods", str(path))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,8 +97,6 @@ def test_python_does_the_same_work_as_the_command(done: Path, tmp_path: Path) ->
 
 
 def test_a_missing_cell_alone_is_run_again(done: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(done / "results", tmp_path / "results")
     lost = next(tmp_path.glob("results/*/guess@*/*/r0-f1.json"))
     lost.unlink()
@@ -107,12 +106,58 @@ def test_a_missing_cell_alone_is_run_again(done: Path, tmp_path: Path) -> None:
     assert (report_folder(tmp_path) / "scores.csv").read_bytes() == (report_folder(done) / "scores.csv").read_bytes()
 
 
+@pytest.mark.parametrize("damage", ["cut", "empty", "gone", "list"])
+@pytest.mark.parametrize("kind", ["json", "parquet"])
+def test_a_damaged_cell_is_named_by_the_report_and_made_again_by_the_run(
+    done: Path, tmp_path: Path, kind: str, damage: str
+) -> None:
+    shutil.copytree(done / "results", tmp_path / "results")
+    path = next(tmp_path.glob(f"results/*/guess@*/*/r0-f1.{kind}"))
+    whole = path.read_bytes()
+    path.unlink() if damage == "gone" else path.write_bytes({"cut": whole[:60], "empty": b"", "list": b"[]"}[damage])
+    options = {"results": tmp_path / "results", "reports": tmp_path / "reports"}
+    outcome = bench.make_report("surgical:n=600", **options)
+    assert outcome.failed["error"].tolist() == ["missing or damaged; the same `bench run` makes it again"]
+    again = bench.run("surgical:n=600", f"{GUESS},{GUESS}:noise=0.1", folds=3, workers=0, **options)
+    assert again.failed.empty
+    assert (report_folder(tmp_path) / "scores.csv").read_bytes() == (report_folder(done) / "scores.csv").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "cohort.parquet", "runs/*.json", "guess@*/method.json"])
+def test_a_damaged_file_of_the_store_is_one_line_for_the_report_and_mended_by_the_run(
+    done: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(done / "results", tmp_path / "results")
+    path = next(tmp_path.glob(f"results/*/{name}"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:40])
+    options = {"results": tmp_path / "results", "reports": tmp_path / "reports"}
+    if "method.json" not in name:  # which only `--accept-code` reads
+        with pytest.raises(BenchError):
+            bench.make_report("surgical:n=600", **options)
+    bench.run("surgical:n=600", f"{GUESS},{GUESS}:noise=0.1", folds=3, workers=0, **options)
+    assert path.read_bytes() == whole
+    assert (report_folder(tmp_path) / "scores.csv").read_bytes() == (report_folder(done) / "scores.csv").read_bytes()
+
+
+def test_reports_that_cannot_be_written_end_in_one_line(done: Path, tmp_path: Path) -> None:
+    (tmp_path / "reports").write_text("a file")
+    ran = command(tmp_path, "--dataset", "surgical:n=600", "--results", str(done / "results"), verb="report")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("bench: cannot write to the reports folder")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("methods", "said"), [("", "no method given"), ("nope", "no stored results of nope")])
+def test_a_report_of_what_is_not_there_is_refused(done: Path, methods: str, said: str) -> None:
+    with pytest.raises(BenchError, match=said):
+        bench.make_report("surgical:n=600", methods, results=done / "results")
+
+
 @pytest.mark.parametrize("change", [["--seed", "1"], ["--dataset", "surgical:n=600:seed=1"], ["--folds", "2"]])
 def test_cells_of_other_data_or_protocol_are_not_taken(done: Path, tmp_path: Path, change: list[str]) -> None:
     specs = registry.parse("methods", GUESS)
     options = dict(zip(["--dataset", "--folds", "--seed"], ["surgical:n=600", "3", "0"], strict=True)) | {change[0]: change[1]}
-    import shutil
-
     shutil.copytree(done / "results", tmp_path / "results")
     protocol = harness.Protocol(folds=int(options["--folds"]), seed=int(options["--seed"]))
     plan = harness.plan(registry.parse("datasets", options["--dataset"])[0], specs, protocol, tmp_path / "results")
@@ -120,8 +165,6 @@ def test_cells_of_other_data_or_protocol_are_not_taken(done: Path, tmp_path: Pat
 
 
 def test_cells_of_other_code_are_not_taken_unless_asked_for(done: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(done / "results", tmp_path / "results")
     changed = tmp_path / "guess.py"
     changed.write_text(Path(GUESS).read_text().replace("std(axis=1)", "var(axis=1)"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench import stats
+from bench.core import BenchError
 from bench.report import latex, markdown, sheet, words
 from bench.report.terminal import Screen
 from bench.stats import Scoring
@@ -47,11 +48,16 @@ def write(results: Results, folder: Path, *, resamples: int = 1000, seed: int = 
         results.predictions, results.cohort, names, results.methods, results.reference, resamples=resamples, seed=seed
     )
     made = Report(scoring, sheet.build(results, scoring))
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "table.md", markdown.render(made.sheet))
-    _write(folder / "table.tex", latex.render(made.sheet))
-    _write(folder / "scores.csv", _csv(made.scores))
-    _write(folder / "comparisons.csv", _csv(made.comparisons))
+    files = {
+        "table.md": markdown.render(made.sheet), "table.tex": latex.render(made.sheet),
+        "scores.csv": _csv(made.scores), "comparisons.csv": _csv(made.comparisons),
+    }  # fmt: skip
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            _write(folder / name, text)
+    except OSError as error:
+        raise BenchError(f"cannot write to the reports folder: {error}. The results are stored: see `bench report`.") from error
     return made
 
 
