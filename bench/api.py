@@ -91,6 +91,7 @@ def run(
     if workers is not None and workers < 0:
         raise BenchError(f"workers must be 0 or more, but is {workers}")
     specs = registry.parse("methods", methods)
+    _make(Path(reports))
     plans = [
         harness.plan(one, specs, protocol, Path(results), reference, accept_code, retry_failed) for one in registry.parse("datasets", dataset)
     ]  # fmt: skip
@@ -140,6 +141,13 @@ def _add(
     folder = reports / store.safe(found.dataset + ("-quick" if quick else ""))
     outcome.results[found.dataset], outcome.folders[found.dataset] = found, folder
     outcome.reports[found.dataset] = report.write(found, folder)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # said before hours of training, not after
+        raise BenchError(f"cannot write to the reports folder: {error}") from error
 
 
 def _protocol(folds: int | None, repeats: int, seed: int, quick: bool) -> Protocol:

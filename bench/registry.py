@@ -166,6 +166,8 @@ def _checked(spec: Spec, pairs: Iterable[str]) -> dict[str, JSON]:
             raise BenchError(
                 _unknown(f"setting of '{spec.id}'", name, list(parameters), f"It has: {', '.join(parameters) or 'none'}")
             )
+        if name in given:
+            raise BenchError(f"setting '{name}' of '{spec.id}' may be given once, but is given again: '{pair}'")
         given[name] = _coerce(spec.id, name, text, hints[name])
     return {name: given[name] for name, p in parameters.items() if name in given and given[name] != p.default}
 
@@ -180,7 +182,7 @@ def _coerce(owner: str, name: str, text: str, hint: Any) -> Any:
 
 
 def _unknown(what: str, name: str, known: list[str], more: str) -> str:
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    close = get_close_matches(name, known, n=1, cutoff=0.6)
     return f"unknown {what} '{name}'." + (f" Did you mean '{close[0]}'?" if close else "") + f" {more}."
 
 

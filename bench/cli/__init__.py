@@ -25,7 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Exit status: 0 done, 1 a mistake in the call or the data (one line), 2 some cells failed, 130 and 143 stopped."""
     command = typer.main.get_command(app)
     try:
-        status = command.main(list(sys.argv[1:] if arguments is None else arguments), prog_name="bench", standalone_mode=False)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        status = command.main(words or ["--help"], prog_name="bench", standalone_mode=False)
+    except typer.Abort:  # Ctrl-C before or after the run itself, which has more to say
+        print("bench: stopped", file=sys.stderr)
+        sys.exit(130)
     except Exception as error:
         line = _one_line(error)
         if line is None:
@@ -36,10 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _one_line(error: Exception) -> str | None:
     """What to print for a user's mistake; None for ours."""
-    if isinstance(error, typer.Abort):
-        return "bench: stopped"
-    if hasattr(error, "format_message"):  # the parser's own errors: unknown option, missing value
-        return f"bench: {error.format_message()} `bench --help` lists what there is."  # pyright: ignore[reportAttributeAccessIssue]
+    parser = getattr(error, "format_message", None)
+    if parser is not None:  # unknown option, missing value
+        return f"bench: {parser().rstrip('.')}. `bench --help` and `bench run --help` list what there is."
     from bench.core import BenchError
 
     return f"bench: {error}" if isinstance(error, BenchError) else None

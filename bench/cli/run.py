@@ -28,6 +28,7 @@ def run(
 ) -> int:
     """Train and compare. A rerun does only what is missing.
 
+    \b
     bench run --methods all
     bench run --dataset support2 --methods xgboost,hard_sharing,mmoe:experts=16
     """

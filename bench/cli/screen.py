@@ -142,7 +142,9 @@ class _Plain(_Watch):
             )
             took = f"{event.data['seconds']:.0f} s" if "seconds" in event.data else "lost"
             left = f"; {_duration(self.left)} left" if self.done < self.total else ""
-            print(f"[{self.done}/{self.total}] {event.job.name}: {what} ({took}{left})", flush=True)
+            several = len({dataset for dataset, _ in self.rows}) > 1
+            name = f"{event.job.dataset.label} {event.job.name}" if several else event.job.name
+            print(f"[{self.done}/{self.total}] {name}: {what} ({took}{left})", flush=True)
 
 
 class _Terminal(_Watch):

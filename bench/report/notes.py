@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import chain
 
 import pandas as pd
 
@@ -9,6 +10,7 @@ from bench.report.words import percent, short
 from bench.stats import MEAN, Scoring
 from bench.store import Results
 
+BASELINES = ("linear", "trees", "tabular deep", "single-task")
 GAP = 0.005  # pooled against stratified AUROC
 CAPPED = 0.2  # share of cells
 
@@ -26,11 +28,19 @@ def warnings(results: Results) -> tuple[str, ...]:
     return quick + ((results.note,) if results.note else ())
 
 
+def families(results: Results) -> dict[str, list[str]]:
+    """Family -> its methods, the baselines' families first, as papers have them."""
+    found: dict[str, list[str]] = {family: [] for family in BASELINES}
+    for method in results.methods:
+        found.setdefault(results.groups.get(method, ""), []).append(method)
+    return {family: methods for family, methods in found.items() if methods}
+
+
 def footnotes(results: Results, scoring: Scoring) -> tuple[tuple[str, ...], Mapping[str, tuple[int, ...]]]:
     """The texts, and per method the numbers of its own, from 1. The same text of several methods has one number."""
     texts: list[str] = []
     marks: dict[str, tuple[int, ...]] = {}
-    for method in results.methods:
+    for method in chain.from_iterable(families(results).values()):  # numbered in the order of the rows
         own = _of_method(results, scoring, method)
         texts += [text for text in own if text not in texts]
         marks[method] = tuple(sorted(texts.index(text) + 1 for text in own))

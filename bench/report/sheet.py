@@ -11,7 +11,6 @@ from bench.report.words import DASH, number, percent
 from bench.stats import LEVEL, MEAN, METRICS, Scoring
 from bench.store import Results
 
-BASELINES = ("linear", "trees", "tabular deep", "single-task")
 TITLES = {"auroc": "AUROC, %", "ap": "Average precision, %"}
 
 
@@ -87,19 +86,12 @@ def build(results: Results, scoring: Scoring) -> Sheet:
     )
 
 
-def _families(results: Results) -> dict[str, list[str]]:
-    """Family -> its methods, the baselines' families first, as papers have them."""
-    families: dict[str, list[str]] = {family: [] for family in BASELINES}
-    for method in results.methods:
-        families.setdefault(results.groups.get(method, ""), []).append(method)
-    return {family: methods for family, methods in families.items() if methods}
-
-
 def _grouped(
     results: Results, entries: Mapping[str, tuple[Entry, ...]], marks: Mapping[str, tuple[int, ...]]
 ) -> tuple[tuple[str, tuple[Row, ...]], ...]:
     return tuple(
-        (family, tuple(Row(m, entries[m], marks.get(m, ())) for m in methods)) for family, methods in _families(results).items()
+        (family, tuple(Row(m, entries[m], marks.get(m, ())) for m in methods))
+        for family, methods in notes.families(results).items()
     )
 
 
