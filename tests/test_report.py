@@ -110,7 +110,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_scrap(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", no_space)
-    with pytest.raises(BenchError, match="cannot write to the reports folder: .*No space left"):
+    with pytest.raises(BenchError, match=r"cannot write to the reports folder: .*No space left"):
         report.write(results(n=240), tmp_path, resamples=60)
     assert {p.name: p.read_text("utf-8") for p in tmp_path.iterdir()} == old
 
