@@ -308,10 +308,11 @@ def _loaded(path: Path) -> dict[str, Any]:
 
 
 def _alive(pid: int) -> bool:
+    """Whether a process still runs: one that was killed but not yet collected by its parent writes no more."""
     try:
         os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except OSError:  # somebody else's process, or a system without /proc
         return True
-    return True
