@@ -45,7 +45,14 @@ def stop(process: "subprocess.Popen[str]", how: int) -> str:
     """Ctrl-C and kill -9 reach the whole group, as from a terminal and a job scheduler; SIGTERM the command alone."""
     if process.poll() is None:
         (os.kill if how == signal.SIGTERM else os.killpg)(process.pid, how)
-    return process.communicate(timeout=60)[0]
+    said = process.communicate(timeout=60)[0]
+    for _ in range(100):  # the workers' end is not the command's: wait until the group is gone, or collected by nobody
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.05)
+    return said
 
 
 def wait_for_a_write(folder: Path) -> None:
