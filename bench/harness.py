@@ -257,9 +257,7 @@ def _older(store: Store, dataset: Part, method: Part, protocol: Protocol, folder
 
 def _reference(reference: str | None, labels: list[str]) -> str:
     if reference is not None and reference not in labels:
-        raise BenchError(
-            f"the reference must be one of the methods of the run ({', '.join(labels)}), but is '{reference}'. Add it to --methods."
-        )
+        raise BenchError(registry.unknown("reference (it must be a method of the run)", reference, labels))
     return reference or ("single_task" if "single_task" in labels else labels[0])
 
 

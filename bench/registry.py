@@ -62,7 +62,7 @@ def file(spec: Spec) -> Path:
 def module(kind: Kind, name: str) -> ModuleType:
     """The plug-in `name`, imported."""
     if name not in _files(kind):
-        raise BenchError(_unknown(kind[:-1], name, ids(kind), f"`bench {kind}` lists all {len(ids(kind))}"))
+        raise BenchError(unknown(kind[:-1], name, ids(kind)))
     return importlib.import_module(f"bench.{kind}.{name}")
 
 
@@ -74,7 +74,7 @@ def parse(kind: Kind, text: str) -> list[Spec]:
             spec = _parse_one(kind, one)
             specs.setdefault(spec.label, spec)
     if not specs:
-        raise BenchError(f"no {kind[:-1]} given. `bench {kind}` lists all {len(ids(kind))}.")
+        raise BenchError(f"no {kind[:-1]} given. There are: {', '.join(ids(kind))}.")
     return list(specs.values())
 
 
@@ -112,6 +112,16 @@ def loaded(spec: Spec) -> ModuleType:
             del sys.modules[name]
             raise BenchError(f"{spec.path} cannot be imported: {type(error).__name__}: {error}") from error
     return sys.modules[name]
+
+
+def unknown(what: str, name: str, known: list[str]) -> str:
+    """The line for a name that is none of `known`: the closest one, and the list."""
+    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    return (
+        f"unknown {what} '{name}'."
+        + (f" Did you mean '{close[0]}'?" if close else "")
+        + f" There are: {', '.join(known) or 'none'}."
+    )
 
 
 def _files(kind: Kind) -> dict[str, Path]:
@@ -163,9 +173,7 @@ def _checked(spec: Spec, pairs: Iterable[str]) -> dict[str, JSON]:
         if not equals:
             raise BenchError(f"a setting of '{spec.id}' reads field=value, but got '{pair}'")
         if name not in parameters:
-            raise BenchError(
-                _unknown(f"setting of '{spec.id}'", name, list(parameters), f"It has: {', '.join(parameters) or 'none'}")
-            )
+            raise BenchError(unknown(f"setting of '{spec.id}'", name, list(parameters)))
         if name in given:
             raise BenchError(f"setting '{name}' of '{spec.id}' may be given once, but is given again: '{pair}'")
         given[name] = _coerce(spec.id, name, text, hints[name])
@@ -179,11 +187,6 @@ def _coerce(owner: str, name: str, text: str, hint: Any) -> Any:
         return TypeAdapter(hint).validate_python(None if text.lower() == "none" else text)
     except ValidationError as error:
         raise BenchError(f"setting '{name}' of '{owner}': {error.errors()[0]['msg'].lower()}, but got '{text}'") from None
-
-
-def _unknown(what: str, name: str, known: list[str], more: str) -> str:
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"unknown {what} '{name}'." + (f" Did you mean '{close[0]}'?" if close else "") + f" {more}."
 
 
 def _as_text(value: JSON) -> str:

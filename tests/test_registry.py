@@ -39,12 +39,12 @@ def test_fields_keep_their_order_in_the_label() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("mmeo", r"unknown method 'mmeo'\. Did you mean 'mmoe'\? `bench methods` lists all \d+\."),
-        ("mmoe:expert=4", r"unknown setting of 'mmoe' 'expert'\. Did you mean 'experts'\? It has: .*experts.*\."),
+        ("mmeo", r"unknown method 'mmeo'\. Did you mean 'mmoe'\? There are: .*logistic, .*\."),
+        ("mmoe:expert=4", r"unknown setting of 'mmoe' 'expert'\. Did you mean 'experts'\? There are: .*experts.*\."),
         ("mmoe:experts=many", r"setting 'experts' of 'mmoe': input should be a valid integer.*, but got 'many'"),
         ("mmoe:experts=0", r"setting 'experts' of 'mmoe': input should be greater than or equal to 1, but got '0'"),
         ("mmoe:experts", r"a setting of 'mmoe' reads field=value, but got 'experts'"),
-        ("", r"no method given\. `bench methods` lists all \d+\."),
+        ("", r"no method given\. There are: .*logistic, .*\."),
         ("./nowhere.py", r"no such file: /.*nowhere\.py"),
     ],
 )

@@ -240,8 +240,8 @@ def test_few_events_are_said_before_training(tmp_path: Path) -> None:
         (["--folds", "1"], "bench: folds must be 2 or more, but is 1"),
         (["--workers", "-1"], "bench: workers must be 0 or more, but is -1"),
         (
-            ["--methods", GUESS, "--reference", "ple", "--dataset", "surgical:n=300"],
-            "bench: the reference must be one of the methods",
+            ["--methods", GUESS, "--reference", "gues", "--dataset", "surgical:n=300"],
+            "bench: unknown reference (it must be a method of the run) 'gues'. Did you mean 'guess'? There are: guess.",
         ),
         (["--fold", "3"], "bench: No such option: --fold"),
     ],
