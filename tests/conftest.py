@@ -1,6 +1,7 @@
 """A small cohort with all three modalities and a planted signal in each, for every test that needs patients."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy or torch starts its threads
 
@@ -13,6 +14,8 @@ import pytest
 
 from bench import checks
 from bench.core import Cohort, Series, Tabular, Task, Text
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it starts ignored, and children would inherit that
 
 MakeCohort = Callable[..., Cohort]
 WORDS = ("knee", "hip", "spine", "elective", "revision", "smoker", "cement", "tourniquet")
