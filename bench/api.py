@@ -2,8 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol as Interface
@@ -53,6 +53,8 @@ class Outcome:
     def table(self, dataset: str | None = None) -> str:
         """The comparison table as Markdown; of the first dataset if none is named."""
         name = next(iter(self.folders)) if dataset is None else dataset
+        if name not in self.folders:
+            raise BenchError(registry.unknown("dataset of this outcome", name, list(self.folders)))
         return (self.folders[name] / "table.md").read_text("utf-8")
 
 
@@ -65,8 +67,8 @@ class Watch(Interface):
 
 
 def run(
-    dataset: str = "surgical",
-    methods: str = "all",
+    dataset: str | Sequence[str] = "surgical",
+    methods: str | Sequence[str] = "all",
     *,
     folds: int | None = None,
     repeats: int = 1,
@@ -82,7 +84,7 @@ def run(
 ) -> Outcome:
     """Train what is missing, then score, test and write the tables. A rerun trains nothing and gives the same files.
 
-    dataset, methods: specs separated by commas, `all` for every bundled one. folds: 5, or 2 if quick. reference: a method's
+    dataset, methods: a list of specs or one text with commas, `all` for every bundled one. folds: 5, or 2 if quick. reference: a method's
     label; `single_task` where it takes part. workers: processes of one thread each, as many as processors; 0 = in this process.
     quick: a first look, a subsample trained briefly, stored apart.
     Raises BenchError for anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
@@ -90,10 +92,10 @@ def run(
     protocol = _protocol(folds, repeats, seed, quick)
     if workers is not None and workers < 0:
         raise BenchError(f"workers must be 0 or more, but is {workers}")
-    specs = registry.parse("methods", methods)
+    specs = registry.parse("methods", _text(methods))
     _make(Path(reports))
     plans = [
-        harness.plan(one, specs, protocol, Path(results), reference, accept_code, retry_failed) for one in registry.parse("datasets", dataset)
+        harness.plan(one, specs, protocol, Path(results), reference, accept_code, retry_failed) for one in registry.parse("datasets", _text(dataset))
     ]  # fmt: skip
     jobs = [job for plan in plans for job in plan.missing]
     count = _processors() if workers is None else workers
@@ -117,20 +119,42 @@ def run(
 
 
 def make_report(
-    dataset: str = "surgical",
-    methods: str | None = None,
+    dataset: str | Sequence[str] = "surgical",
+    methods: str | Sequence[str] | None = None,
     *,
     reference: str | None = None,
     results: str | Path = "results",
     reports: str | Path = "reports",
     quick: bool = False,
 ) -> Outcome:
-    """The tables again, from stored results alone. methods: labels separated by commas, of the last run if None."""
-    labels = None if methods is None else [m.strip() for m in methods.split(",") if m.strip()]
+    """The tables again, from stored results alone. methods: those of the last run if None, `all` for every one stored."""
     outcome = Outcome({}, {}, {})
-    for name in filter(None, (part.strip() for part in dataset.split(","))):
-        _add(outcome, name, Path(results), Path(reports), quick, labels, reference)
+    there = store.labels(Path(results), quick)
+    for name in _split(dataset):
+        stored = _as_stored("datasets", name, there)
+        known = {"all", *there.get(stored, ())}
+        labels = None if methods is None else [_as_stored("methods", m, known) for m in _split(methods)]
+        chosen = None if reference is None else _as_stored("methods", reference, known)
+        _add(outcome, stored, Path(results), Path(reports), quick, labels, chosen)
+    if not outcome.results:
+        raise BenchError("no dataset given. Name one that `bench run` was given.")
     return outcome
+
+
+def _text(specs: str | Sequence[str]) -> str:
+    return specs if isinstance(specs, str) else ",".join(specs)
+
+
+def _split(specs: str | Sequence[str]) -> list[str]:
+    return [part.strip() for part in _text(specs).split(",") if part.strip()]
+
+
+def _as_stored(kind: registry.Kind, text: str, known: Container[str]) -> str:
+    """A label of the results as it stands; anything else as `bench run` would have read it, if it can."""
+    if text not in known:
+        with suppress(BenchError):
+            return registry.parse(kind, text)[0].label
+    return text
 
 
 def _add(

@@ -31,10 +31,11 @@ def build(
 
     labels, weights: (n, T). patients, groups, site, time: (n,). groups: patients that must stay together; the patient if None.
     """
-    y = np.array(labels, np.float32)
+    y = _numbers("labels", labels)
+    _check_ids(patients)
     ids = np.array([str(p) for p in patients])
     together = ids if groups is None else np.array([str(g) for g in groups])
-    w = None if weights is None else np.array(weights, np.float32)
+    w = None if weights is None else _numbers("weights", weights)
     _check_shapes(len(ids), y, tasks, w)
     lengths: dict[str, Sized | None] = {"groups": together, "site": site, "time": time, "subgroups": subgroups}
     for key, modality in modalities.items():
@@ -54,11 +55,26 @@ def build(
     )  # fmt: skip
 
 
+def _numbers(what: str, values: Any) -> NDArray[np.float32]:
+    try:
+        if np.iscomplexobj(values):
+            raise TypeError("some are complex")
+        return np.array(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise BenchError(f"{what} must be numbers, NaN where unknown, but: {error}") from None
+
+
+def _check_ids(patients: Sequence[Any] | NDArray[Any]) -> None:
+    missing = np.flatnonzero(pd.isna(np.array(patients, object)))
+    if len(missing):
+        raise BenchError(f"every row needs a patient id, but {len(missing)} have none (first: row {missing[0]})")
+
+
 def _check_shapes(n: int, y: NDArray[np.float32], tasks: Sequence[Task], w: NDArray[np.float32] | None) -> None:
     if n == 0:
         raise BenchError("a cohort needs at least one patient, but this one has 0 rows")
     names = [task.name for task in tasks]
-    if not names or len(set(names)) < len(names):
+    if not names or not all(names) or len(set(names)) < len(names):
         raise BenchError(f"outcomes need names, each once, but got {names}")
     if "mean" in names:
         raise BenchError("no outcome may be called 'mean': the tables call the mean over outcomes so. Rename it.")
@@ -83,7 +99,8 @@ def _without_empty_columns(modalities: Mapping[str, Modality]) -> tuple[dict[str
     notices: list[str] = []
     for key, modality in modalities.items():
         if isinstance(modality, Tabular):
-            twice = modality.frame.columns[modality.frame.columns.duplicated()].tolist()
+            columns = modality.frame.columns.astype(str)
+            twice = columns[columns.duplicated()].tolist()
             if twice:
                 raise BenchError(f"columns of '{key}' need names, each once, but '{twice[0]}' stands more than once")
             empty = [str(c) for c in modality.frame.columns if modality.frame[c].isna().all()]
@@ -101,13 +118,14 @@ def _check_modality(key: str, modality: Modality, ids: NDArray[np.str_]) -> None
         for name, column in modality.frame.items():
             if isinstance(column.dtype, pd.CategoricalDtype):
                 continue
-            if not pd.api.types.is_numeric_dtype(column.dtype):
+            if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_complex_dtype(column.dtype):
                 raise BenchError(
                     f"column '{name}' of '{key}' must be numeric or a pandas Categorical, but is {column.dtype}. Codes: astype('category')"
                 )
-            infinite = np.flatnonzero(np.isinf(column.to_numpy(np.float64)))
-            if len(infinite):
-                raise BenchError(_seen(f"column '{name}' of '{key}' must be finite or NaN", infinite, ids, "infinity"))
+            values = column.to_numpy(np.float64)
+            huge = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)  # methods compute in float32
+            if len(huge):
+                raise BenchError(_seen(f"column '{name}' of '{key}' must be finite or NaN", huge, ids, f"{values[huge[0]]:g}"))
     elif isinstance(modality, Series):
         _check_series(key, modality, ids)
     else:

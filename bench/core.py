@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
@@ -23,6 +23,8 @@ Count = Annotated[int, Ge(1)]
 NonNegative = Annotated[float, Ge(0.0)]
 Positive = Annotated[float, Gt(0.0)]
 Share = Annotated[float, Ge(0.0), Le(1.0)]
+PositiveShare = Annotated[float, Gt(0.0), Le(1.0)]
+ProperShare = Annotated[float, Ge(0.0), Lt(1.0)]
 
 
 class BenchError(Exception):
@@ -119,6 +121,8 @@ class Series:
             object.__setattr__(self, key, array)
         object.__setattr__(self, "channels", names)
         object.__setattr__(self, "units", tuple(units) or ("",) * len(names))
+        if len(offsets) == 0:
+            raise BenchError("offsets of a series need one entry per row and one more, but there are none")
         object.__setattr__(self, "present", _present(present, len(offsets) - 1))
 
     def __len__(self) -> int:

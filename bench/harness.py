@@ -137,20 +137,18 @@ def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
     if cohort.digest != job.digest:
         raise BenchError(f"'{job.dataset.label}' changed while the run was under way. Start the run again.")
     split = parts[job.repeat * job.protocol.folds + job.fold]
-    record: dict[str, JSON] = {
-        "status": "done", "error": "", "method": job.method.label, "repeat": job.repeat, "fold": job.fold, **job.about,
-        "digests": {"cohort": job.digest, "split": job.split_digest}, "environment": provenance.environment(),
-    }  # fmt: skip
+    record = _record(job, "done", "") | {"environment": provenance.environment()}
     predictions = None
     _reset_peak()
     start = time.perf_counter()
     try:
-        predictor, predictions = _trained(job, cohort, split, report)
-        facts = dict(predictor.facts)
-        record |= {"facts": facts, "alarms": _alarms(facts, predictions, cohort.task_names)}
+        predictor, predicted = _trained(job, cohort, split, report)
+        facts: Any = finite(dict(predictor.facts))
+        record |= {"facts": facts, "alarms": _alarms(facts, predicted, cohort.task_names)}
+        predictions = predicted  # only now: a cell whose facts are wrong has no predictions either
     except Unsupported as reason:
         record |= {"status": "declined", "error": str(reason)}
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         record |= {"status": "failed", "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
     record |= {"seconds": round(time.perf_counter() - start, 3), "peak_mb": _peak_mb()}
     Store(Path(job.root)).save_cell(Path(job.folder), job.repeat, job.fold, record, predictions)
@@ -159,12 +157,17 @@ def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
 
 def lose_cell(job: Job, why: str) -> dict[str, JSON]:
     """Store and return the record of a cell whose process died under it. The next run tries it again."""
-    record: dict[str, JSON] = {
-        "status": "lost", "error": why, "method": job.method.label, "repeat": job.repeat, "fold": job.fold, **job.about,
-        "digests": {"cohort": job.digest, "split": job.split_digest},
-    }  # fmt: skip
+    record = _record(job, "lost", why)
     Store(Path(job.root)).save_cell(Path(job.folder), job.repeat, job.fold, record, None)
     return record
+
+
+def _record(job: Job, status: str, error: str) -> dict[str, JSON]:
+    """What every cell's record says. `method` is the label, under which tables show it."""
+    return {
+        **job.about, "status": status, "error": error, "method": job.method.label, "repeat": job.repeat, "fold": job.fold,
+        "digests": {"cohort": job.digest, "split": job.split_digest},
+    }  # fmt: skip
 
 
 def _trained(job: Job, cohort: Cohort, split: Split, report: Callable[[int, float], None]) -> tuple[Predictor, pd.DataFrame]:

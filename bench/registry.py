@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -72,7 +73,8 @@ def parse(kind: Kind, text: str) -> list[Spec]:
     for part in filter(None, (p.strip() for p in text.split(","))):
         for one in ids(kind) if part == "all" else [part]:
             spec = _parse_one(kind, one)
-            specs.setdefault(spec.label, spec)
+            if specs.setdefault(spec.label, spec) != spec:
+                raise BenchError(f"two {kind} are called '{spec.label}': one is {file(spec)}. Rename that file.")
     if not specs:
         raise BenchError(f"no {kind[:-1]} given. There are: {', '.join(ids(kind))}.")
     return list(specs.values())
@@ -183,8 +185,12 @@ def _checked(spec: Spec, pairs: Iterable[str]) -> dict[str, JSON]:
 def _coerce(owner: str, name: str, text: str, hint: Any) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
+    adapter = TypeAdapter(hint)
+    if text.lower() == "none":
+        with suppress(ValidationError):
+            return adapter.validate_python(None)
     try:
-        return TypeAdapter(hint).validate_python(None if text.lower() == "none" else text)
+        return adapter.validate_python(text)
     except ValidationError as error:
         raise BenchError(f"setting '{name}' of '{owner}': {error.errors()[0]['msg'].lower()}, but got '{text}'") from None
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.core import JSON, BenchError, Task
@@ -190,24 +191,28 @@ def read(
     )
 
 
-def runs(root: Path, dataset: str, quick: bool) -> list[Path]:
-    """The runs of a dataset, the newest last."""
-    found: list[Path] = []
-    for path in root.glob("*/runs/*.json"):
+def labels(root: Path, quick: bool) -> dict[str, list[str]]:
+    """Of what there are results: a dataset's label or folder name -> the labels of the methods of its newest run."""
+    return {name: list((_read_json(path) or {}).get("methods", {})) for name, path in _newest_runs(root, quick).items()}
+
+
+def _newest_runs(root: Path, quick: bool) -> dict[str, Path]:
+    """A dataset's label, and its folder's name -> its newest run."""
+    found: dict[str, Path] = {}
+    for path in sorted(root.glob("*/runs/*.json"), key=lambda p: (p.stat().st_mtime_ns, str(p))):
         about, run = _read_json(path.parent.parent / "dataset.json") or {}, _read_json(path) or {"protocol": {}}
-        if dataset in (about.get("label"), path.parent.parent.name) and run["protocol"].get("quick") == quick:
-            found.append(path)
-    return sorted(found, key=lambda p: (p.stat().st_mtime_ns, str(p)))
+        if "label" in about and run["protocol"].get("quick") == quick:
+            found |= {about["label"]: path, path.parent.parent.name: path}
+    return found
 
 
 def _newest_run(root: Path, dataset: str, quick: bool) -> Path:
-    found = runs(root, dataset, quick)
-    if not found:
-        abouts = [_read_json(p.parent.parent / "dataset.json") or {} for p in root.glob("*/runs/*.json")]
-        there = sorted({about["label"] for about in abouts if "label" in about})
+    found = _newest_runs(root, quick)
+    if dataset not in found:
+        there = sorted(name for name, path in found.items() if name != path.parent.parent.name)
         hint = f"There are: {', '.join(there)}." if there else f"`bench run --dataset {dataset}` makes them."
         raise BenchError(f"no {'quick ' if quick else ''}results of '{dataset}' in {root}. {hint}")
-    return found[-1]
+    return found[dataset]
 
 
 _MISSING: dict[str, Any] = {
@@ -254,13 +259,15 @@ def _task(value: Mapping[str, Any]) -> Task:
 
 
 def finite(value: Any) -> JSON:
-    """JSON has no NaN and no numpy: NaN and infinities become null, numpy scalars plain numbers."""
+    """JSON has no NaN and no numpy: NaN and infinities become null, numpy's numbers and arrays plain ones. Else a BenchError."""
     if isinstance(value, Mapping):
         return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [finite(v) for v in value]
-    if hasattr(value, "item"):
-        return finite(value.item())
+    if isinstance(value, np.generic | np.ndarray):
+        return finite(value.tolist())
+    if value is not None and not isinstance(value, bool | int | float | str):
+        raise BenchError(f"a fact must be a number, a text, or a list or mapping of such, but is a {type(value).__name__}")
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

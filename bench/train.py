@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from bench import prep
-from bench.core import JSON, Cohort, Count, Inputs, NonNegative, Positive, Predictor, Run, Share, Unsupported
+from bench.core import JSON, BenchError, Cohort, Count, Inputs, NonNegative, Positive, Predictor, ProperShare, Run, Unsupported
 from bench.nets.encoders import Batch, Encoder
 from bench.nets.experts import Gates
 from bench.nets.heads import Heads, log_odds
@@ -64,14 +64,18 @@ class NeuralMethod(ABC):
     hidden: Count = 128
     layers: Count = 1
     heads: Count = 4
-    dropout: Share = 0.2
+    dropout: ProperShare = 0.2
     lr: Positive = 1e-3
     weight_decay: NonNegative = 1e-2
-    average: Share = 0.99
+    average: ProperShare = 0.99
     batch: Count = 256
     epochs: Count = 100
     patience: Count = 10
     stop: Literal["joint", "per_task"] = "joint"
+
+    def __post_init__(self) -> None:
+        if self.fused % self.heads:
+            raise BenchError(f"fused must be a multiple of heads, but fused is {self.fused} and heads {self.heads}")
 
     def encode(self, shapes: Mapping[str, prep.Shape]) -> nn.Module:
         """A module from a prepared batch to (B, d); its `width` is d."""

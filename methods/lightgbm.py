@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import prep
-from bench.core import Cohort, Count, NonNegative, Positive, Run, Share
+from bench.core import Cohort, Count, NonNegative, Positive, PositiveShare, Run
 from bench.pertask import Data, PerTask, fit_per_task
 
 UNSTOPPED_ROUNDS = QUICK_ROUNDS = 100
@@ -46,8 +46,8 @@ class LightGBM:
     leaves: Count = 15
     min_rows: Count = 10  # rows a leaf needs
     l2: NonNegative = 5.0
-    rows: Share = 0.8  # share drawn for each tree
-    columns: Share = 0.5
+    rows: PositiveShare = 0.8  # share drawn for each tree
+    columns: PositiveShare = 0.5
     patience: Count = 50
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> PerTask:

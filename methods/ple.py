@@ -12,8 +12,10 @@ decaying task weights and task-wise sample spaces are left to `loss`. Without sh
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from bench.core import BenchError, Count
@@ -73,19 +75,22 @@ class PLE(NeuralMethod):
     """`levels=1` is CGC. task_experts: a number, or one a task: `2+1+3`."""
 
     levels: Count = 2
-    shared_experts: int = 2
+    shared_experts: Annotated[int, Ge(0)] = 2
     task_experts: str = "2"
     width: Count = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(part.isdecimal() for part in self.task_experts.split("+")):
+            raise BenchError(f"task_experts is one number or one a task (2+1+...), but got '{self.task_experts}'")
 
     def sharing(self, d: int, tasks: int) -> nn.Module:
         return ProgressiveLayers(d, self._own(tasks), self.shared_experts, self.levels, self.width, self.dropout)
 
     def _own(self, tasks: int) -> tuple[int, ...]:
-        parts = str(self.task_experts).split("+")
-        if not all(part.isdecimal() for part in parts) or len(parts) not in (1, tasks):
-            raise BenchError(
-                f"task_experts is one number or one for each of the {tasks} tasks (2+1+...), but got '{self.task_experts}'"
-            )
+        parts = self.task_experts.split("+")
+        if len(parts) not in (1, tasks):
+            raise BenchError(f"task_experts is one number or one for each of the {tasks} tasks, but got '{self.task_experts}'")
         return tuple(int(part) for part in parts) * (tasks if len(parts) == 1 else 1)
 
 

@@ -12,10 +12,11 @@ with the rows (eight an epoch, but 32 rows each), in whole ghost batches. Defaul
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from numpy.typing import NDArray
 from pytorch_tabnet.tab_network import TabNet as Network
 from scipy.special import logit
@@ -95,7 +96,7 @@ class TabNet:
     momentum: Share = 0.02
     lr: Positive = 0.03
     decay: Share = 1.0  # of the rate, per epoch
-    batch: Count = 256
+    batch: Annotated[int, Ge(2)] = 256  # of one row batch normalisation knows no spread
     ghost: Count = 128  # rows normalised together
     epochs: Count = 100
     patience: Count = 10

@@ -15,7 +15,7 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from bench import prep
-from bench.core import Cohort, Count, NonNegative, Positive, Run, Share
+from bench.core import Cohort, Count, NonNegative, Positive, PositiveShare, Run
 from bench.pertask import Data, PerTask, fit_per_task
 
 UNSTOPPED_ROUNDS = QUICK_ROUNDS = 100
@@ -45,8 +45,8 @@ class XGBoost:
     depth: Count = 4
     min_weight: NonNegative = 2.0  # sum of p(1 - p) a leaf needs
     l2: NonNegative = 5.0
-    rows: Share = 0.8  # share drawn for each tree
-    columns: Share = 0.5
+    rows: PositiveShare = 0.8  # share drawn for each tree
+    columns: PositiveShare = 0.5
     patience: Count = 50
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> PerTask:

@@ -71,6 +71,16 @@ def refused(**changes: Any) -> str:
             {"modalities": {"note": Text(["a", "b", "c", "d"], np.ones(5, bool))}},
             "`present` of modality 'note' must have one entry per row (4), but has 5",
         ),
+        ({"tasks": (Task("any"), Task(""))}, "outcomes need names, each once, but got ['any', '']"),
+        ({"patients": ["ann", None, "cat", np.nan]}, "every row needs a patient id, but 2 have none (first: row 1)"),
+        (
+            {"labels": [["no", 1]] * 4}, "labels must be numbers, NaN where unknown, but: could not convert string to float: 'no'",
+        ),
+        ({"labels": [[1j, 1]] * 4}, "labels must be numbers, NaN where unknown, but: some are complex"),
+        (
+            {"modalities": {"table": Tabular(pd.DataFrame(np.ones((4, 2)), columns=[1, "1"]))}},
+            "columns of 'table' need names, each once, but '1' stands more than once",
+        ),
         (
             {"groups": ["g", "g", "g", "h"], "patients": [*IDS[:3], "ann"]}, "a patient belongs to one group, but patient ann stands in 2: g, h",
         ),
@@ -127,7 +137,7 @@ def test_weights(wrong: float) -> None:
     [
         (
             table(age=[1.0, np.inf, -np.inf, 2.0]),
-            "column 'age' of 'x' must be finite or NaN, but 2 rows hold infinity (first: patient bob)",
+            "column 'age' of 'x' must be finite or NaN, but 2 rows hold inf (first: patient bob)",
         ),
         (
             table(age=pd.Series(["1", "2", "3", "4"], dtype=object)),
@@ -153,6 +163,17 @@ def test_weights(wrong: float) -> None:
 )  # fmt: skip
 def test_modalities(modality: Any, says: str) -> None:
     assert refused(modalities={"x": modality}) == says
+
+
+def test_a_number_too_large_for_the_methods_is_refused() -> None:
+    # 3.4e38 is the largest number of float32, in which methods compute
+    said = refused(modalities={"x": table(age=[1e300, 1.0, 2.0, 3.4e38])})
+    assert said == "column 'age' of 'x' must be finite or NaN, but 1 row holds 1e+300 (first: patient ann)"
+
+
+def test_a_series_without_offsets_is_refused() -> None:
+    with pytest.raises(BenchError, match="offsets of a series need one entry per row and one more, but there are none"):
+        series(offsets=[])
 
 
 def test_empty_columns_are_dropped_with_a_notice() -> None:

@@ -46,11 +46,39 @@ def test_fields_keep_their_order_in_the_label() -> None:
         ("mmoe:experts", r"a setting of 'mmoe' reads field=value, but got 'experts'"),
         ("", r"no method given\. There are: .*logistic, .*\."),
         ("./nowhere.py", r"no such file: /.*nowhere\.py"),
+        ("xgboost:rows=0", r"setting 'rows' of 'xgboost': input should be greater than 0, but got '0'"),
+        ("mmoe:dropout=1", r"setting 'dropout' of 'mmoe': input should be less than 1, but got '1'"),
+        ("ple:shared_experts=-1", r"setting 'shared_experts' of 'ple': input should be greater than or equal to 0, but got '-1'"),
     ],
 )
 def test_errors_name_the_rule_the_value_and_the_way_out(text: str, said: str) -> None:
     with pytest.raises(BenchError, match=said):
         registry.parse("methods", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("mmoe:heads=3", "fused must be a multiple of heads, but fused is 64 and heads 3"),
+        ("ple:task_experts=many", r"task_experts is one number or one a task \(2\+1\+...\), but got 'many'"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_before_training(text: str, said: str) -> None:
+    with pytest.raises(BenchError, match=said):
+        registry.method(text)
+
+
+def test_two_methods_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "logistic.py").write_text("class METHOD:\n    pass\n")
+    with pytest.raises(BenchError, match=r"two methods are called 'logistic': one is .*logistic\.py\. Rename that file\."):
+        registry.parse("methods", f"logistic,{tmp_path}/logistic.py")
+    assert len(registry.parse("methods", "logistic,logistic")) == 1
+
+
+def test_none_is_a_text_where_a_text_is_asked_for(tmp_path: Path) -> None:
+    plug_in = tmp_path / "mine.py"
+    plug_in.write_text("class METHOD:\n    def __init__(self, mode: str = 'a', limit: float | None = 1.0): ...\n")
+    assert registry.parse("methods", f"{plug_in}:mode=none:limit=None")[0].settings == {"mode": "none", "limit": None}
 
 
 def test_unknown_dataset_and_dial() -> None:

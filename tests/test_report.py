@@ -250,6 +250,7 @@ def test_nine_outcomes_fit_any_terminal(width: int, tmp_path: Path) -> None:
     for name in ("mean", *NINE):
         assert sum(name in line.split() for line in text.splitlines()) == 2  # a heading in each block, uncut
     assert "…" not in text
+    assert "good [1]" in text  # a name and its footnote stay on one line
     assert len(re.findall(r"^AUROC, %", text, re.M)) == {50: 4, 80: 2, 120: 2, 300: 1}[width]
 
 

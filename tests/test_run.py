@@ -148,6 +148,17 @@ def test_reports_that_cannot_be_written_end_in_one_line(done: Path, tmp_path: Pa
     assert len(ran.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("dataset", ["surgical:n=0600", "surgical:seed=0:n=600"])
+def test_a_report_understands_names_as_the_run_does(done: Path, tmp_path: Path, dataset: str) -> None:
+    options = {"results": done / "results", "reports": tmp_path}
+    outcome = bench.make_report([dataset], [GUESS, f"{GUESS}:noise=0.10"], reference=GUESS, **options)
+    assert outcome.results["surgical:n=600"].methods == ("guess", "guess:noise=0.1")
+    with pytest.raises(BenchError, match=r"unknown dataset of this outcome 'nope'\. There are: surgical:n=600\."):
+        outcome.table("nope")
+    with pytest.raises(BenchError, match="no dataset given"):
+        bench.make_report(" , ", **options)
+
+
 @pytest.mark.parametrize(("methods", "said"), [("", "no method given"), ("nope", "no stored results of nope")])
 def test_a_report_of_what_is_not_there_is_refused(done: Path, methods: str, said: str) -> None:
     with pytest.raises(BenchError, match=said):
@@ -214,6 +225,47 @@ def test_the_alarm_of_the_epoch_cap_and_of_identical_predictions(tmp_path: Path)
     table = outcome.table()
     assert "cap" in table
     assert "identical" in table
+
+
+def test_a_cell_with_unfit_facts_fails_and_has_no_predictions(tmp_path: Path) -> None:
+    ran = command(tmp_path, *SMALL, "--methods", f"{GUESS},{GUESS}:fault=facts,{GUESS}:fault=arrays")
+    assert ran.returncode == 2
+    assert ran.stdout.count("a fact must be a number, a text, or a list or mapping of such, but is a object") >= 3
+    assert {cell["method"]: cell["status"] for cell in cells(tmp_path)} == {
+        "guess": "done", "guess:fault=facts": "failed", "guess:fault=arrays": "done",
+    }  # fmt: skip
+    arrays = next(cell for cell in cells(tmp_path) if cell["method"] == "guess:fault=arrays")
+    assert arrays["facts"] == {
+        "tasks": 4, "steps": 7, "parameters": 1, "scores": [0.7, 0.6], "many": [0, 1, 2], "one": 2.0, "at_cap": False,
+    }  # fmt: skip
+    scores = pd.read_csv(report_folder(tmp_path) / "scores.csv").query("task == 'mean'").set_index("method")["value"]
+    assert scores["guess:fault=facts"].isna().all()
+    assert scores[["guess", "guess:fault=arrays"]].notna().all()
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_method_that_ends_the_process_or_shouts_costs_its_own_cells_only(
+    tmp_path: Path, workers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")  # a terminal that cannot show all that an error says
+    faults = [f"{GUESS}:fault={fault}" for fault in ("none", "exit", "many lines")]
+    ran = command(tmp_path, *SMALL[:-2], "--workers", workers, "--methods", ",".join(faults))
+    assert ran.returncode == 2
+    lines = [line for line in ran.stdout.splitlines() if line.startswith("bench: ")]
+    assert [line.split(": ", 2)[-1].split(" on ")[0] for line in lines[:-1]] == ["guess:fault=exit"] * 3 + [
+        "guess:fault=many lines"
+    ] * 3
+    assert [line.rpartition("fold ")[2] for line in lines[:-1]] == [
+        *(f"{fold}: SystemExit: 3" for fold in range(3)), *(f"{fold}: ValueError: one \\u2026" for fold in range(3)),
+    ]  # fmt: skip
+    assert lines[-1] == "bench: failed cells are tried again when their code has changed, or with `bench run --retry-failed`."
+
+
+def test_a_death_is_not_explained_by_what_an_earlier_cell_printed(tmp_path: Path) -> None:
+    loud = tmp_path / "loud.py"
+    loud.write_text(Path(GUESS).read_text().replace("time.sleep(self.sleep)", "import sys; print('chatter', file=sys.stderr)"))
+    command(tmp_path, *SMALL[:-1], "1", "--methods", f"{loud},{GUESS}:fault=die")
+    assert {cell["error"] for cell in cells(tmp_path) if cell["status"] == "lost"} == {"the worker process died (exit status 9)"}
 
 
 def test_quick_is_marked_and_stored_apart(done: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The command, one file per verb. Nothing heavy is imported before a verb is chosen."""
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,9 @@ app.command()(listing.datasets)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Exit status: 0 done, 1 a mistake in the call or the data (one line), 2 some cells failed, 130 and 143 stopped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show must not end the run
     command = typer.main.get_command(app)
     try:
         words = list(sys.argv[1:] if arguments is None else arguments)

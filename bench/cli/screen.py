@@ -8,12 +8,13 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from bench import api
 from bench.execute import Event
 from bench.harness import Plan
+from bench.report.words import short
 
 LONG = 60.0  # seconds from which on a forecast is worth a line
 
@@ -51,9 +52,10 @@ def show(outcome: api.Outcome) -> int:
         print(f"Written to {outcome.folders[name]}: {', '.join(sorted(p.name for p in outcome.folders[name].iterdir()))}")
     failed = outcome.failed
     for _, cell in failed.iterrows():
-        print(
-            f"bench: failed: {cell['method']} on {cell['dataset']}, repeat {cell['repeat']}, fold {cell['fold']}: {cell['error']}"
-        )
+        where = f"{cell['method']} on {cell['dataset']}, repeat {cell['repeat']}, fold {cell['fold']}"
+        print(f"bench: failed: {where}: {short(cell['error'])}")
+    if len(failed):
+        print("bench: failed cells are tried again when their code has changed, or with `bench run --retry-failed`.")
     return 2 if len(failed) else 0
 
 
@@ -138,7 +140,7 @@ class _Plain(_Watch):
             what = (
                 f"AUROC {100 * scores[0]:.1f}, AP {100 * scores[1]:.1f}"
                 if scores
-                else f"{event.data['status']}: {event.data['error']}"
+                else f"{event.data['status']}: {short(event.data['error'])}"
             )
             took = f"{event.data['seconds']:.0f} s" if "seconds" in event.data else "lost"
             left = f"; {_duration(self.left)} left" if self.done < self.total else ""
@@ -164,7 +166,9 @@ class _Terminal(_Watch):
 
     def picture(self) -> Group:
         several = len({dataset for dataset, _ in self.rows}) > 1
-        table = Table("method", "cells", "AUROC", "AP", title="so far, mean over outcomes and cells done")
+        table = Table(
+            Column("method", overflow="fold"), "cells", "AUROC", "AP", title="so far, mean over outcomes and cells done"
+        )
         for (dataset, method), scores in self.rows.items():
             means = [f"{100 * sum(s[i] for s in scores) / len(scores):.1f}" if scores else "" for i in (0, 1)]
             table.add_row(Text(f"{dataset} {method}" if several else method), str(self.cells.get((dataset, method), 0)), *means)

@@ -88,6 +88,8 @@ class _Worker(threading.Thread):
 
     def _do(self, job: Job) -> None:
         process = self._process()
+        os.ftruncate(self.errors.fileno(), 0)  # what an earlier job printed is no reason for this one's end
+        os.lseek(self.errors.fileno(), 0, os.SEEK_SET)
         assert process.stdin is not None
         assert process.stdout is not None
         try:

@@ -11,7 +11,7 @@ from bench.report.sheet import Block, Entry, Row, Sheet
 from bench.report.words import clean, plain
 
 STYLES = {0: "", 1: "bold", 2: "underline"}
-GAP = 2  # spaces between columns
+GAP = 2  # spaces after a column, and one that rich puts between two
 
 
 class Screen:
@@ -40,11 +40,13 @@ class Screen:
 
 def fitting(block: Block, width: int) -> list[Block]:
     """The block cut into parts that fit, each with the names in front; at least one column a part."""
-    names = max(len(_name(row)) for row in block.rows()) if block.rows() else 0
+    names = max([len(_name(row)) for row in block.rows()] + [len(family) for family, _ in block.groups], default=0)
     parts: list[list[int]] = [[]]
     left = width - names
     for i, lines in enumerate(block.columns):
-        need = GAP + max([len(line) for line in lines] + [len(_flat(row.entries[i])) for row in block.rows()])
+        entries = [row.entries[i] for row in block.rows()]
+        marks = max([len(entry.marks) for entry in entries], default=0)
+        need = GAP + 1 + max([len(line) for line in lines] + [len(_flat(entry)) + bool(marks) + marks for entry in entries])
         if parts[-1] and need > left:
             parts.append([])
             left = width - names
@@ -58,13 +60,13 @@ def _name(row: Row) -> str:
 
 
 def _flat(entry: Entry) -> str:
-    return f"{entry.value} ±{entry.spread} {entry.marks}" if entry.spread else entry.value
+    return f"{entry.value}±{entry.spread}" if entry.spread else entry.value
 
 
 def _table(block: Block, say: Callable[[str], str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=Text(say(block.title), style="bold"), title_justify="left", padding=(0, GAP, 0, 0))
     table.show_edge, table.pad_edge = False, False
-    table.add_column("")
+    table.add_column("", overflow="fold")
     marks = [max([len(row.entries[i].marks) for row in block.rows()], default=0) for i in range(len(block.columns))]
     for lines in block.columns:
         table.add_column(Text(say_lines(lines, say)), justify="right", no_wrap=True)
@@ -88,5 +90,5 @@ def say_lines(lines: tuple[str, ...], say: Callable[[str], str]) -> str:
 def _text(entry: Entry, marks: int, say: Callable[[str], str]) -> Text:
     """The value with its style, the spread dimmed, the marks in a column of their own."""
     text = Text(say(entry.value), style=STYLES[entry.rank])
-    out = Text.assemble(text, (say(f" ±{entry.spread}") if entry.spread else "", "dim"))
+    out = Text.assemble(text, (say(f"±{entry.spread}") if entry.spread else "", "dim"))
     return out.append(" " + say(entry.marks).ljust(marks)) if marks else out

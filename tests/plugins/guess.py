@@ -47,12 +47,20 @@ class Guess:
             raise ValueError("no luck with | and <b>")
         if self.fault == "decline":
             raise Unsupported("needs at least 9 outcomes, but there are fewer")
+        if self.fault == "many lines":
+            raise ValueError("one \u2026\nand another\x1b[31m")
+        if self.fault == "exit":
+            raise SystemExit(3)
         if self.fault == "die":
             import os
 
             os._exit(9)
         scores = [0.7, 0.7, 0.7] if self.fault == "still" else [0.7, 0.6]
         facts = {"tasks": len(train.tasks), "steps": 0 if self.fault == "no_step" else 7, "parameters": 1, "scores": scores}
+        if self.fault == "facts":
+            facts["odd"] = object()
+        if self.fault == "arrays":
+            facts |= {"scores": np.array(scores), "many": np.arange(3), "one": np.float32(2)}
         return Guessed({**facts, "at_cap": self.fault == "cap"}, self.noise, run.seed, self.fault)
 
 
