@@ -2,23 +2,25 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from bench import prep
+from bench import balance, prep
 from bench.core import JSON, BenchError, Cohort, Count, Inputs, NonNegative, Positive, Predictor, ProperShare, Run, Unsupported
+from bench.losses import LOSSES, per_task
 from bench.nets.encoders import Batch, Encoder
 from bench.nets.experts import Gates
 from bench.nets.heads import Heads, log_odds
 from bench.recalibrate import EPS, stopping_scores, validation_score
+
+Losses: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 QUICK_EPOCHS = 4
 CHUNK = 4096  # rows a forward pass without gradients takes at once
@@ -37,6 +39,14 @@ class Network(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         return self.heads(self.sharing(self.encoder(batch)))
 
+    def objective(self, batch: Batch, y: Tensor, w: Tensor, rows: Tensor, losses: Losses) -> tuple[Tensor, Tensor | None]:
+        """What a training step asks for: the tasks' losses (T,), and what is added to their balanced sum (None: nothing).
+
+        rows: (B,) places of the batch's rows among the training rows. losses: logits, y, w -> (T,).
+        """
+        each = losses(self(batch), y, w)
+        return each, None if self.penalty is None or not self.weight else self.weight * self.penalty
+
     @property
     def penalty(self) -> Tensor | None:
         return getattr(self.sharing, "penalty", None)
@@ -48,7 +58,7 @@ class Network(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class NeuralMethod(ABC):
-    """Encoders, fusion, sharing, heads, and the training of it all. A method overrides `sharing`; `encode` or `loss` if it must.
+    """Encoders, fusion, sharing, heads, and the training of it all. A method overrides `sharing`; `encode` or `losses` if it must.
 
     An unknown label, a row without any known label and a task that is unknown in a whole batch add nothing to loss or gradient.
     A task without both classes in training keeps its bias near the prevalence. Fewer rows than `batch` make one smaller batch.
@@ -56,6 +66,7 @@ class NeuralMethod(ABC):
     fused: width of the patient vector. hidden: of the encoders. layers, heads: of the Transformer over modality tokens.
     average: decay of the running average of weights that is validated and kept, 0 = none.
     epochs: cap. patience: epochs without a better validation score. stop: one clock for all, or best weights task by task.
+    loss: cross-entropy, the asymmetric loss, or the mean of both. balance: how the tasks' losses make one step (`bench.balance`).
     """
 
     family: ClassVar[str] = "sharing"
@@ -72,10 +83,13 @@ class NeuralMethod(ABC):
     epochs: Count = 100
     patience: Count = 10
     stop: Literal["joint", "per_task"] = "joint"
+    loss: Literal["bce", "asymmetric", "both"] = "bce"
+    balance: str = "equal"
 
     def __post_init__(self) -> None:
         if self.fused % self.heads:
             raise BenchError(f"fused must be a multiple of heads, but fused is {self.fused} and heads {self.heads}")
+        balance.check(self.balance)
 
     def encode(self, shapes: Mapping[str, prep.Shape]) -> nn.Module:
         """A module from a prepared batch to (B, d); its `width` is d."""
@@ -85,14 +99,16 @@ class NeuralMethod(ABC):
     def sharing(self, d: int, tasks: int) -> nn.Module:
         """A module (B, d) -> (B, T, width) with `width`; it may expose `penalty`, read after each forward, and its `weight`."""
 
-    def loss(self, logits: Tensor, y: Tensor, w: Tensor) -> Tensor:
-        """Cross-entropy: weighted mean over the known labels of each task, then mean over the tasks that have any.
+    def losses(self, logits: Tensor, y: Tensor, w: Tensor) -> Tensor:
+        """(T,) weighted mean over the known labels of each task, 0 for a task without any.
 
         logits, y, w: (B, T); w is 0 where y is unknown. Scaling a task's weights changes nothing.
         """
-        each = functional.binary_cross_entropy_with_logits(logits, y, w, reduction="none").sum(0)
-        total = w.sum(0)
-        return (each / torch.where(total > 0, total, 1.0)).sum() / (total > 0).sum().clamp(min=1)
+        return per_task(LOSSES[self.loss](logits, y), w)
+
+    def pretrain(self, network: Network, data: Batch, rows: Tensor, run: Run) -> Mapping[str, JSON]:
+        """What is learned before the labels are looked at, in place; facts of it. Nothing here. rows: those that take part."""
+        return {}
 
     def build(self, shapes: Mapping[str, prep.Shape], y: Tensor, w: Tensor) -> Network:
         """The untrained network for these inputs and labels, from torch's current random state."""
@@ -114,13 +130,14 @@ class NeuralMethod(ABC):
             torch.manual_seed(run.seed)
             network = self.build(tokens.shapes, y, w).to(run.device)
             watch = _Watch(valid, tensors(tokens(valid.inputs), run.device), self.patience, self.stop)
+            learned = self.pretrain(network, data, rows, run)
             before = watch.penalty(network)
-            trainer = _Trainer(self, network)
+            trainer = _Trainer(self, network, y.shape[1])
             while watch.epochs < cap and not watch.over:
                 trainer.epoch(data, y, w, rows)
                 score = watch.look(trainer.averaged)
                 run.report(watch.epochs, score)
-        facts = {"steps": trainer.steps, "at_cap": not watch.over, **watch.facts()}
+        facts = {"steps": trainer.steps, "at_cap": not watch.over, **watch.facts(), **trainer.facts(), **learned}
         if before is not None:
             facts |= {"penalty_start": before, "penalty_end": watch.penalty(watch.best[0])}
         return NeuralPredictor(tokens, watch.best, facts)
@@ -129,11 +146,20 @@ class NeuralMethod(ABC):
 class _Trainer:
     """One network, its optimizer and the running average of its weights."""
 
-    def __init__(self, method: NeuralMethod, network: Network) -> None:
+    def __init__(self, method: NeuralMethod, network: Network, tasks: int) -> None:
         self.method, self.network, self.steps = method, network, 0
-        self.parameters: list[Tensor] = list(network.parameters())
+        self.all: list[Tensor] = list(network.parameters())
+        self.parameters = [p for p in self.all if p.requires_grad]
+        heads = {id(p) for p in network.heads.parameters()}
+        self.heads = [p for p in self.parameters if id(p) in heads]
+        self.shared = [p for p in self.parameters if id(p) not in heads]
+        self.balance = balance.make(method.balance, tasks).to(self.all[0].device)
+        own = [p for p in self.balance.parameters() if p.requires_grad]
         groups = [[p for p in self.parameters if (p.dim() > 1) == matrix] for matrix in (True, False)]
-        decays = [{"params": g, "weight_decay": d} for g, d in zip(groups, (method.weight_decay, 0.0), strict=True)]
+        decays = [
+            {"params": g, "weight_decay": d}
+            for g, d in zip([groups[0], groups[1] + own], (method.weight_decay, 0.0), strict=True)
+        ]
         self.optimizer = torch.optim.AdamW(decays, lr=method.lr, fused=True)
         self.averaged = copy.deepcopy(network).requires_grad_(False) if method.average else network
 
@@ -142,21 +168,29 @@ class _Trainer:
         self.network.train()
         order = rows[torch.randperm(len(rows)).to(rows.device)]
         for index in torch.tensor_split(order, -(-len(rows) // self.method.batch)):
-            self.step(take(data, index), y[index], w[index])
+            self.step(take(data, index), y[index], w[index], index)
+        self.balance.epoch_ended()
 
-    def step(self, batch: Batch, y: Tensor, w: Tensor) -> None:
-        network = self.network
-        loss = self.method.loss(network(batch), y, w)
-        if network.penalty is not None and network.weight:
-            loss = loss + network.weight * network.penalty
+    def step(self, batch: Batch, y: Tensor, w: Tensor, rows: Tensor) -> None:
+        dice = torch.get_rng_state() if self.balance.needs_second_look else None
+        losses, penalty = self.network.objective(batch, y, w, rows, self.method.losses)
+        active = (w > 0).any(0)
         self.optimizer.zero_grad()
-        loss.backward()
+        self.balance.backward(losses, active, penalty, self.shared, self.heads)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.steps += 1
-        if self.averaged is not network:
+        if dice is not None:  # the same dropout masks, so that a loss differs by the step alone
+            torch.set_rng_state(dice)
+            with torch.no_grad():
+                self.balance.updated(self.network.objective(batch, y, w, rows, self.method.losses)[0], active)
+        if self.averaged is not self.network:
             decay = min(self.method.average, self.steps / (self.steps + 10))  # early on: the last tenth of the way
-            get_ema_multi_avg_fn(decay)(list(self.averaged.parameters()), self.parameters, self.steps)
+            get_ema_multi_avg_fn(decay)(list(self.averaged.parameters()), self.all, self.steps)
+
+    def facts(self) -> dict[str, JSON]:
+        """What the balance kept: weights it learned, steps it could not make."""
+        return {"skipped_steps": self.balance.skipped} if self.balance.skipped else {}
 
 
 class _Watch:

@@ -51,12 +51,12 @@ def trained(weight: float, penalty: bool = True, steps: int = 40) -> tuple[Any, 
     if not penalty:
         network.sharing.__class__ = type("WithoutPenalty", (type(network.sharing),), {"forward": _forward_without_penalty})
         del network.sharing.penalty
-    trainer = train._Trainer(method, network)
+    trainer = train._Trainer(method, network, TASKS)
     for _ in range(steps):
-        trainer.step(batch, y, torch.ones_like(y))
+        trainer.step(batch, y, torch.ones_like(y), torch.arange(ROWS))
     network.eval()
     with torch.no_grad():
-        return network, trainer, float(method.loss(network(batch), y, torch.ones_like(y)))
+        return network, trainer, float(method.losses(network(batch), y, torch.ones_like(y)).mean())
 
 
 def _forward_without_penalty(self: Any, h: Tensor) -> Tensor:
