@@ -162,23 +162,20 @@ class GradNorm(Balance):
 def nash(gradients: Tensor) -> Tensor:
     """Navon et al., "Multi-Task Learning as a Bargaining Game", ICML 2022: sum_t a_t g_t with a > 0 and (A a)_t a_t = 1, A = G G'.
 
-    a minimises a'Aa / 2 - sum log a, which is strictly convex: damped Newton. A ridge of 1e-9 of A's mean diagonal bounds a where
-    gradients oppose each other exactly.
+    a minimises a'Aa / 2 - sum log a, which is strictly convex: damped Newton, on gradients of unit length, since the direction
+    does not depend on their lengths. A ridge of 1e-9 bounds a where gradients oppose each other exactly.
     """
-    a = gradients.double() @ gradients.double().T
-    scale = a.diagonal().mean()
-    if scale == 0:
-        return gradients.sum(0)
-    gram = a / scale + 1e-9 * torch.eye(len(a)).to(a)
-    x = 1 / gram.diagonal().sqrt()
+    length = gradients.double().norm(dim=1, keepdim=True).clamp(min=1e-30)
+    unit = gradients.double() / length
+    gram = unit @ unit.T + 1e-9 * torch.eye(len(unit)).to(unit)
+    x = torch.ones(len(unit)).to(unit)
     for _ in range(100):
-        slope = gram @ x - 1 / x
-        step = torch.linalg.solve(gram + torch.diag(1 / x**2), slope)
-        decrement = float((slope @ step).clamp(min=0).sqrt())
+        step = torch.linalg.solve(gram + torch.diag(1 / x**2), gram @ x - 1 / x)
+        decrement = float((step @ (gram @ step + step / x**2)).sqrt())
         x = x - step / (1 + decrement)  # self-concordant: this step never leaves x > 0
         if decrement < 1e-12:
             break
-    return (x / scale.sqrt()).to(gradients) @ gradients
+    return (x @ unit).to(gradients)
 
 
 def jacobian(losses: Tensor, shared: Sequence[Tensor], heads: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -188,7 +185,7 @@ def jacobian(losses: Tensor, shared: Sequence[Tensor], heads: Sequence[Tensor]) 
 
     def flat(row: Sequence[Tensor | None], which: slice) -> Tensor:
         pairs = zip(row[which], parameters[which], strict=True)
-        return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs])
+        return torch.cat([losses.new_zeros(0), *((torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs)])
 
     split = len(shared)
     return torch.stack([flat(r, slice(split)) for r in rows]), torch.stack([flat(r, slice(split, None)) for r in rows])
