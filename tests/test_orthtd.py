@@ -1,4 +1,4 @@
-"""The nine laws of methods.md 1.7. Each is a function of the module's code, so that it can be seen to fail under a mutation."""
+"""The nine laws of methods.md 1.7 and its controls, each a function of the module's code: it is seen to fail under a mutation."""
 
 import copy
 import itertools
@@ -172,6 +172,28 @@ def law_9_each_task_sees_the_block_built_for_it_alone() -> None:
         same(net(normal(ROWS, D))[:, [t]], alone(normal(ROWS, D)))
 
 
+def control_1_the_shared_part_alone_is_one_vector_for_all_tasks() -> None:
+    net, both = block(parts="shared"), block()
+    with torch.no_grad():
+        net.project.weight.copy_(both.project.weight[:K])
+        net.project.bias.copy_(both.project.bias[:K])
+    same(net(normal(ROWS, D)), both.parts(normal(ROWS, D))[0][:, None].expand(-1, TASKS, -1))
+    assert sum(p.numel() for p in net.parameters()) == K * D + 3 * K
+    assert not hasattr(net, "penalty")
+
+
+def control_2_the_specific_parts_alone_touch_nobody_else_s() -> None:
+    net, both = block(parts="specific"), block()
+    with torch.no_grad():
+        net.project.weight.copy_(both.project.weight[K:])
+        net.project.bias.copy_(both.project.bias[K:])
+    same(net(normal(ROWS, D)), both.parts(normal(ROWS, D))[1])
+    for t in range(TASKS):
+        (gradient,) = torch.autograd.grad(net(normal(ROWS, D))[:, t].pow(2).sum(), net.project.weight)
+        assert (gradient.unflatten(0, (TASKS, K)) != 0).flatten(1).any(1).tolist() == [u == t for u in range(TASKS)]
+    assert not hasattr(net, "penalty")
+
+
 def plain_product(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(-1) ** 2
 
@@ -214,6 +236,13 @@ class Neighbours(orthtd.OrthogonalParts):
         return super().forward(h) + self.parts(h)[1].mean(1, keepdim=True).repeat(1, 1, 2)
 
 
+class NextPart(orthtd.OnePart):
+    """A part alone, and the next task's on top."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        return super().forward(h) + super().forward(h).roll(1, dims=1)
+
+
 class StubbornWeight(orthtd.OrthogonalParts):
     """A weight that cannot be switched off."""
 
@@ -228,6 +257,7 @@ LAWS: list[Law] = [
     law_3_a_common_rotation_changes_nothing, law_4_zero_vectors_are_harmless, law_5_random_vectors_measure_one_over_k,
     law_6_more_weight_less_penalty_at_a_price, law_7_token_order_is_free_and_a_masked_modality_has_no_influence,
     law_8_a_task_moves_its_own_projection_and_the_shared_one, law_9_each_task_sees_the_block_built_for_it_alone,
+    control_1_the_shared_part_alone_is_one_vector_for_all_tasks, control_2_the_specific_parts_alone_touch_nobody_else_s,
 ]  # fmt: skip
 MUTATIONS: list[tuple[Law, str, Any]] = [
     (LAWS[0], "OrthogonalParts", StubbornWeight),
@@ -240,6 +270,8 @@ MUTATIONS: list[tuple[Law, str, Any]] = [
     (LAWS[7], "shared_task", wrong_pair),
     (LAWS[7], "OrthogonalParts", Neighbours),
     (LAWS[8], "OrthogonalParts", OneNorm),
+    (LAWS[9], "OnePart", NextPart),
+    (LAWS[10], "OnePart", NextPart),
 ]
 
 
