@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +11,20 @@ from typing import Protocol as Interface
 import numpy as np
 import pandas as pd
 
-from bench import execute, harness, registry, report, store
+from bench import claims, execute, harness, registry, report, store, suites
 from bench.core import BenchError
+from bench.draws import Draws
 from bench.execute import Event
-from bench.harness import Plan, Protocol
+from bench.harness import Job, Plan, Protocol
+from bench.report import diagnosis
+from bench.report.sheet import Sheet
+from bench.report.verdicts import Verdicts
+from bench.report.verdicts import write as write_verdicts
 
 QUICK_ROWS = 1500
 # Seconds of a cell of 8,450 training rows and 4 outcomes on one thread, for methods this results folder has no cell of.
 GUESS = 25.0
+PREDICT = 2.5 / 20_000  # seconds a row that a draw is tested on
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,15 @@ class Outcome:
         return (self.folders[name] / "table.md").read_text("utf-8")
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What a suite of claims gives: the verdicts, the folder of their report, and the cells that ended in an error."""
+
+    verdicts: Verdicts
+    folder: Path
+    failed: pd.DataFrame  # dataset, method, repeat (the draw), fold, error
+
+
 class Watch(Interface):
     """Who wants to see a run while it goes on."""
 
@@ -80,42 +95,97 @@ def run(
     quick: bool = False,
     accept_code: bool = False,
     retry_failed: bool = False,
+    diagnose: bool = False,
     watch: Watch | None = None,
 ) -> Outcome:
     """Train what is missing, then score, test and write the tables. A rerun trains nothing and gives the same files.
 
     dataset, methods: a list of specs or one text with commas, `all` for every bundled one. folds: 5, or 2 if quick. reference: a method's
     label; `single_task` where it takes part. workers: processes of one thread each, as many as processors; 0 = in this process.
-    quick: a first look, a subsample trained briefly, stored apart.
+    quick: a first look, a subsample trained briefly, stored apart. diagnose: look at the fitted models too, see `diagnostics`; stored
+    cells without are trained again, to the same predictions.
     Raises BenchError for anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
     """
     protocol = _protocol(folds, repeats, seed, quick)
-    if workers is not None and workers < 0:
-        raise BenchError(f"workers must be 0 or more, but is {workers}")
+    count = _workers(workers)
     specs = registry.parse("methods", _text(methods))
     _make(Path(reports))
     plans = [
-        harness.plan(one, specs, protocol, Path(results), reference, accept_code, retry_failed) for one in registry.parse("datasets", _text(dataset))
+        harness.plan(one, specs, protocol, Path(results), reference, accept_code, retry_failed, diagnose) for one in registry.parse("datasets", _text(dataset))
     ]  # fmt: skip
     jobs = [job for plan in plans for job in plan.missing]
-    count = _processors() if workers is None else workers
-    if watch is not None:
-        watch.planned(plans, sum(_forecast(plan) for plan in plans) / max(1, min(count, len(jobs))))
     outcome = Outcome({}, {}, {})
     left = Counter(job.dataset.label for job in jobs)
+    references = {plan.spec.label: plan.reference for plan in plans}
+    _announce(plans, jobs, count, watch)
     for plan in plans:
         if not left[plan.spec.label]:
             _add(outcome, plan.spec.label, Path(results), Path(reports), quick, None, plan.reference)
-    references = {plan.spec.label: plan.reference for plan in plans}
-    with closing(execute.run(jobs, count)) as events:  # closed at once when stopped, not when collected
+    with closing(_watched(jobs, count, watch)) as events:
         for event in events:
-            if watch is not None:
-                watch.happened(event)
             name = event.job.dataset.label
             left[name] -= event.kind == "end"
             if event.kind == "end" and not left[name]:  # a dataset's tables are there before the next one is done
                 _add(outcome, name, Path(results), Path(reports), quick, None, references[name])
     return outcome
+
+
+def run_suite(
+    suite: str,
+    *,
+    seed: int | None = None,
+    results: str | Path = "results",
+    reports: str | Path = "reports",
+    workers: int | None = None,
+    quick: bool = False,
+    accept_code: bool = False,
+    retry_failed: bool = False,
+    diagnose: bool = False,
+    watch: Watch | None = None,
+) -> Outcome | Judged:
+    """Run a suite: a bundled name or the path of a TOML file. A comparison is a `run`; claims are judged, see `bench.claims`.
+
+    seed: instead of the suite's. quick: few patients and epochs, and few folds or draws. All else as for `run`.
+    """
+    name, content = suites.load(suite)
+    if isinstance(content, suites.Comparison):
+        own = content.protocol
+        return run(
+            content.datasets, content.methods, folds=None if quick else own.folds, repeats=own.repeats, seed=own.seed if seed is None else seed,
+            reference=content.reference, results=results, reports=reports, workers=workers, quick=quick, accept_code=accept_code,
+            retry_failed=retry_failed, diagnose=diagnose, watch=watch,
+        )  # fmt: skip
+    if seed is not None and seed < 0:
+        raise BenchError(f"seed must be 0 or more, but is {seed}")
+    count = _workers(workers)
+    folder = Path(reports) / store.safe(name + ("-quick" if quick else ""))
+    _make(folder)
+    cases = claims.cases(content, quick=quick, seed=seed)
+    plans = [
+        harness.plan(
+            dataset,
+            methods,
+            draws,
+            Path(results),
+            None,
+            accept_code,
+            retry_failed,
+            diagnose or claims.diagnosed(cases, (dataset, draws)),
+        )
+        for (dataset, draws), methods in claims.needs(cases).items()
+    ]
+    claims.check_outcomes(cases, plans)
+    jobs = sorted((job for plan in plans for job in plan.missing), key=_draw)
+    _announce(plans, jobs, count, watch)
+    with closing(_watched(jobs, count, watch)) as events:
+        for _ in events:
+            pass
+    cells = claims.Cells(plans)
+    warnings = ("quick look, not a result",) if quick else ()
+    synthetic = any(hasattr(registry.loaded(plan.spec), "truth") for plan in plans)
+    verdicts = Verdicts(content.text, claims.judge(cases, cells), (*warnings, *((harness.SYNTHETIC,) if synthetic else ())))
+    write_verdicts(verdicts, folder)
+    return Judged(verdicts, folder, cells.failed())
 
 
 def make_report(
@@ -139,6 +209,52 @@ def make_report(
     if not outcome.results:
         raise BenchError("no dataset given. Name one that `bench run` was given.")
     return outcome
+
+
+def diagnostics(
+    dataset: str | Sequence[str] = "surgical",
+    methods: str | Sequence[str] | None = None,
+    *,
+    results: str | Path = "results",
+    reports: str | Path = "reports",
+    quick: bool = False,
+) -> dict[Path, Sheet]:
+    """What `run(..., diagnose=True)` found in the fitted models, from stored cells alone: a folder with diagnostics.csv, a sheet."""
+    there = store.labels(Path(results), quick)
+    out: dict[Path, Sheet] = {}
+    for name in _split(dataset):
+        stored = _as_stored("datasets", name, there)
+        known = {"all", *there.get(stored, ())}
+        labels = None if methods is None else [_as_stored("methods", m, known) for m in _split(methods)]
+        found = store.read(Path(results), stored, quick=quick, methods=labels)
+        folder = Path(reports) / store.safe(found.dataset + ("-quick" if quick else ""))
+        out[folder] = diagnosis.write(found, folder)
+    return out
+
+
+def _announce(plans: Sequence[Plan], jobs: Sequence[Job], workers: int, watch: Watch | None) -> None:
+    if watch is not None:
+        watch.planned(plans, sum(_forecast(plan) for plan in plans) / max(1, min(workers, len(jobs))))
+
+
+def _watched(jobs: Sequence[Job], workers: int, watch: Watch | None) -> Generator[Event, None, None]:
+    """Do the jobs; each event, after the watch has seen it."""
+    with closing(execute.run(jobs, workers)) as events:  # closed at once when stopped, not when collected
+        for event in events:
+            if watch is not None:
+                watch.happened(event)
+            yield event
+
+
+def _draw(job: Job) -> tuple[str, int, int]:
+    """Sorts jobs so that those that meet the same generated cohort follow one another."""
+    return job.dataset.label, getattr(job.protocol, "rows", 0) or 0, job.repeat
+
+
+def _workers(workers: int | None) -> int:
+    if workers is not None and workers < 0:
+        raise BenchError(f"workers must be 0 or more, but is {workers}")
+    return _processors() if workers is None else workers
 
 
 def _text(specs: str | Sequence[str]) -> str:
@@ -191,9 +307,9 @@ def _forecast(plan: Plan) -> float:
     known: dict[str, list[float]] = {}
     for job, record in plan.stored:
         known.setdefault(job.method.label, []).append(float(record["seconds"]))
-    rows = plan.protocol.rows or len(plan.cohort)
-    size = rows * (1 - 1 / plan.protocol.folds) * len(plan.cohort.tasks)
-    guess = GUESS * size / (9_944 * 4) * (0.2 if plan.protocol.quick else 1)
+    size = plan.protocol.learned(len(plan.cohort)) * len(plan.cohort.tasks)
+    tested = plan.protocol.test if isinstance(plan.protocol, Draws) else 0
+    guess = GUESS * size / (9_944 * 4) * (0.2 if plan.protocol.quick else 1) + PREDICT * tested
     return float(sum(np.mean(known.get(job.method.label, [guess])) for job in plan.missing))
 
 

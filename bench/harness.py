@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import bench
-from bench import provenance, registry, splits
+from bench import diagnose, draws, provenance, registry, splits
 from bench.core import JSON, BenchError, Cohort, Inputs, Predictor, Rows, Run, Split, Unsupported
+from bench.draws import Draws
 from bench.registry import Spec
 from bench.store import Part, Store, finite, task_json
 
@@ -39,6 +40,10 @@ class Protocol:
         identity = {k: v for k, v in asdict(self).items() if k != "repeats"}
         return Part(f"{'quick-' if self.quick else ''}cv{self.folds}", identity)
 
+    def learned(self, rows: int) -> float:
+        """Patients a cell learns from, validation among them, in a cohort of so many."""
+        return (self.rows or rows) * (1 - 1 / self.folds)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -46,17 +51,20 @@ class Job:
 
     dataset: Spec
     method: Spec
-    protocol: Protocol
+    protocol: Protocol | Draws
     repeat: int
     fold: int
     root: str
     folder: str
-    digest: str  # of the cohort
+    digest: str  # of the cohort; "" for a draw, whose cohort is made with the cell: its folder names generator and dials
     split_digest: str
     about: Mapping[str, JSON]  # settings, code and versions, stored with the cell
+    diagnosed_by: str = ""  # the version of `diagnose` that looks at the fitted model; "": none
 
     @property
     def name(self) -> str:
+        if isinstance(self.protocol, Draws):
+            return f"{self.method.label} n={self.protocol.train} draw {self.repeat}"
         return f"{self.method.label} r{self.repeat}-f{self.fold}"
 
     def json(self) -> dict[str, JSON]:
@@ -65,7 +73,7 @@ class Job:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "Job":
         objects: dict[str, Any] = {key: Spec(**value[key]) for key in ("dataset", "method")}
-        objects["protocol"] = Protocol(**value["protocol"])
+        objects["protocol"] = (Draws if "test" in value["protocol"] else Protocol)(**value["protocol"])
         return Job(**{**value, **objects})
 
 
@@ -76,7 +84,7 @@ class Plan:
     spec: Spec
     cohort: Cohort
     dataset: Part
-    protocol: Protocol
+    protocol: Protocol | Draws
     reference: str
     methods: tuple[str, ...]
     stored: tuple[tuple[Job, Mapping[str, Any]], ...]
@@ -87,24 +95,34 @@ class Plan:
 def plan(
     dataset: Spec,
     methods: list[Spec],
-    protocol: Protocol,
+    protocol: Protocol | Draws,
     results: Path,
     reference: str | None = None,
     accept_code: bool = False,
     retry_failed: bool = False,
+    diagnosed: bool = False,
 ) -> Plan:
-    """Load the cohort, split it, and find out which cells are missing. Writes what the cells' hashes are of, trains nothing."""
-    cohort, parts = _prepared(dataset, protocol)
-    receipt = splits.receipt(cohort, list(parts))
+    """Load the cohort, split it, and find out which cells are missing. Writes what the cells' hashes are of, trains nothing.
+
+    diagnosed: a cell without diagnostics, or with those of other code, is missing too: it is trained again, to the same numbers.
+    Of draws only a small cohort is made, to know the generator by; each worker makes the draws it needs.
+    """
     store = Store(results)
-    dataset_part = Part(dataset.label, {"dataset": dataset.id, "dials": registry.settings(dataset), "digest": cohort.digest})
+    if isinstance(protocol, Draws):
+        cohort, dials, parts = draws.probe(dataset, protocol), draws.dials(dataset), ()
+        cells = {(repeat, 0): ("", "") for repeat in range(protocol.repeats)}
+    else:
+        (cohort, parts), dials = _prepared(dataset, protocol), registry.settings(dataset)
+        cells = {(s.repeat, s.fold): (cohort.digest, splits.digest(s)) for s in parts}
+    dataset_part = Part(dataset.label, {"dataset": dataset.id, "dials": dials, "digest": cohort.digest})
     truth = getattr(registry.loaded(dataset), "truth", None)
     about: dict[str, JSON] = {"tasks": [task_json(t) for t in cohort.tasks], "note": SYNTHETIC if truth else ""}
-    store.open(dataset_part, _cohort_frame(cohort, truth), about)
-    chosen = _reference(reference, [m.label for m in methods])
-    notices = [*cohort.notices, *_too_few(cohort, protocol)]
-    stored: list[tuple[Job, Mapping[str, Any]]] = []
-    missing: list[Job] = []
+    store.open(dataset_part, _cohort_frame(cohort, truth) if parts else None, about)
+    labels = tuple(spec.label for spec in methods)
+    chosen = _reference(reference, list(labels))
+    notices = [*cohort.notices, *(_too_few(cohort, protocol) if isinstance(protocol, Protocol) else ())]
+    by = diagnose.version() if diagnosed else ""
+    jobs: list[Job] = []
     folders: dict[str, JSON] = {}
     for spec in methods:
         part, family = _method_part(spec)
@@ -114,43 +132,52 @@ def plan(
             folder, notice = _older(store, dataset_part, part, protocol, folder)
             notices += notice
         folders[spec.label] = {"folder": folder.parent.name, "family": family}
-        for split in parts:
-            job = Job(
-                dataset, spec, protocol, split.repeat, split.fold, str(results.resolve()), str(folder.resolve()), cohort.digest, splits.digest(split), part.identity
-            )  # fmt: skip
-            found = store.cell(folder, split.repeat, split.fold)
-            again = ("lost", "failed") if retry_failed else ("lost",)
-            if found is None or found["status"] in again or not _made_from(found, job):
-                missing.append(job)
-            else:
-                stored.append((job, found))
-    _save_run(store, dataset_part, protocol, chosen, folders, receipt)
-    order = {spec.label: i for i, spec in enumerate(methods)}
-    missing.sort(key=lambda j: (j.repeat, j.fold, order[j.method.label]))
-    labels = tuple(spec.label for spec in methods)
-    return Plan(dataset, cohort, dataset_part, protocol, chosen, labels, tuple(stored), tuple(missing), tuple(notices))
+        places = str(results.resolve()), str(folder.resolve())
+        jobs += [Job(dataset, spec, protocol, *cell, *places, *digests, part.identity, by) for cell, digests in cells.items()]
+    if isinstance(protocol, Protocol):
+        _save_run(store, dataset_part, protocol, chosen, folders, splits.receipt(cohort, list(parts)))
+    stored, missing = _sorted(store, jobs, labels, retry_failed)
+    return Plan(dataset, cohort, dataset_part, protocol, chosen, labels, stored, missing, tuple(notices))
+
+
+def _sorted(
+    store: Store, jobs: list[Job], labels: tuple[str, ...], retry_failed: bool
+) -> tuple[tuple[tuple[Job, Mapping[str, Any]], ...], tuple[Job, ...]]:
+    """Jobs whose cell is stored, with its record, and those to be done, fold by fold so that methods share a preparation."""
+    again = ("lost", "failed") if retry_failed else ("lost",)
+    stored: list[tuple[Job, Mapping[str, Any]]] = []
+    missing: list[Job] = []
+    for job in jobs:
+        found = store.cell(Path(job.folder), job.repeat, job.fold)
+        if found is None or found["status"] in again or not _made_from(found, job):
+            missing.append(job)
+        else:
+            stored.append((job, found))
+    missing.sort(key=lambda j: (j.repeat, j.fold, labels.index(j.method.label)))
+    return tuple(stored), tuple(missing)
 
 
 def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
     """Train and predict one cell and store it; its record. An exception of the method becomes the record of a failed cell."""
-    cohort, parts = _prepared(job.dataset, job.protocol)
-    if cohort.digest != job.digest:
+    cohort, split = _cell(job)
+    if job.digest and cohort.digest != job.digest:
         raise BenchError(f"'{job.dataset.label}' changed while the run was under way. Start the run again.")
-    split = parts[job.repeat * job.protocol.folds + job.fold]
-    record = _record(job, "done", "") | {"environment": provenance.environment()}
+    digests: dict[str, JSON] = {"cohort": cohort.digest, "split": splits.digest(split)}
+    record = _record(job, "done", "") | {"environment": provenance.environment(), "digests": digests}
     predictions = None
     _reset_peak()
     start = time.perf_counter()
     try:
         predictor, predicted = _trained(job, cohort, split, report)
-        facts: Any = finite(dict(predictor.facts))
+        record |= _cost(start)
+        facts: Any = finite({**predictor.facts, **_diagnosed(job, cohort, split, predictor)})
         record |= {"facts": facts, "alarms": _alarms(facts, predicted, cohort.task_names)}
         predictions = predicted  # only now: a cell whose facts are wrong has no predictions either
     except Unsupported as reason:
         record |= {"status": "declined", "error": str(reason)}
     except (Exception, SystemExit) as error:
         record |= {"status": "failed", "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-    record |= {"seconds": round(time.perf_counter() - start, 3), "peak_mb": _peak_mb()}
+    record = _cost(start) | record
     Store(Path(job.root)).save_cell(Path(job.folder), job.repeat, job.fold, record, predictions)
     return record
 
@@ -166,8 +193,20 @@ def _record(job: Job, status: str, error: str) -> dict[str, JSON]:
     """What every cell's record says. `method` is the label, under which tables show it."""
     return {
         **job.about, "status": status, "error": error, "method": job.method.label, "repeat": job.repeat, "fold": job.fold,
-        "digests": {"cohort": job.digest, "split": job.split_digest},
+        "digests": {"cohort": job.digest, "split": job.split_digest}, "diagnosed_by": job.diagnosed_by,
     }  # fmt: skip
+
+
+def _cost(start: float) -> dict[str, JSON]:
+    """Of training and predicting alone, if asked before the diagnosis."""
+    return {"seconds": round(time.perf_counter() - start, 3), "peak_mb": _peak_mb()}
+
+
+def _diagnosed(job: Job, cohort: Cohort, split: Split, predictor: Predictor) -> dict[str, JSON]:
+    if not job.diagnosed_by:
+        return {}
+    truth = getattr(registry.loaded(job.dataset), "truth", None)
+    return {"diagnosis": diagnose.facts(predictor, cohort.rows(split.train), cohort.rows(split.test), truth)}
 
 
 def _trained(job: Job, cohort: Cohort, split: Split, report: Callable[[int, float], None]) -> tuple[Predictor, pd.DataFrame]:
@@ -214,6 +253,13 @@ def _alarms(facts: Mapping[str, Any], predictions: pd.DataFrame, tasks: tuple[st
     return alarms
 
 
+def _cell(job: Job) -> tuple[Cohort, Split]:
+    if isinstance(job.protocol, Draws):
+        return draws.drawn(job.dataset, job.protocol, job.repeat)
+    cohort, parts = _prepared(job.dataset, job.protocol)
+    return cohort, parts[job.repeat * job.protocol.folds + job.fold]
+
+
 @functools.lru_cache(maxsize=2)
 def _prepared(dataset: Spec, protocol: Protocol) -> tuple[Cohort, tuple[Split, ...]]:
     cohort = registry.load(dataset)
@@ -244,10 +290,12 @@ def _method_part(spec: Spec) -> tuple[Part, str]:
 
 
 def _made_from(record: Mapping[str, Any], job: Job) -> bool:
-    return record["digests"] == {"cohort": job.digest, "split": job.split_digest}
+    """From the same patients and split, and diagnosed by this code if it is to be."""
+    same = not job.digest or record["digests"] == {"cohort": job.digest, "split": job.split_digest}
+    return same and (not job.diagnosed_by or record["status"] != "done" or record.get("diagnosed_by") == job.diagnosed_by)
 
 
-def _older(store: Store, dataset: Part, method: Part, protocol: Protocol, folder: Path) -> tuple[Path, list[str]]:
+def _older(store: Store, dataset: Part, method: Part, protocol: Protocol | Draws, folder: Path) -> tuple[Path, list[str]]:
     """The folder of the same method by older code, where this code has none."""
     older = [store.root / dataset.folder / name / protocol.part.folder for name in store.same_but_code(dataset, method)]
     older = sorted((p for p in older if any(p.glob("*.parquet"))), key=lambda p: p.stat().st_mtime_ns)

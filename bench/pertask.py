@@ -1,7 +1,8 @@
-"""One model per outcome, each fitted on the rows where its outcome is known: what the linear and tree methods share.
+"""What the linear and tree methods share: one model per outcome, or one joint model of all of them.
 
+A model of one outcome sees the rows where it is known; a joint model the rows where any is, unknown labels with weight 0.
 An outcome without both classes among the training rows is predicted by the constant of its prevalence; the fact
-`constant` names it. Early stopping needs both classes among the validation rows: see `Data.stops`.
+`constant` names it. Early stopping needs both classes among the validation rows: see `Data.stops`, `Block.stops`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.core import JSON, Cohort, Inputs, Run
+from bench.recalibrate import validation_score
 
 EPS = 1e-7
 
@@ -109,3 +112,108 @@ def fit_per_task(
         "constant": [task.name for task, m in zip(train.tasks, models, strict=True) if isinstance(m, Constant)],
     }
     return PerTask(prepare, tuple(models), facts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Several outcomes at the rows where any is known. x: (n, p). y: (n, T) 0, 1 or NaN. w: (n, T) weights, 0 where unknown."""
+
+    x: NDArray[Any]
+    y: NDArray[np.float64]
+    w: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, cohort: Cohort, x: NDArray[Any], tasks: NDArray[np.bool_]) -> "Block":
+        w = cohort.loss_weights[:, tasks].astype(np.float64)
+        known = w.any(axis=1)
+        return cls(x[known], cohort.labels[known][:, tasks].astype(np.float64), w[known])
+
+    @property
+    def target(self) -> NDArray[np.float64]:
+        """(n, T) labels, 0 where unknown: for use with `w` only."""
+        return np.nan_to_num(self.y)
+
+    @property
+    def prevalence(self) -> NDArray[np.float64]:
+        """(T,), weighted; 0 where nothing is known."""
+        return (self.w * self.target).sum(axis=0) / np.maximum(self.w.sum(axis=0), 1e-300)
+
+    @property
+    def stops(self) -> bool:
+        """Whether these rows can tell a good model from a bad one: some outcome shows both classes."""
+        return bool(((self.prevalence > 0) & (self.prevalence < 1)).any())
+
+    def score(self, p: NDArray[Any]) -> float:
+        """`recalibrate.validation_score` of probabilities p (n, T): lower is better."""
+        return validation_score(self.y, p, self.w)
+
+
+class JointModel(Protocol):
+    """One model of T outcomes. scores: validation score per step, lower is better."""
+
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def at_cap(self) -> bool: ...
+    @property
+    def scores(self) -> Sequence[float]: ...
+    def predict(self, x: NDArray[Any]) -> NDArray[Any]:
+        """(n, p) -> (n, T)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joint:
+    """One model behind one preparation; outcomes that are not `learned` are predicted by their `rates`."""
+
+    prepare: Callable[[Inputs], NDArray[Any]]
+    model: JointModel | None  # None: no outcome could be learned
+    learned: NDArray[np.bool_]
+    rates: NDArray[np.float64]
+    facts: Mapping[str, JSON]
+
+    def predict(self, inputs: Inputs) -> NDArray[np.float32]:
+        p = np.tile(self.rates, (len(inputs), 1))
+        if self.model is not None:
+            p[:, self.learned] = self.model.predict(self.prepare(inputs))
+        return probabilities(p)
+
+
+def fit_joint(
+    prepare: Callable[[Inputs], NDArray[Any]],
+    train: Cohort,
+    valid: Cohort,
+    run: Run,
+    fit: Callable[[Block, Block], JointModel],
+) -> Joint:
+    """`fit(training block, validation block)` of all outcomes with both classes in training; reports its best score at the end."""
+    x, held_out = prepare(train.inputs), prepare(valid.inputs)
+    rates = Block.of(train, x, np.ones(len(train.tasks), bool)).prevalence
+    learned = (rates > 0) & (rates < 1)
+    learned &= varies(x)
+    model = fit(Block.of(train, x, learned), Block.of(valid, held_out, learned)) if learned.any() else None
+    scores = [] if model is None else [float(s) for s in model.scores]
+    run.report(0, min(scores, default=float("nan")))
+    facts: dict[str, JSON] = {
+        "parameters": (model.parameters if model else 0) + int((~learned).sum()),
+        "steps": model.steps if model else 0,
+        "at_cap": model is not None and model.at_cap,
+        "scores": scores,
+        "constant": [task.name for task, known in zip(train.tasks, learned, strict=True) if not known],
+    }
+    return Joint(prepare, model, learned, rates, facts)
+
+
+def coded(x: NDArray[Any], codes: Sequence[int]) -> pd.DataFrame:
+    """A flat matrix (n, p) as a frame whose columns of codes are integers, -1 where missing; numbers keep their NaN."""
+    frame = pd.DataFrame(x)
+    for j in codes:
+        frame[j] = np.nan_to_num(x[:, j], nan=-1).astype(np.int32)
+    return frame
+
+
+def varies(x: NDArray[Any]) -> bool:
+    """Whether any two rows of x (n, p) differ; missing equals missing."""
+    return bool(((x != x[:1]) & ~(np.isnan(x) & np.isnan(x[:1]))).any())

@@ -13,13 +13,23 @@ import bench
 from bench.core import JSON
 
 # Code that only looks at what a cell has stored, or carries it from one process to another.
-_APART = {"bench.stats", "bench.report", "bench.cli", "bench.execute", "bench.bootstrap", "bench.provenance", "bench.store"}
+_APART = {
+    "bench.stats",
+    "bench.report",
+    "bench.cli",
+    "bench.execute",
+    "bench.bootstrap",
+    "bench.provenance",
+    "bench.store",
+    "bench.diagnose",
+}
 
 
 def code_version(*files: Path) -> dict[str, JSON]:
     """{"code": hash, "versions": {library: version}} of these files and of all they import inside bench.
 
-    Comments, docstrings and layout do not count; neither does code that only reads results (stats, report, cli, execute).
+    Comments, docstrings and layout do not count; neither does code that only reads results (stats, report, cli, execute) or looks
+    at fitted models (diagnose).
     """
     closure = _closure([f.resolve() for f in files])
     sha = hashlib.sha256("".join(sorted(_shape(path) for path in closure)).encode())

@@ -55,15 +55,21 @@ def about(kind: Kind) -> dict[str, str]:
     return {name: ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "" for name, path in sorted(_files(kind).items())}
 
 
+def path(kind: Kind, name: str) -> Path:
+    """The file of a bundled method or dataset. An unknown name gets the closest one."""
+    if name not in _files(kind):
+        raise BenchError(unknown(kind[:-1], name, ids(kind)))
+    return _files(kind)[name]
+
+
 def file(spec: Spec) -> Path:
     """The file that defines a method or dataset."""
-    return Path(spec.path) if spec.path else _files(spec.kind)[spec.id]
+    return Path(spec.path) if spec.path else path(spec.kind, spec.id)
 
 
 def module(kind: Kind, name: str) -> ModuleType:
     """The plug-in `name`, imported."""
-    if name not in _files(kind):
-        raise BenchError(unknown(kind[:-1], name, ids(kind)))
+    path(kind, name)
     return importlib.import_module(f"bench.{kind}.{name}")
 
 

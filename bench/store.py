@@ -79,11 +79,12 @@ class Store:
         """The folder of a method's cells."""
         return self.root / dataset.folder / method.folder / protocol.folder
 
-    def open(self, dataset: Part, cohort: pd.DataFrame, about: Mapping[str, JSON]) -> None:
-        """Make the folder of a dataset. `about` is stored beside the identity; cohort: row, patient, group, ..."""
+    def open(self, dataset: Part, cohort: pd.DataFrame | None, about: Mapping[str, JSON]) -> None:
+        """Make the folder of a dataset. `about` is stored beside the identity; cohort: row, patient, group, ...; None of draws."""
         folder = self.root / dataset.folder
         self._write_json(folder / "dataset.json", {**dataset.identity, **about, "label": dataset.label})
-        self._write(folder / "cohort.parquet", _parquet(cohort))
+        if cohort is not None:
+            self._write(folder / "cohort.parquet", _parquet(cohort))
         self._forget_dead_writers()
 
     def describe(self, dataset: Part, method: Part, protocol: Part, about: Mapping[str, JSON]) -> None:

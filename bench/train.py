@@ -18,6 +18,7 @@ from bench.losses import LOSSES, per_task
 from bench.nets.encoders import Batch, Encoder
 from bench.nets.experts import Gates
 from bench.nets.heads import Heads, log_odds
+from bench.nets.spectrum import dense
 from bench.recalibrate import EPS, stopping_scores, validation_score
 
 Losses: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -67,6 +68,7 @@ class NeuralMethod(ABC):
     average: decay of the running average of weights that is validated and kept, 0 = none.
     epochs: cap. patience: epochs without a better validation score. stop: one clock for all, or best weights task by task.
     loss: cross-entropy, the asymmetric loss, or the mean of both. balance: how the tasks' losses make one step (`bench.balance`).
+    dense: weight of the label-free penalty on the fused vectors of each batch (`bench.nets.spectrum.dense`), 0 = none.
     """
 
     family: ClassVar[str] = "sharing"
@@ -85,6 +87,7 @@ class NeuralMethod(ABC):
     stop: Literal["joint", "per_task"] = "joint"
     loss: Literal["bce", "asymmetric", "both"] = "bce"
     balance: str = "equal"
+    dense: NonNegative = 0.0
 
     def __post_init__(self) -> None:
         if self.fused % self.heads:
@@ -173,7 +176,7 @@ class _Trainer:
 
     def step(self, batch: Batch, y: Tensor, w: Tensor, rows: Tensor) -> None:
         dice = torch.get_rng_state() if self.balance.needs_second_look else None
-        losses, penalty = self.network.objective(batch, y, w, rows, self.method.losses)
+        losses, penalty = self.objective(batch, y, w, rows)
         active = (w > 0).any(0)
         self.optimizer.zero_grad()
         self.balance.backward(losses, active, penalty, self.shared, self.heads)
@@ -187,6 +190,17 @@ class _Trainer:
         if self.averaged is not self.network:
             decay = min(self.method.average, self.steps / (self.steps + 10))  # early on: the last tenth of the way
             get_ema_multi_avg_fn(decay)(list(self.averaged.parameters()), self.all, self.steps)
+
+    def objective(self, batch: Batch, y: Tensor, w: Tensor, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The network's, and under `dense` the penalty of all that its encoder gave meanwhile."""
+        if not self.method.dense:
+            return self.network.objective(batch, y, w, rows, self.method.losses)
+        fused: list[Tensor] = []
+        hook = self.network.encoder.register_forward_hook(lambda _, inputs, h: fused.append(h))  # pyright: ignore[reportArgumentType]
+        losses, penalty = self.network.objective(batch, y, w, rows, self.method.losses)
+        hook.remove()
+        spread = self.method.dense * torch.stack([dense(h) for h in fused]).mean()
+        return losses, spread if penalty is None else penalty + spread
 
     def facts(self) -> dict[str, JSON]:
         """What the balance kept: weights it learned, steps it could not make."""

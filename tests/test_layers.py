@@ -15,6 +15,7 @@ LAYERS = [
     {"checks", "registry", "sources", "splits", "prep", "metrics", "bootstrap", "store", "provenance", "recalibrate"},
     {"stats", "nets"},
     {"train", "pertask"},
+    {"diagnose"},
     {"harness"},
     {"execute", "report"},
     {"api"},

@@ -8,7 +8,7 @@ import pytest
 from bench import checks, registry
 from bench.core import Cohort, Run, Tabular, Task
 
-pytestmark = pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
+pytestmark = pytest.mark.parametrize("name", ["xgboost", "lightgbm", "catboost"])
 
 Parts = tuple[Cohort, Cohort, Cohort]
 
@@ -47,8 +47,8 @@ def test_the_cap_is_told(name: str, parts: Parts) -> None:
 
 def test_parameters_are_leaves(name: str, parts: Parts) -> None:
     # stumps: two leaves a round, three outcomes, the rounds up to the best
-    stumps = {"xgboost": "xgboost:depth=1:rate=0.3", "lightgbm": "lightgbm:leaves=2:rate=0.3"}[name]
-    facts = registry.method(stumps).fit(parts[0], parts[1], Run()).facts
+    stumps = {"lightgbm": "leaves=2"}.get(name, "depth=1")
+    facts = registry.method(f"{name}:{stumps}:rate=0.3").fit(parts[0], parts[1], Run()).facts
     assert facts["parameters"] == sum(2 * (int(np.argmin(s)) + 1) for s in facts["scores"])
 
 
@@ -106,6 +106,7 @@ def test_codes_are_split_as_sets(name: str) -> None:
     few = {
         "xgboost": "xgboost:rounds=30:rate=0.3:depth=2:columns=1",
         "lightgbm": "lightgbm:rounds=30:rate=0.3:leaves=4:columns=1",
+        "catboost": "catboost:rounds=30:rate=0.3:depth=2:columns=1",
     }
     predictor = registry.method(few[name]).fit(whole.rows(np.arange(1000)), whole.rows(np.arange(1000, 1200)), Run())
     test = whole.rows(np.arange(1200, 1500))

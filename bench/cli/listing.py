@@ -1,14 +1,21 @@
-"""`bench methods` and `bench datasets`: a line each, read from the files without importing them."""
+"""`bench methods` and `bench datasets`: a line each, or a method's card, read from the files without importing them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument
 
 if TYPE_CHECKING:
     from bench.registry import Kind
 
 
-def methods() -> None:
-    """List the methods: id, what it is, what it needs."""
-    _print("methods")
+def methods(name: Annotated[str | None, Argument(help="A method, for its card.")] = None) -> None:
+    """List the methods: id and what it is. With a name its card: idea, paper, what was published, what is ours, cost, settings."""
+    if name is None:
+        _print("methods")
+    else:
+        from bench.cards import card
+
+        print(card(name).text())
 
 
 def datasets() -> None:

@@ -6,11 +6,20 @@ from typer import Option
 
 
 def run(
-    dataset: Annotated[str, Option(help="Datasets, separated by commas; dials as in surgical:relatedness=0.3")] = "surgical",
-    methods: Annotated[str, Option(help="Methods, separated by commas; settings as in mmoe:experts=16. all: every one.")] = "all",
+    dataset: Annotated[
+        str | None, Option(help="Datasets, separated by commas; dials as in surgical:relatedness=0.3 [default: surgical]")
+    ] = None,
+    methods: Annotated[
+        str | None, Option(help="Methods, separated by commas; settings as in mmoe:experts=16. [default: all, every one]")
+    ] = None,
+    suite: Annotated[
+        str | None, Option(help="Instead of all these: balancing, claims, or the path of a TOML file that says what meets what.")
+    ] = None,
     folds: Annotated[int | None, Option(help="Folds of the cross-validation. [default: 5; 2 with --quick]")] = None,
-    repeats: Annotated[int, Option(help="How often the cross-validation is repeated with other folds.")] = 1,
-    seed: Annotated[int, Option(help="Of the splits and the models.")] = 0,
+    repeats: Annotated[
+        int | None, Option(help="How often the cross-validation is repeated with other folds. [default: 1]")
+    ] = None,
+    seed: Annotated[int | None, Option(help="Of the splits and the models. [default: 0; the suite's own with --suite]")] = None,
     reference: Annotated[
         str | None, Option(help="The method the others are compared with. [default: single_task, else the first]")
     ] = None,
@@ -25,16 +34,21 @@ def run(
     data_dir: Annotated[str | None, Option(help="A folder with the dataset's original file. [env: BENCH_DATA_DIR]")] = None,
     accept_code: Annotated[bool, Option("--accept-code", help="Take stored cells made by older code.")] = False,
     retry_failed: Annotated[bool, Option("--retry-failed", help="Try cells again that failed before.")] = False,
+    diagnose: Annotated[
+        bool, Option("--diagnose", help="Look at the fitted networks too, for `bench diagnose`; cells without are trained again.")
+    ] = False,
 ) -> int:
     """Train and compare. A rerun does only what is missing.
 
     \b
     bench run --methods all
     bench run --dataset support2 --methods xgboost,hard_sharing,mmoe:experts=16
+    bench run --suite claims --quick
     """
     from bench.cli import screen
 
+    what = {"dataset": dataset, "methods": methods, "folds": folds, "repeats": repeats, "reference": reference}
     return screen.run(
-        dataset, methods, data_dir, folds=folds, repeats=repeats, seed=seed, reference=reference, results=results, reports=reports,
-        workers=workers, quick=quick, accept_code=accept_code, retry_failed=retry_failed,
+        suite, {name: value for name, value in what.items() if value is not None}, data_dir, seed=seed, results=results, reports=reports,
+        workers=workers, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
     )  # fmt: skip

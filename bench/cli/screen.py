@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from bench import api
+from bench.core import BenchError
 from bench.execute import Event
 from bench.harness import Plan
 from bench.report.words import short
@@ -19,11 +20,17 @@ from bench.report.words import short
 LONG = 60.0  # seconds from which on a forecast is worth a line
 
 
-def run(dataset: str, methods: str, data_dir: str | None, **options: Any) -> int:
-    """Run, show, and translate a stop by the user or the system into words and an exit status."""
+def run(suite: str | None, what: Mapping[str, Any], data_dir: str | None, seed: int | None, **options: Any) -> int:
+    """Run, show, and translate a stop by the user or the system into words and an exit status.
+
+    what: what is compared and how, as far as it was given; a suite says so itself.
+    """
+    if suite is not None and what:
+        given = " and ".join(f"--{name}" for name in what)
+        raise BenchError(f"--suite says what is compared and how, so {given} cannot stand beside it. Leave one of them out.")
     if data_dir is not None:
         os.environ["BENCH_DATA_DIR"] = data_dir  # the workers load the data themselves
-    watch = _Terminal() if Console().is_terminal else _Plain()
+    watch = _Terminal() if Console().is_terminal and suite is None else _Plain()  # a suite has more rows than a screen
     stopped = signal.SIGINT
 
     def terminated(number: int, frame: object) -> None:
@@ -34,7 +41,10 @@ def run(dataset: str, methods: str, data_dir: str | None, **options: Any) -> int
     before = signal.signal(signal.SIGTERM, terminated)
     try:
         with watch:
-            outcome = api.run(dataset, methods, watch=watch, **options)
+            if suite is None:
+                outcome = api.run(**what, seed=seed or 0, watch=watch, **options)
+            else:
+                outcome = api.run_suite(suite, seed=seed, watch=watch, **options)
     except KeyboardInterrupt:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         print(f"bench: stopped. {watch.done} of {watch.total} cells are stored; the same command goes on from there.", flush=True)
@@ -44,12 +54,16 @@ def run(dataset: str, methods: str, data_dir: str | None, **options: Any) -> int
     return show(outcome)
 
 
-def show(outcome: api.Outcome) -> int:
+def show(outcome: api.Outcome | api.Judged) -> int:
     """Print the tables, where they were written, and which cells failed. Exit status 2 if any did."""
     console = Console()
-    for name, one in outcome.reports.items():
-        console.print(one.terminal())
-        print(f"Written to {outcome.folders[name]}: {', '.join(sorted(p.name for p in outcome.folders[name].iterdir()))}")
+    if isinstance(outcome, api.Judged):
+        pages = [(outcome.verdicts, outcome.folder)]
+    else:
+        pages = [(one.terminal(), outcome.folders[name]) for name, one in outcome.reports.items()]
+    for page, folder in pages:
+        console.print(page)
+        print(f"Written to {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
     failed = outcome.failed
     for _, cell in failed.iterrows():
         where = f"{cell['method']} on {cell['dataset']}, repeat {cell['repeat']}, fold {cell['fold']}"
@@ -60,7 +74,7 @@ def show(outcome: api.Outcome) -> int:
 
 
 class _Watch:
-    """Counts cells and keeps their scores; what is printed is the children's affair."""
+    """Counts cells; what is printed is the children's affair."""
 
     def __init__(self) -> None:
         self.total = self.done = self.failed = self.fresh = 0
@@ -80,7 +94,7 @@ class _Watch:
         self.forecast, self.start = forecast, time.monotonic()
         for plan in plans:
             for method in plan.methods:
-                self.rows[plan.spec.label, method] = []
+                self.rows.setdefault((plan.spec.label, method), [])
             self.total += len(plan.stored) + len(plan.missing)
             self.fresh -= len(plan.stored)
             for job, record in plan.stored:
@@ -103,9 +117,6 @@ class _Watch:
         self.fresh += 1
         self.failed += event.data.get("status") in ("failed", "lost")
         self.cells[key] = self.cells.get(key, 0) + 1
-        scores = api.glance(event)
-        if scores is not None:
-            self.rows[key].append(scores)
 
     @property
     def left(self) -> float:
@@ -115,11 +126,10 @@ class _Watch:
         return (1 - share) * (spent / share if share > 0.1 else max(self.forecast, spent))
 
     def say(self, plans: Sequence[Plan]) -> None:
-        for plan in plans:
-            for notice in plan.notices:
-                print(f"note: {notice}")
-            if plan.protocol.quick:
-                print("note: quick look, not a result: a subsample, few folds, brief training.")
+        for notice in dict.fromkeys(notice for plan in plans for notice in plan.notices):
+            print(f"note: {notice}")
+        if any(plan.protocol.quick for plan in plans):
+            print("note: quick look, not a result: few patients, few folds or draws, brief training.")
         if self.done:
             print(f"{self.done} of {self.total} cells are stored already.")
         if self.done < self.total and self.forecast > LONG:
@@ -163,6 +173,12 @@ class _Terminal(_Watch):
         super().planned(plans, forecast)
         if self.done < self.total:
             self.live.start()
+
+    def ended(self, event: Event) -> None:
+        super().ended(event)
+        scores = api.glance(event)
+        if scores is not None:
+            self.rows[event.job.dataset.label, event.job.method.label].append(scores)
 
     def picture(self) -> Group:
         several = len({dataset for dataset, _ in self.rows}) > 1

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,13 +53,18 @@ def write(results: Results, folder: Path, *, resamples: int = 1000, seed: int = 
         "table.md": markdown.render(made.sheet), "table.tex": latex.render(made.sheet),
         "scores.csv": _csv(made.scores), "comparisons.csv": _csv(made.comparisons),
     }  # fmt: skip
+    save(folder, files)
+    return made
+
+
+def save(folder: Path, files: Mapping[str, str]) -> None:
+    """Write texts into a reports folder, each whole or not at all."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             _write(folder / name, text)
     except OSError as error:
         raise BenchError(f"cannot write to the reports folder: {error}. The results are stored: see `bench report`.") from error
-    return made
 
 
 def _csv(frame: pd.DataFrame) -> str:

@@ -1,0 +1,196 @@
+"""`bench methods NAME`: a method's card, read from its file without importing it.
+
+The file's docstring, then its settings: type and range from the annotation, the default, and what the class docstring says of it
+("name: meaning", "a, b: meaning" or "a .. c: meaning"), else the comment on its line. Settings of a base class stand under a heading of their own.
+"""
+
+import ast
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import bench
+from bench import registry
+
+WIDTH = 130
+SIGNS = {"Ge": ">=", "Gt": ">", "Le": "<=", "Lt": "<"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a method. kind: "int >= 1", "a | b", "bool"; meaning "" where none is given."""
+
+    name: str
+    kind: str
+    default: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """about: the file's docstring. settings: (class they stand in, its settings), the method's own first."""
+
+    name: str
+    about: str
+    settings: tuple[tuple[str, tuple[Setting, ...]], ...]
+
+    def text(self) -> str:
+        """What is printed."""
+        lines = [f"{self.name}", "", self.about]
+        seen: set[str] = set()
+        for i, (owner, settings) in enumerate(self.settings):
+            fresh = [s for s in settings if s.name not in seen]  # a child's word on a setting replaces its parent's
+            seen |= {s.name for s in settings}
+            heading = "Settings" if i == 0 else f"Settings it has in common with others ({owner})"
+            lines += ["", f"{heading}:", *(_lines(fresh) or ["  none"])]
+        return "\n".join(lines)
+
+
+def card(name: str) -> Card:
+    """The card of a bundled method. An unknown name gets the closest one."""
+    module = _Module(registry.path("methods", name))
+    found = module.types.get("METHOD")
+    chosen = found.id if isinstance(found, ast.Name) else ""
+    return Card(name, ast.get_docstring(module.tree) or "", tuple(_settings(module, chosen)))
+
+
+class _Module:
+    """A file: its classes, the names it gives to types, and where its other names come from."""
+
+    def __init__(self, path: Path) -> None:
+        text = path.read_text("utf-8")
+        self.lines, self.tree = text.splitlines(), ast.parse(text)
+        self.classes = {node.name: node for node in self.tree.body if isinstance(node, ast.ClassDef)}
+        self.types = dict(_types(self.tree))
+        self.origin = {
+            alias.asname or alias.name: (node.module, alias.name)
+            for node in self.tree.body
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("bench.")
+            for alias in node.names
+        }
+
+    def source(self, name: str) -> "tuple[_Module, str] | None":
+        """The module of bench that a name is imported from, and its name there."""
+        module, original = self.origin.get(name, ("", ""))
+        path = _located(module) if module else None
+        return (_Module(path), original) if path else None
+
+
+def _located(module: str) -> Path | None:
+    parts = module.split(".")[1:]
+    candidates = [Path(root).joinpath(*parts) for root in bench.__path__]
+    files = [file for c in candidates for file in (c.with_suffix(".py"), c / "__init__.py")]
+    return next((file for file in files if file.is_file()), None)
+
+
+def _types(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Names that stand for a type: X = Annotated[...], X: TypeAlias = Literal[...]."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            yield node.targets[0].id, node.value
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            yield node.target.id, node.value
+
+
+def _settings(module: _Module, name: str) -> Iterator[tuple[str, tuple[Setting, ...]]]:
+    """A class's own fields, then those of its bases."""
+    node = module.classes.get(name)
+    if node is None:
+        found = module.source(name)
+        if found is not None:
+            yield from _settings(*found)
+        return
+    fields = [f for f in node.body if isinstance(f, ast.AnnAssign) and isinstance(f.target, ast.Name) and not _class_wide(f)]
+    names = [f.target.id for f in fields if isinstance(f.target, ast.Name)]
+    inherited = [part for base in node.bases if isinstance(base, ast.Name) for part in _settings(module, base.id)]
+    every = [*names, *(s.name for _, settings in inherited for s in settings)]
+    meanings = said(ast.get_docstring(node) or "", every) if every else {}
+    yield (
+        node.name,
+        tuple(
+            Setting(n, _kind(f.annotation, module), _default(f.value), meanings.get(n) or _comment(f, module))
+            for n, f in zip(names, fields, strict=True)
+        ),
+    )
+    yield from inherited
+
+
+def _default(value: ast.expr | None) -> str:
+    if value is None:
+        return "(to be given)"
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value else ast.unparse(value)
+
+
+def _class_wide(field: ast.AnnAssign) -> bool:
+    return "ClassVar" in ast.unparse(field.annotation)
+
+
+def _comment(field: ast.AnnAssign, module: _Module) -> str:
+    return module.lines[field.lineno - 1][field.end_col_offset or 0 :].partition("#")[2].strip()
+
+
+def said(docstring: str, names: list[str]) -> Mapping[str, str]:
+    """What a docstring says of each name, "name: meaning", "a, b: meaning" or "a .. c: meaning", up to the next such or an empty line."""
+    any_name = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    heads = list(
+        re.finditer(
+            rf"(?<![\w`.])((?:{any_name}) \.\. (?:{any_name})|(?:{any_name})(?:,\s+(?:{any_name}))*)(?:, ([^:.\n]+))?: ?",
+            docstring,
+        )
+    )
+    ends = [*(later.start() for later in heads[1:]), len(docstring)]
+    out: dict[str, str] = {}
+    for head, end in zip(heads, ends, strict=False):  # without a head there is one end too many
+        text = f"{head[2] or ''} {docstring[head.end() : end]}".partition("\n\n")[0]
+        first, _, last = head[1].partition(" .. ")
+        listed = names[names.index(first) : names.index(last) + 1] if last else re.split(r",\s+", first)
+        for name in listed:
+            out.setdefault(name, " ".join(text.split()).rstrip(".,; "))
+    return out
+
+
+def _kind(node: ast.expr, module: _Module) -> str:
+    """An annotation in words; the names of ranges are followed to where they are declared."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return _kind(ast.parse(node.value, mode="eval").body, module)
+    if isinstance(node, ast.BinOp):
+        return f"{_kind(node.left, module)} or {_kind(node.right, module)}"
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if node.value.id == "Literal":
+            return " | ".join(str(ast.literal_eval(part)) for part in parts)
+        if node.value.id == "Annotated":
+            return " ".join([_kind(parts[0], module), ", ".join(_bound(part) for part in parts[1:])]).strip()
+    if isinstance(node, ast.Name):
+        if node.id in module.types:
+            return _kind(module.types[node.id], module)
+        found = module.source(node.id)
+        if found is not None and found[1] in found[0].types:
+            return _kind(found[0].types[found[1]], found[0])
+    return ast.unparse(node)
+
+
+def _bound(node: ast.expr) -> str:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SIGNS:
+        value = ast.literal_eval(node.args[0])
+        return f"{SIGNS[node.func.id]} {value:g}"
+    return ast.unparse(node)
+
+
+def _lines(settings: list[Setting]) -> list[str]:
+    """name = default, kind, meaning in columns, the last one wrapped."""
+    heads = [f"{s.name} = {s.default}" for s in settings]
+    wide = [max(map(len, column), default=0) for column in (heads, [s.kind for s in settings])]
+    indent = " " * (sum(wide) + 6)
+    return [
+        textwrap.fill(
+            f"  {head:<{wide[0]}}  {s.kind:<{wide[1]}}  {s.meaning}".rstrip(),
+            WIDTH,
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+            drop_whitespace=True,
+        )
+        for head, s in zip(heads, settings, strict=True)
+    ]

@@ -1,0 +1,28 @@
+"""`bench diagnose`: what the fitted networks show of their parts, from stored results alone."""
+
+from typing import Annotated
+
+from typer import Option
+
+
+def diagnose(
+    dataset: Annotated[str, Option(help="Datasets as `bench run` was given them, separated by commas.")] = "surgical",
+    methods: Annotated[str | None, Option(help="Methods to show, separated by commas. [default: those of the last run]")] = None,
+    results: Annotated[str, Option(help="The folder of stored results.")] = "results",
+    reports: Annotated[str, Option(help="The folder diagnostics.csv is written to.")] = "reports",
+    quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
+) -> None:
+    """Show what `bench run --diagnose` found in the fitted networks: leakage, geometry, gradients, gates.
+
+    \b
+    bench run --methods orthtd,orthtd:weight=0 --diagnose
+    bench diagnose --methods orthtd,orthtd:weight=0
+    """
+    from rich.console import Console
+
+    from bench import api
+    from bench.report.terminal import Screen
+
+    for folder, sheet in api.diagnostics(dataset, methods, results=results, reports=reports, quick=quick).items():
+        Console().print(Screen(sheet))
+        print(f"Written to {folder / 'diagnostics.csv'}")
