@@ -102,29 +102,22 @@ def _settings(module: _Module, name: str) -> Iterator[tuple[str, tuple[Setting, 
         if found is not None:
             yield from _settings(*found)
         return
-    fields = [f for f in node.body if isinstance(f, ast.AnnAssign) and isinstance(f.target, ast.Name) and not _class_wide(f)]
-    names = [f.target.id for f in fields if isinstance(f.target, ast.Name)]
+    annotated = [(f.target.id, f) for f in node.body if isinstance(f, ast.AnnAssign) and isinstance(f.target, ast.Name)]
+    fixed = {n for n, f in annotated if "ClassVar" in ast.unparse(f.annotation)}  # a setting of its parents no more
+    own = [(n, f) for n, f in annotated if n not in fixed]
     inherited = [part for base in node.bases if isinstance(base, ast.Name) for part in _settings(module, base.id)]
-    every = [*names, *(s.name for _, settings in inherited for s in settings)]
+    every = [*(n for n, _ in own), *(s.name for _, settings in inherited for s in settings)]
     meanings = said(ast.get_docstring(node) or "", every) if every else {}
-    yield (
-        node.name,
-        tuple(
-            Setting(n, _kind(f.annotation, module), _default(f.value), meanings.get(n) or _comment(f, module))
-            for n, f in zip(names, fields, strict=True)
-        ),
-    )
-    yield from inherited
+    listed = [Setting(n, _kind(f.annotation, module), _default(f.value), meanings.get(n) or _comment(f, module)) for n, f in own]
+    yield node.name, tuple(listed)
+    for owner, settings in inherited:
+        yield owner, tuple(s for s in settings if s.name not in fixed)
 
 
 def _default(value: ast.expr | None) -> str:
     if value is None:
         return "(to be given)"
     return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value else ast.unparse(value)
-
-
-def _class_wide(field: ast.AnnAssign) -> bool:
-    return "ClassVar" in ast.unparse(field.annotation)
 
 
 def _comment(field: ast.AnnAssign, module: _Module) -> str:

@@ -39,6 +39,7 @@ from bench.suites import Claim, Claims, Elsewhere, Entry, Null
 
 LEVEL = 0.05
 QUICK_DRAWS, QUICK_TEST, QUICK_LEAST = 2, 2000, 100
+QUICK_SEEDS = 1_000_000  # how far its seeds lie from those of the run, whose draws it must not look at
 QUICK_SHARE = 10  # a quick look learns from a tenth of the patients, but QUICK_LEAST
 
 Key = tuple[str, Draws, str]  # dataset, protocol, method: the cells of an arm
@@ -134,7 +135,7 @@ def _protocol(suite: Claims, entry: Entry, train: int, quick: bool, seed: int) -
     if quick:
         full = train + test
         train, test, count = max(QUICK_LEAST, train // QUICK_SHARE), min(QUICK_TEST, test), QUICK_DRAWS
-        rows = math.ceil(rows * (train + test) / full)
+        rows, seed = math.ceil(rows * (train + test) / full), seed + QUICK_SEEDS
     return Draws(train, test, rows, count, seed, quick, entry.train_site, entry.test_site)
 
 

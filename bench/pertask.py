@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.core import JSON, Cohort, Inputs, Run
-from bench.recalibrate import validation_score
+from bench.recalibrate import HALF_VOTE
 
 EPS = 1e-7
 
@@ -143,9 +143,17 @@ class Block:
         """Whether these rows can tell a good model from a bad one: some outcome shows both classes."""
         return bool(((self.prevalence > 0) & (self.prevalence < 1)).any())
 
-    def score(self, p: NDArray[Any]) -> float:
-        """`recalibrate.validation_score` of probabilities p (n, T): lower is better."""
-        return validation_score(self.y, p, self.w)
+    def score(self, z: NDArray[Any]) -> float:
+        """Log loss of log-odds z (n, T) over the entropy of the prevalence, averaged over outcomes of both classes; lower is better.
+
+        An outcome of e events votes with e / (e + 10), as in `recalibrate.validation_score`; without the recalibration there, by
+        which a boosted model could end after a round or two, while it ranks well and its risks are still far too even.
+        """
+        told = (self.prevalence > 0) & (self.prevalence < 1)
+        y, w, rate, u = self.target[:, told], self.w[:, told], self.prevalence[told], z[:, told]
+        loss = (w * (np.maximum(u, 0.0) + np.log1p(np.exp(-np.abs(u))) - y * u)).sum(axis=0) / w.sum(axis=0)
+        events = (w * y > 0).sum(axis=0)
+        return float(np.average(loss / -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)), weights=events / (events + HALF_VOTE)))
 
 
 class JointModel(Protocol):

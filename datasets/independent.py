@@ -8,6 +8,7 @@ Raw PCG64 uniforms, values rounded to two decimals: the same bytes on every mach
 """
 
 import ast
+import inspect
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from bench.core import BenchError, Cohort, Count, Series, Share, Tabular, Task, 
 
 from ._surgical_views import Array, normal, sigmoid, uniform
 
-TASKS = tuple(Task(name) for name in ("first", "second", "third", "fourth"))
+TASKS = tuple(Task(name, f"the {name} of four synthetic outcomes") for name in ("first", "second", "third", "fourth"))
 MIX = np.array([[1.0, 0.6, 0.6], [0.6, 1.0, 0.6], [0.6, 0.6, 1.0], [0.8, 0.8, 0.8]])  # outcomes x (table, vitals, note)
 STEEP = 1.5  # log-odds per unit of a factor that counts in full
 INTERCEPT = np.array([-2.4, -3.0, -3.6, -4.2])  # prevalences about 18, 13, 9 and 7 %
@@ -47,8 +48,11 @@ def load(n: Count = 10_000, seed: Annotated[int, Ge(0)] = 0, signal: Share = 0.7
     }
     y = (uniform(seed, "outcomes", n, len(TASKS)) < p).astype(np.float32)
     dials = {"n": n, "seed": seed, "signal": float(signal)}
-    name = ":".join(["independent", *(f"{k}={v}" for k, v in dials.items())])
+    name = ":".join(["independent", *(f"{k}={v}" for k, v in dials.items() if v != DEFAULTS[k])])
     return build(name, modalities, TASKS, y, [f"P{i:05d}" for i in range(n)])
+
+
+DEFAULTS: dict[str, Any] = {name: p.default for name, p in inspect.signature(load).parameters.items()}
 
 
 def truth(cohort: Cohort) -> pd.DataFrame:
@@ -59,7 +63,7 @@ def truth(cohort: Cohort) -> pd.DataFrame:
     name, *pairs = cohort.name.split(":")
     if name != "independent":
         raise BenchError(f"truth is known for 'independent' only, but this cohort is '{cohort.name}'")
-    dials = {k: ast.literal_eval(v) for k, v in (pair.split("=") for pair in pairs)}
+    dials = DEFAULTS | {k: ast.literal_eval(v) for k, v in (pair.split("=") for pair in pairs)}
     f, p = _planted(dials["n"], dials["seed"])
     rows = np.array([int(patient[1:]) for patient in cohort.patients])
     factors = {f"factor:{modality}": f[k][rows] for k, modality in enumerate(("table", "vitals", "note"))}

@@ -14,7 +14,7 @@ its noise would do for spread. A batch has more rows than d. The encoder ends in
 condition numbers are l_1 / l_(d-1). The probe is `logistic`, an elastic net. Noise of full rank satisfies L_spec and L_orth as well
 as any features do: read AUROC beside the geometry. Masked reconstruction: squared error of hidden numbers, codes, windows and texts,
 read from the patient's vector by a linear map. VICReg: two views by dropout and hiding, compared behind one hidden layer.
-Cost: 20 s a cell of surgical, 10 s of them for the probe.
+Cost: at most 25 s a cell of surgical, three times hard_sharing; the probe is a part of it.
 """
 
 import hashlib

@@ -9,8 +9,8 @@ a step along the gradient G, then W_j. <- max(0, 1 - step * strength / |W_j.|_2)
 The path runs from the strength at which every weight is 0 downwards, each fit starting from the last, and ends when three
 strengths in a row did no better on the validation rows. Series enter by their statistics, texts by their vectors.
 Published: no code; on handwriting and gene-expression tables the joint penalty beat one lasso per outcome.
-Departures: one strength for all outcomes, by the harness's validation score; where no outcome shows both classes in validation it
-is 0.05 of the largest. The paper follows the path by blockwise steps; we leave out columns that the strong rule rules out
+Departures: one strength for all outcomes, by the validation log loss relative to the prevalence's, averaged over outcomes; where
+none shows both classes in validation it is 0.05 of the largest. The paper follows the path by blockwise steps; we leave out columns that the strong rule rules out
 (Tibshirani et al., JRSS B 2012) until a condition fails.
 Cost: 5 s per cell of surgical.
 """
@@ -167,7 +167,7 @@ class MultitaskLasso:
             best.steps += steps
             best.at_cap |= steps >= self.iterations
             if held_out.stops:
-                best.scores.append(held_out.score(expit(_with_ones(held_out.x) @ w)))
+                best.scores.append(held_out.score(_with_ones(held_out.x) @ w))
             if best.since == 0:
                 best.weights = w
             if best.since >= PATIENCE:

@@ -7,10 +7,10 @@ TABPFN_TOKEN, or name a file with `weights=`, or put it in the package's cache (
 classifier by name is taken. Without package, weights or token the method declines; without a token nothing is ever downloaded.
 Published: package, weights (TabPFN 2.5 and later under a non-commercial licence) and results on public tables; OrthTD lists it
 among its baselines.
-Departures: single-target models, T of them. Inputs are those of the tree models (`prep.flatten`), missing values and codes as they
-are. At most `rows` rows with a known outcome are the context, the package's practical limit on a CPU: a draw stratified by class.
-The package takes no weights, so weighted rows are drawn with replacement, in proportion. Validation rows are not used. Telemetry
-is off.
+Departures: single-target models, T of them. Inputs are those of the tree models (`prep.flatten`), missing values and codes as
+they are. At most `rows` rows with a known outcome are the context, the package's practical limit on a CPU: a draw stratified by
+class. The package takes no weights, so weighted rows are drawn with replacement, in proportion. Validation rows are not used.
+Telemetry is off.
 Cost: on a CPU minutes per cell of surgical, on a GPU seconds (not measured here: no licence).
 """
 

@@ -10,7 +10,7 @@ Published: GBDT-MO's code and results on six public tables (2 to 10 times faster
 in XGBoost vector leaves are called experimental.
 Departures: codes become one column a category, since vector leaves do not split sets of categories; settings as of `xgboost`, so
 that sharing trees is the one difference; start at the log-odds of each outcome's prevalence; one clock for all, on the
-harness's validation score. Where no outcome shows both classes in validation, 100 rounds are done.
+validation log loss relative to the prevalence's, averaged over outcomes. Where no outcome shows both classes in validation, 100 rounds are done.
 Cost: 8 s per cell of surgical, as much as one ensemble per outcome.
 """
 
@@ -74,7 +74,7 @@ class XGBoostJoint:
         if held_out.stops:
             stopping = {
                 "evals": [(_matrix(held_out, run), "valid")], "early_stopping_rounds": self.patience, "evals_result": history,
-                "custom_metric": lambda z, _: ("score", held_out.score(expit(z.reshape(held_out.y.shape)))),
+                "custom_metric": lambda z, _: ("score", held_out.score(z.reshape(held_out.y.shape))),
             }  # fmt: skip
         else:
             cap = min(cap, UNSTOPPED_ROUNDS)

@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import prep, registry
+from bench import prep, registry, train
 from bench.core import BenchError, Cohort, Run
-from bench.train import _Trainer
 
 TASKS, ROWS, D = 3, 5, 8
 SHAPES: dict[str, prep.Shape] = {
@@ -129,8 +128,9 @@ def law_4_a_modality_that_is_not_there_has_no_influence() -> None:
 
 
 def law_5_only_matrices_of_the_blocks_and_heads_decay() -> None:
-    method, net = registry.method(f"{SPEC}:weight_decay=0.1"), network()
-    groups = _Trainer(method, net, TASKS).optimizer.param_groups  # type: ignore[arg-type]
+    method: Any = registry.method(f"{SPEC}:weight_decay=0.1")
+    net = network()
+    groups = train._Trainer(method, net, TASKS).optimizer.param_groups  # pyright: ignore[reportPrivateUsage]
     names = {id(p): name for name, p in net.named_parameters()}
     decayed = {names[id(p)] for group in groups if group["weight_decay"] for p in group["params"]}
     linear = ("query", "key", "value", "out", "feed.up", "feed.down")
@@ -202,7 +202,7 @@ def test_every_law_has_a_mutation() -> None:
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
-    with pytest.raises(BenchError, match="fused must be a multiple of heads, but fused is 64 and heads 7"):
+    with pytest.raises(BenchError, match="fused must be a multiple of heads, but fused is 48 and heads 7"):
         registry.method("ft_transformer:heads=7")
 
 
@@ -228,7 +228,7 @@ def test_dropout_is_of_attention_and_off_in_prediction(make_cohort: Callable[...
 
 def test_balancing_and_stopping_are_the_trainers(make_cohort: Callable[..., Cohort]) -> None:
     cohort = make_cohort(n=300, weighted=True)
-    train, valid = cohort.rows(np.arange(200)), cohort.rows(np.arange(200, 300))
-    predictor = registry.method(f"{SPEC}:balance=pcgrad:loss=both:stop=per_task:epochs=3").fit(train, valid, Run(seed=1))
+    fitted, valid = cohort.rows(np.arange(200)), cohort.rows(np.arange(200, 300))
+    predictor = registry.method(f"{SPEC}:balance=pcgrad:loss=both:stop=per_task:epochs=3").fit(fitted, valid, Run(seed=1))
     assert len(predictor.facts["best_epoch"]) == 3  # type: ignore[arg-type]
     assert predictor.predict(valid.inputs).shape == (100, 3)

@@ -13,11 +13,11 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"core"},
     {"checks", "registry", "sources", "splits", "prep", "metrics", "bootstrap", "store", "provenance", "recalibrate"},
-    {"stats", "nets"},
+    {"stats", "nets", "draws", "suites", "cards"},
     {"train", "pertask"},
     {"diagnose"},
     {"harness"},
-    {"execute", "report"},
+    {"execute", "report", "claims"},
     {"api"},
     {"cli"},
 ]
