@@ -245,7 +245,7 @@ def _alarms(facts: Mapping[str, Any], predictions: pd.DataFrame, tasks: tuple[st
     constant = [task for task in tasks if test[f"p:{task}"].nunique() == 1]
     runs = facts.get("scores") or []
     traces = runs if runs and isinstance(runs[0], list | tuple) else [runs]
-    alarms = [f"constant predictions for {', '.join(constant)}"] if constant else []
+    alarms = [f"constant predictions for {', '.join(constant)}"] if constant and not facts.get("floor") else []
     if facts.get("steps") == 0:
         alarms.append("no training step was made")
     if any(len(trace) > 1 and len(set(trace)) == 1 for trace in traces):
@@ -285,7 +285,8 @@ def _cohort_frame(cohort: Cohort, truth: Callable[[Cohort], pd.DataFrame] | None
 def _method_part(spec: Spec) -> tuple[Part, str]:
     """The identity of a method's cells: its settings, its code and the harness's, the libraries' versions."""
     made = registry.method(spec)
-    code = provenance.code_version(registry.file(spec), Path(bench.__file__).with_name("harness.py"))
+    used = [registry.file(registry.parse("methods", name)[0]) for name in getattr(made, "uses", ())]
+    code = provenance.code_version(registry.file(spec), *used, Path(bench.__file__).with_name("harness.py"))
     return Part(spec.label, {"method": spec.id, "settings": registry.settings(spec), **code}), getattr(made, "family", "")
 
 

@@ -23,12 +23,19 @@ WORDS = ("knee", "hip", "spine", "elective", "revision", "smoker", "cement", "to
 
 @lru_cache(maxsize=32)
 def _make_cohort(
-    n: int = 500, tasks: int = 3, seed: int = 0, signal: float = 3.0, missing_labels: float = 0.1, weighted: bool = False
+    n: int = 500,
+    tasks: int = 3,
+    seed: int = 0,
+    signal: float = 3.0,
+    missing_labels: float = 0.1,
+    weighted: bool = False,
+    nested: bool = False,
 ) -> Cohort:
     """n patients; every task's log-odds are `signal` times a mix of a number, a code, a series' level and a word.
 
     Task t leans on its own mix, prevalence falls from about .5 (task 0) to about .25. A tenth of the numbers and of the
-    rows of each modality are missing, and `missing_labels` of the labels. weighted: random weights in 1..2.
+    rows of each modality are missing, and `missing_labels` of the labels. weighted: random weights in 1..2. nested: the first
+    outcome is the union of the others.
     """
     rng = np.random.default_rng([seed, 1])
     age, sodium = rng.normal(60, 10, n), rng.normal(140, 3, n)
@@ -41,6 +48,8 @@ def _make_cohort(
     mix = np.array([[1.0, -0.5, 1.0, 0.7, 1.0, 0.2], [0.8, -0.8, 0.5, 1.0, 0.7, 0.0], [1.0, -0.3, 0.7, 0.8, 0.5, 0.5]])
     z = signal * (parts - parts.mean(axis=0)) @ mix[np.arange(tasks) % 3].T - np.linspace(0, 0.8, tasks) * signal
     labels = (rng.random((n, tasks)) < 1 / (1 + np.exp(-z))).astype(float)
+    if nested:
+        labels[:, 0] = labels[:, 1:].max(axis=1)
     labels[rng.random((n, tasks)) < missing_labels] = np.nan
 
     def tenth() -> np.ndarray:
@@ -68,13 +77,13 @@ def _make_cohort(
         "note": Text([" ".join(np.array(WORDS)[words]) for words in note], ~tenth()),
     }  # fmt: skip
     weights = rng.uniform(1, 2, (n, tasks)) if weighted else None
-    names = [Task(f"outcome_{t}") for t in range(tasks)]
+    names = [Task(f"outcome_{t}", implies=("outcome_0",) if nested and t else ()) for t in range(tasks)]
     return checks.build("small", modalities, names, labels, [f"p{i}" for i in range(n)], weights=weights)
 
 
 @pytest.fixture(scope="session")
 def make_cohort() -> MakeCohort:
-    """make_cohort(n=500, tasks=3, seed=0, signal=3.0, missing_labels=0.1, weighted=False): each combination is made once."""
+    """make_cohort(n=500, tasks=3, seed=0, signal=3.0, missing_labels=0.1, weighted=False, nested=False): each combination is made once."""
     return _make_cohort
 
 

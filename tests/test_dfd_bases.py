@@ -12,6 +12,32 @@ from sklearn.metrics import roc_auc_score
 
 from bench import checks, registry
 from bench.core import BenchError, Cohort, Run, Tabular, Task
+from bench.prep import TableShape
+
+dfd = registry.module("methods", "dfd")
+
+
+def test_a_permutation_without_fixed_points() -> None:
+    torch.manual_seed(0)
+    for n in range(2, 40):
+        order = dfd.elsewhere(n)
+        assert sorted(order.tolist()) == list(range(n))
+        assert (order != torch.arange(n)).all()
+    assert dfd.elsewhere(1).tolist() == [0]
+    assert len({tuple(dfd.elsewhere(5).tolist()) for _ in range(50)}) > 10  # of 4! = 24 cycles
+
+
+def test_class_weights() -> None:
+    # Task 0: weights 1 1 2 | 4 of events | others, sum 8: events 8 / (2 * 4) = 1, others 8 / (2 * 4) = 1
+    # Task 1: one event of weight 1, others 1 + 1, one unknown: 3 / 2 and 3 / 4
+    y = torch.tensor([[1.0, 1], [1, 0], [1, 0], [0, 1]])
+    w = torch.tensor([[1.0, 1], [1, 1], [2, 1], [4, 0]])
+    torch.testing.assert_close(dfd.class_weights(y, w)[w > 0], torch.tensor([1, 1.5, 1, 0.75, 1, 0.75, 1]))
+    shapes = {"table": TableShape(3, ())}
+    for kind, expected in (("class", dfd.class_weights(y, w)[[2, 1]]), ("off", torch.ones(2, 2))):
+        for streams in ("both", "causal"):
+            method: Any = registry.method(f"dfd:weights={kind}:streams={streams}")
+            assert torch.equal(method.build(shapes, y, w).weigh(torch.tensor([2, 1])), expected)
 
 
 def test_the_causal_stream_alone_and_unweighted_is_the_base(small_cohort: Cohort) -> None:
@@ -74,7 +100,7 @@ def test_settings_that_cannot_work_are_refused(settings: str, words: str) -> Non
 
 
 def planted(n: int, agree: float, seed: int) -> Cohort:
-    """Two outcomes of three normal columns each; `shortcut` is the first outcome in a share `agree` of the patients, else its opposite."""
+    """Two outcomes of three normal columns each; `shortcut` is the first outcome in a share `agree`, else its opposite."""
     rng = np.random.default_rng([seed, 8])
     x = rng.normal(size=(n, 6))
     z = 1.5 / math.sqrt(3) * np.column_stack([x[:, :3].sum(1), x[:, [0, 3, 4]].sum(1)]) + rng.normal(size=(n, 2))
@@ -85,15 +111,15 @@ def planted(n: int, agree: float, seed: int) -> Cohort:
 
 
 def test_a_planted_shortcut_is_left_to_the_biased_stream() -> None:
-    # Right in 95 % of training and 50 % of test patients. Validation is like the test: where the shortcut still holds for those
-    # that training stops by, the best epoch is one before the streams part, and no method gains (.72 against .73 over 4 seeds).
+    # Right in 95 % of training and 50 % of test patients. Validation is as the test here: .76 for hard sharing and .87
+    # for DFD, means of three seeds. By patients like those in training, an epoch is chosen before the streams part: .74 and .76.
     train, valid, test = planted(1600, 0.95, 0), planted(500, 0.5, 1), planted(4000, 0.5, 2)
     common = "fused=32:hidden=64:stop=per_task"
     fitted: list[Any] = [
         registry.method(f"{name}:{common}").fit(train, valid, Run(seed=0)) for name in ("hard_sharing", "dfd:base=hard_sharing")
     ]
     plain, debiased = (roc_auc_score(test.labels[:, 0], p.predict(test.inputs)[:, 0]) for p in fitted)
-    assert debiased > plain + 0.05  # .74 and .88 on average over 3 seeds
+    assert debiased > plain + 0.05
     network = fitted[1].networks[0].eval()
     with torch.no_grad():
         c, b = network.streams(fitted[1]._batch(test.inputs))

@@ -1,4 +1,4 @@
-"""One ensemble for all outcomes: XGBoost with vector leaves, CatBoost with soft labels, one forest."""
+"""One ensemble for all outcomes: XGBoost with vector leaves, CatBoost with soft labels; what they share with the forest."""
 
 import pickle
 from collections.abc import Callable
@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import xgboost
 from scipy.special import expit, logit
-from sklearn.ensemble import RandomForestRegressor
 
 from bench import checks, prep, registry
 from bench.core import Cohort, Run, Tabular, Task
@@ -18,7 +17,6 @@ from bench.pertask import Block
 
 xgboost_joint: Any = registry.module("methods", "xgboost_joint")
 catboost_joint: Any = registry.module("methods", "catboost_joint")
-random_forest: Any = registry.module("methods", "random_forest")
 BOOSTED = ["xgboost_joint", "catboost_joint"]
 JOINT = [*BOOSTED, "random_forest"]
 Parts = tuple[Cohort, Cohort, Cohort]
@@ -60,9 +58,6 @@ def cross_entropy(label: Any, z: np.ndarray) -> np.ndarray:
 def slopes(f: Callable[[np.ndarray], np.ndarray], z: np.ndarray) -> np.ndarray:
     """Central differences of a loss whose entries depend on their own z alone."""
     return (f(z + 1e-5) - f(z - 1e-5)) / 2e-5
-
-
-# The derivatives that trees are grown on
 
 
 def law_derivatives_are_those_of_the_masked_weighted_loss() -> None:
@@ -108,9 +103,6 @@ def law_soft_labels_are_the_labels_where_nothing_is_missing() -> None:
     q, v = catboost_joint.soft_labels(even, z)
     np.testing.assert_allclose(q, data.target, atol=1e-15)
     assert (v == even.w[:, 0]).all()
-
-
-# The methods
 
 
 @pytest.mark.parametrize("name", JOINT)
@@ -222,7 +214,10 @@ def test_xgboost_starts_at_the_weighted_prevalence(parts: Parts) -> None:
 
 def test_xgboost_with_one_outcome_is_the_library_s_own_logistic() -> None:
     y = noisy_labels(200, 1)  # fewer rows than bins: the weights, which the library would bin by, make no difference
-    train, never = table(y, weights=np.random.default_rng(3).uniform(0.5, 2, y.shape)), table(np.eye(20, 1)).rows(np.arange(1, 20))
+    train, never = (
+        table(y, weights=np.random.default_rng(3).uniform(0.5, 2, y.shape)),
+        table(np.eye(20, 1)).rows(np.arange(1, 20)),
+    )
     p = registry.method("xgboost_joint:rounds=40:rows=1:columns=1").fit(train, never, Run()).predict(train.inputs)
     x, w = prep.flatten(train)(train.inputs), train.loss_weights[:, 0]
     settings = {
@@ -290,41 +285,6 @@ def test_labels_missing_where_events_are_likely_do_not_pull_down(name: str, leas
     assert least < p[x > 0, 1].mean() < 0.85
 
 
-# The forest
-
-
-def law_outcomes_known_in_the_same_rows_share_scikit_learn_s_forest() -> None:
-    y = noisy_labels(300, 3)
-    y[::4, 1] = np.nan
-    train = table(y)
-    p = registry.method("random_forest:trees=20").fit(train, train, Run(seed=3)).predict(train.inputs)
-    x = prep.flatten(train)(train.inputs)
-    for tasks in ([0, 2], [1]):
-        known = ~np.isnan(y[:, tasks[0]])
-        labels = y[known][:, tasks].squeeze()
-        model = RandomForestRegressor(20, min_samples_leaf=5, max_features="sqrt", random_state=3).fit(x[known], labels)
-        expected = (20 * model.predict(x).reshape(300, -1) + y[known][:, tasks].mean(axis=0)) / 21  # and the tree without a split
-        np.testing.assert_allclose(p[:, tasks], expected, atol=1e-6)
-
-
-def test_complete_labels_make_one_forest_and_other_weights_more() -> None:
-    y = noisy_labels(100, 3)
-    w = np.random.default_rng(0).uniform(1, 2, (100, 1)).repeat(3, axis=1)
-    steps: list[object] = []
-    for weights in (None, w, w * [1, 1, 1.5]):
-        train = table(y, weights=weights)
-        steps.append(registry.method("random_forest:trees=10").fit(train, train, Run()).facts["steps"])
-    assert steps == [10, 10, 20]
-
-
-def test_no_risk_is_zero() -> None:
-    y = np.zeros((400, 1))
-    y[:8] = 1
-    train = table(y)
-    p = registry.method("random_forest").fit(train, train, Run()).predict(train.inputs)
-    assert p.min() >= 0.02 / 201 - 1e-9
-
-
 # Each law fails where it is broken
 
 
@@ -336,10 +296,6 @@ def unknown_as_no_event(data: Block, z: np.ndarray) -> tuple[np.ndarray, np.ndar
 def rows_of_complete_labels(data: Block, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     p, w = expit(z), np.where((data.w > 0).all(axis=1, keepdims=True), data.w, 0)
     return (w * (p - data.target)).astype(np.float32), np.maximum(w * p * (1 - p), 1e-6).astype(np.float32)
-
-
-def hard_labels(data: Block, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return data.target, data.w.max(axis=1)
 
 
 def half_for_unknown(data: Block, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -360,43 +316,19 @@ def newton_without_scale(data: Block, z: np.ndarray, leaves: Any, counts: Any, r
     return NEWTON(data, z, leaves, counts, rate, l2 / 2)
 
 
-class Filled(random_forest.RandomForest):
-    """One forest, prevalences in place of unknown labels."""
-
-    def _fit(self, data: Block, run: Run) -> Any:
-        filled = np.where(data.w > 0, data.target, data.prevalence)
-        return super()._fit(Block(data.x, filled, np.ones_like(data.w)), run)
-
-
-class OneEach(random_forest.RandomForest):
-    """A forest an outcome."""
-
-    def _fit(self, data: Block, run: Run) -> Any:
-        return random_forest.Forests([(np.array([t]), self._grow(data, np.array([t]), run)) for t in range(3)], data.prevalence)
-
-
 NEWTON = catboost_joint.newton
-LAWS = [
-    law_derivatives_are_those_of_the_masked_weighted_loss, law_hiding_labels_changes_no_other_derivative,
-    law_soft_labels_have_the_derivative_of_the_masked_weighted_loss, law_soft_labels_add_nothing_but_a_pull_to_the_present,
-    law_soft_labels_are_the_labels_where_nothing_is_missing, law_catboost_with_all_labels_known_is_the_library_s_multilogloss,
-    law_leaf_values_are_newton_steps_over_known_labels, law_outcomes_known_in_the_same_rows_share_scikit_learn_s_forest,
-]  # fmt: skip
+LAWS = [law for name, law in list(globals().items()) if name.startswith("law_")]
 MUTATIONS: list[tuple[Callable[[], None], Any, str, Any]] = [
     (LAWS[0], xgboost_joint, "derivatives", unknown_as_no_event),
     (LAWS[0], xgboost_joint, "derivatives", rows_of_complete_labels),
     (LAWS[1], xgboost_joint, "derivatives", rows_of_complete_labels),
-    (LAWS[2], catboost_joint, "soft_labels", hard_labels),
     (LAWS[2], catboost_joint, "soft_labels", half_for_unknown),
-    (LAWS[3], catboost_joint, "soft_labels", hard_labels),
     (LAWS[3], catboost_joint, "soft_labels", half_for_unknown),
     (LAWS[4], catboost_joint, "soft_labels", smoothed),
     (LAWS[5], catboost_joint, "soft_labels", smoothed),
     (LAWS[5], catboost_joint, "newton", newton_without_scale),
     (LAWS[6], catboost_joint, "newton", newton_on_all),
     (LAWS[6], catboost_joint, "newton", newton_without_scale),
-    (LAWS[7], random_forest, "METHOD", Filled),
-    (LAWS[7], random_forest, "METHOD", OneEach),
 ]
 
 

@@ -58,8 +58,8 @@ def sparse_cohort(n: int = 900, seed: int = 0) -> Cohort:
     return checks.build("sparse", {"t": Tabular(frame)}, [Task(f"t{i}") for i in range(4)], y, np.arange(n))
 
 
-def fitted(train: Cohort, valid: Cohort, settings: str = PRECISE) -> Any:
-    return registry.method(f"multitask_lasso:{settings}").fit(train, valid, Run())
+def fitted(train: Cohort, valid: Cohort, settings: str = "") -> Any:
+    return registry.method(f"multitask_lasso:{settings or PRECISE}").fit(train, valid, Run())
 
 
 def law_optimality(parts: Parts) -> None:
@@ -190,7 +190,7 @@ def test_law_fails_under_mutation(
     law: Callable[[Parts], None], name: str, mutant: Any, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lasso, name, mutant)
-    monkeypatch.setattr(f"{__name__}.PRECISE", "tolerance=1e-6:iterations=300")  # a broken step never converges
+    monkeypatch.setitem(globals(), "PRECISE", "tolerance=1e-6:iterations=300")  # a broken step never converges
     with pytest.raises(AssertionError):
         law(parts)
 
