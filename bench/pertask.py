@@ -153,7 +153,9 @@ class Block:
         y, w, rate, u = self.target[:, told], self.w[:, told], self.prevalence[told], z[:, told]
         loss = (w * (np.maximum(u, 0.0) + np.log1p(np.exp(-np.abs(u))) - y * u)).sum(axis=0) / w.sum(axis=0)
         events = (w * y > 0).sum(axis=0)
-        return float(np.average(loss / -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)), weights=events / (events + HALF_VOTE)))
+        return float(
+            np.average(loss / -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)), weights=events / (events + HALF_VOTE))
+        )
 
 
 class JointModel(Protocol):

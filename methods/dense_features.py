@@ -159,6 +159,11 @@ class DenseFeatures:
     batch: Count = 512
     epochs: Count = 20
 
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Methods whose code this one runs on: a change of theirs makes its cells anew."""
+        return "logistic", "hard_sharing"
+
     def __post_init__(self) -> None:
         if self.fused % self.heads:
             raise BenchError(f"fused must be a multiple of heads, but fused is {self.fused} and heads {self.heads}")

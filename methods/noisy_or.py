@@ -51,6 +51,11 @@ class NoisyOr:
 
     base: str = "lightgbm"
 
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Methods whose code this one runs on: a change of theirs makes its cells anew."""
+        return (self.base,)
+
     def __post_init__(self) -> None:
         registry.method(self.base)  # an unknown name is an error now, not after training
 

@@ -33,6 +33,11 @@ class SingleTaskWide(NeuralMethod):
     width: Count = 256
     like: str = "hard_sharing"
 
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Methods whose code this one runs on: a change of theirs makes its cells anew."""
+        return self.like, "single_task"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         like = _method(self.like)
