@@ -144,10 +144,10 @@ class Block:
         return bool(((self.prevalence > 0) & (self.prevalence < 1)).any())
 
     def score(self, z: NDArray[Any]) -> float:
-        """Log loss of log-odds z (n, T) over the entropy of the prevalence, averaged over outcomes of both classes; lower is better.
+        """Log loss of log-odds z (n, T) over the entropy of the prevalence, averaged over outcomes with both classes.
 
-        An outcome of e events votes with e / (e + 10), as in `recalibrate.validation_score`; without the recalibration there, by
-        which a boosted model could end after a round or two, while it ranks well and its risks are still far too even.
+        Lower is better. An outcome of e events votes with e / (e + 10), as in `recalibrate.validation_score`; without the
+        recalibration there, by which a boosted model could end after a round or two: it ranks well, its risks are far too even.
         """
         told = (self.prevalence > 0) & (self.prevalence < 1)
         y, w, rate, u = self.target[:, told], self.w[:, told], self.prevalence[told], z[:, told]
@@ -198,7 +198,7 @@ def fit_joint(
     run: Run,
     fit: Callable[[Block, Block], JointModel],
 ) -> Joint:
-    """`fit(training block, validation block)` of all outcomes with both classes in training; reports its best score at the end."""
+    """`fit(training block, validation block)` of all outcomes with both classes in training; reports the best score."""
     x, held_out = prepare(train.inputs), prepare(valid.inputs)
     rates = Block.of(train, x, np.ones(len(train.tasks), bool)).prevalence
     learned = (rates > 0) & (rates < 1)

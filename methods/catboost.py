@@ -2,21 +2,22 @@
 
 Prokhorenkova, Gusev, Vorobev, Dorogush and Gulin, "CatBoost: unbiased boosting with categorical features", NeurIPS 2018.
 Every level of a tree asks the same question in all its nodes. Codes of more than two categories are replaced by ordered target
-statistics, (sum of labels before the row + a * prior) / (rows before it + a) along a random order of the rows (eq. 5), so that no
-row's own label enters. Missing numbers go with the smallest values, a missing code is a category of its own. Rows whose
+statistics (section 3), (sum of labels before the row + a * prior) / (rows before it + a) along a random order of the rows, so
+that no row's own label enters. Missing numbers go with the smallest values, a missing code is a category of its own. Rows whose
 outcome is unknown are left out of that outcome's trees. No reweighting of classes: it would spoil the calibration.
-Published: code (catboost/catboost) and log loss on eight public tables, ahead of XGBoost and LightGBM on each.
+Published: code (catboost/catboost) and log loss on public tables, ahead of XGBoost and LightGBM.
 Departures: ordered boosting is a setting, plain boosting the default (cohorts of thousands: same scores here in 0.6 of the time);
 32 borders a column, no combinations of codes, half of the columns per level. The rounds are chosen by the weighted validation
 log loss; where the validation rows hold one class only, 100 rounds are done.
-Cost: 10 s per cell of surgical, twice LightGBM.
+Cost: 7 s per cell of surgical, 1.4 times LightGBM.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import catboost as cb
 import numpy as np
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from bench import prep
@@ -24,6 +25,7 @@ from bench.core import Cohort, Count, NonNegative, Positive, PositiveShare, Run
 from bench.pertask import Constant, Data, Model, PerTask, coded, fit_per_task, varies
 
 UNSTOPPED_ROUNDS = QUICK_ROUNDS = 100
+Depth = Annotated[int, Ge(1), Le(16)]  # the library takes no more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +57,7 @@ class CatBoost:
 
     rounds: Count = 3000
     rate: Positive = 0.05
-    depth: Count = 5
+    depth: Depth = 5
     l2: NonNegative = 3.0
     columns: PositiveShare = 0.5
     borders: Count = 32

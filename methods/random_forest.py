@@ -7,9 +7,9 @@ scikit-learn takes no unknown label and weights of rows only. Outcomes that are 
 share one forest, grown on those rows: one forest in all for complete labels, one per outcome where each lacks other rows.
 (Prevalences in place of unknown labels would keep one forest, and pull towards the prevalence where labels are missing.)
 Missing numbers take the better branch at every split.
-Published: code (Fortran, later R and scikit-learn) and error rates on 20 small tables.
-Departures: leaves of at least 5 rows, for probabilities; a tree without a split, the prevalence, is averaged in, so that no risk is
-0; codes enter as numbers in the order of the categories. Validation rows are not used.
+Published: code (Fortran; later R and scikit-learn) and error rates on small public tables.
+Departures: leaves of at least 5 rows, for probabilities; a tree without a split, the prevalence, is averaged in, so that no risk
+is 0; codes enter as numbers in the order of the categories. Validation rows are not used.
 Cost: 8 s per cell of surgical, whose outcomes share one forest; as many times that as there are forests.
 """
 

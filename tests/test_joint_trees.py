@@ -221,8 +221,8 @@ def test_xgboost_with_one_outcome_is_the_library_s_own_logistic() -> None:
     p = registry.method("xgboost_joint:rounds=40:rows=1:columns=1").fit(train, never, Run()).predict(train.inputs)
     x, w = prep.flatten(train)(train.inputs), train.loss_weights[:, 0]
     settings = {
-        "objective": "binary:logistic", "base_score": float(np.average(y[:, 0], weights=w)), "eta": 0.03, "max_depth": 4, "nthread": 1,
-        "min_child_weight": 2.0, "lambda": 5.0, "tree_method": "hist",
+        "objective": "binary:logistic", "base_score": float(np.average(y[:, 0], weights=w)), "eta": 0.03, "max_depth": 4,
+        "nthread": 1, "min_child_weight": 2.0, "lambda": 5.0, "tree_method": "hist",
     }  # fmt: skip
     oracle = xgboost.train(settings, xgboost.DMatrix(x, label=y[:, 0], weight=w), 40).predict(xgboost.DMatrix(x))
     np.testing.assert_allclose(p[:, 0], oracle, atol=2e-6)
@@ -248,8 +248,8 @@ def law_catboost_with_all_labels_known_is_the_library_s_multilogloss() -> None:
     p = registry.method("catboost_joint:refresh=100").fit(train, never, Run(seed=5)).predict(train.inputs)
     settings = {
         "loss_function": "MultiLogloss", "learning_rate": 0.05, "depth": 5, "l2_leaf_reg": 3.0, "rsm": 0.5, "border_count": 32,
-        "boosting_type": "Plain", "leaf_estimation_iterations": 1, "random_seed": 5, "thread_count": 1, "allow_writing_files": False,
-        "verbose": False,
+        "boosting_type": "Plain", "leaf_estimation_iterations": 1, "random_seed": 5, "thread_count": 1,
+        "allow_writing_files": False, "verbose": False,
     }  # fmt: skip
     x, w = prep.flatten(train)(train.inputs), train.loss_weights[:, 0]
     pool = catboost.Pool(x, y, weight=w)
