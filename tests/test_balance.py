@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench import balance, prep, registry, train
-from bench.balance import steps
+from bench.balance import catalog, steps
 from bench.core import BenchError, Cohort, Run
 
 RUN = Run(seed=3)
@@ -35,38 +35,38 @@ SUMS = ("config", "fairgrad", "graddrop", "gradvac", "nash_mtl", "pcgrad")  # pa
 )
 def test_golden_vectors(text: str, expected: tuple[float, ...], times: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "randperm", torch.arange)  # PCGrad: orders ascending
-    d = balance.direction(text, GOLDEN.double())
+    d = catalog.direction(text, GOLDEN.double())
     torch.testing.assert_close(times * d, torch.tensor(expected).double(), atol=1e-5, rtol=0)
 
 
 def test_pcgrad_of_two_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     # g = (1, 0), (-1, 1): the product is -1. g_1 + g_2 / 2 = (.5, .5) and g_2 + g_1 = (0, 1); half their sum, by our convention
-    d = balance.direction("pcgrad", torch.tensor([[1.0, 0.0], [-1.0, 1.0]]))
+    d = catalog.direction("pcgrad", torch.tensor([[1.0, 0.0], [-1.0, 1.0]]))
     torch.testing.assert_close(d, torch.tensor([0.25, 0.75]))
-    opposed = balance.direction("pcgrad", torch.tensor([[1.0, 2.0], [-1.0, -2.0]]))
+    opposed = catalog.direction("pcgrad", torch.tensor([[1.0, 2.0], [-1.0, -2.0]]))
     torch.testing.assert_close(opposed, torch.zeros(2))
 
 
-@pytest.mark.parametrize("name", [n for n in balance.AGGREGATORS if n not in ("random_gradient",)])
+@pytest.mark.parametrize("name", [n for n in catalog.AGGREGATORS if n not in ("random_gradient",)])
 def test_orthogonal_gradients_of_one_length_give_their_mean(name: str) -> None:
     basis = torch.linalg.qr(torch.randn(7, 4, generator=torch.Generator().manual_seed(0)).double()).Q.T  # (4, 7), orthonormal
     if name in ("graddrop", "excess_mtl"):  # which look at coordinates one by one: gradients that share none
         basis = torch.eye(4, 7).double()
-    d = balance.direction(name, basis)
+    d = catalog.direction(name, basis)
     length = 1.4 if name == "cagrad" else 1.0  # the paper's own: g_0 + c |g_0| g_w / |g_w|
     torch.testing.assert_close(d, length * basis.mean(0), atol=2e-4, rtol=0)
 
 
 def test_cagrad_stays_in_its_ball() -> None:
     mean = GOLDEN.double().mean(0)
-    d = balance.direction("cagrad+c=0.3", GOLDEN.double())
+    d = catalog.direction("cagrad+c=0.3", GOLDEN.double())
     assert float((d - mean).norm() / mean.norm()) == pytest.approx(0.3, abs=1e-4)
 
 
 @pytest.mark.parametrize("scales", [(10.0, 1.0, 1.0), (1e-3, 1.0, 100.0)])
 @pytest.mark.parametrize("name", ["nash_mtl", "imtl_g"])
 def test_directions_that_do_not_depend_on_the_scale_of_a_loss(name: str, scales: tuple[float, ...]) -> None:
-    one, other = (balance.direction(name, g) for g in (GOLDEN.double(), torch.tensor(scales).double()[:, None] * GOLDEN))
+    one, other = (catalog.direction(name, g) for g in (GOLDEN.double(), torch.tensor(scales).double()[:, None] * GOLDEN))
     torch.testing.assert_close(one / one.norm(), other / other.norm(), atol=1e-5, rtol=0)
 
 
@@ -82,7 +82,7 @@ def test_nash_solves_its_equation() -> None:
         torch.testing.assert_close(weights @ g, d, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", balance.AGGREGATORS)
+@pytest.mark.parametrize("name", catalog.AGGREGATORS)
 @pytest.mark.parametrize("case", ["opposed", "equal", "one zero", "all zero"])
 def test_degenerate_gradients_give_something_finite(name: str, case: str) -> None:
     g = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
@@ -92,7 +92,7 @@ def test_degenerate_gradients_give_something_finite(name: str, case: str) -> Non
             case
         ]
     )
-    d = balance.direction(name, g)
+    d = catalog.direction(name, g)
     assert torch.isfinite(d).all()
     assert float(d.norm()) < 1e3
 
@@ -103,7 +103,7 @@ def test_aligned_gradients_have_one_singular_value() -> None:
     values, vectors = torch.linalg.eigh(a)
     aligned = (values.min().sqrt() * vectors @ torch.diag(values.rsqrt()) @ vectors.T) @ GOLDEN.double()
     assert torch.linalg.svdvals(aligned).tolist() == pytest.approx([0.779271] * 3, abs=1e-6)
-    torch.testing.assert_close(balance.direction("aligned_mtl", GOLDEN.double()), aligned.mean(0))
+    torch.testing.assert_close(catalog.direction("aligned_mtl", GOLDEN.double()), aligned.mean(0))
 
 
 # Scalarizers
@@ -201,7 +201,7 @@ def gradients(text: str, cohort: Cohort, absent: int | None = None) -> tuple[dic
     return {name: p.grad for name, p in network.named_parameters()}, (losses, trainer)
 
 
-@pytest.mark.parametrize("name", balance.AGGREGATORS)
+@pytest.mark.parametrize("name", catalog.AGGREGATORS)
 def test_heads_keep_their_own_gradient(name: str, small_cohort: Cohort) -> None:
     plain, _ = gradients("equal", small_cohort)
     balanced, _ = gradients(name, small_cohort)
@@ -220,7 +220,7 @@ def test_the_gradient_of_the_mean_is_the_mean_of_the_gradients(small_cohort: Coh
     assert losses.shape == (3,)
 
 
-@pytest.mark.parametrize("name", [n for n in balance.NAMES if n not in (*DRAWN, "random", "gradnorm")])
+@pytest.mark.parametrize("name", [n for n in catalog.NAMES if n not in (*DRAWN, "random", "gradnorm")])
 def test_a_task_without_labels_takes_no_part(name: str, small_cohort: Cohort) -> None:
     text = "fixed+1+1+2" if name == "fixed" else name
     found, (losses, _) = gradients(text, small_cohort, absent=2)
@@ -239,7 +239,7 @@ def test_a_task_without_labels_takes_no_part(name: str, small_cohort: Cohort) ->
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [n for n in balance.NAMES if n != "fixed"])
+@pytest.mark.parametrize("name", [n for n in catalog.NAMES if n != "fixed"])
 def test_one_task_is_plain_training(name: str, small_cohort: Cohort) -> None:
     one = replace(small_cohort, tasks=small_cohort.tasks[:1], labels=small_cohort.labels[:, :1])
     fitted, valid = one.rows(np.arange(150)), one.rows(np.arange(150, 250))
@@ -270,7 +270,7 @@ def test_one_forward_pass_a_step(name: str, looks: int, small_cohort: Cohort, mo
 
 def test_dwa_steps_once_an_epoch(small_cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[int] = []
-    monkeypatch.setattr(steps.Scalarized, "epoch_ended", lambda self: ended.append(self.whole._n_batches) or self.whole.step())
+    monkeypatch.setattr(catalog.Scalarized, "epoch_ended", lambda self: ended.append(self.whole._n_batches) or self.whole.step())
     fitted, valid = small_cohort.rows(np.arange(150)), small_cohort.rows(np.arange(150, 250))
     registry.method("hard_sharing:width=8:fused=8:heads=2:hidden=8:epochs=3:batch=75:balance=dwa").fit(fitted, valid, RUN)
     assert ended == [2, 2, 2]

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import api, balance, claims, draws, registry, splits, suites
+from bench import api, claims, draws, registry, splits, suites
+from bench.balance import catalog
 from bench.cli import screen
 from bench.core import BenchError
 from bench.draws import Draws
@@ -104,7 +105,7 @@ def test_balancing_runs_every_balance_on_hard_sharing() -> None:
     names = [str(spec.settings.get("balance", "equal")).split("+")[0] for spec in specs]
     asked = "equal fixed uncertainty dwa famo imtl_l geometric_mean stch random gradnorm pcgrad cagrad imtl_g nash_mtl aligned_mtl mgda"
     assert names == [*asked.split(), "upgrad", "config", "gradvac", "graddrop", "fairgrad", "dualproj"]
-    assert set(names) <= set(balance.NAMES)
+    assert set(names) <= set(catalog.NAMES)
     assert registry.parse("methods", str(suite.reference))[0] in specs
 
 

@@ -1,11 +1,9 @@
 """One training step under each kind of balance, and the two combinations of gradients that TorchJD lacks or gets wrong."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
-import torchjd.scalarization as tjs
 from torch import Tensor, nn
 
 
@@ -43,48 +41,7 @@ class Equal(Balance):
         else:
             w = self.weights.to(losses) * active
             loss = (w * losses).sum() / w.sum().clamp(min=1e-12)
-        _plus(loss, penalty).backward()
-
-
-class Scalarized(Balance):
-    """A TorchJD scalarizer of the losses; heads are weighted like the rest.
-
-    One that keeps something per task sees an absent task's last loss, as a constant: no gradient reaches the network from it.
-    The others see the tasks that take part.
-    """
-
-    def __init__(self, make: Callable[[int], tjs.Scalarizer], scale: Callable[[int], float], tasks: int, keeps: bool) -> None:
-        super().__init__()
-        self.make, self.scale, self.keeps = make, scale, keeps
-        self.whole = make(tasks)
-        self.needs_second_look = isinstance(self.whole, tjs.FAMO)
-        self.whole.requires_grad_(not self.needs_second_look)  # FAMO steps its weights itself
-        self.last = torch.full((tasks,), math.log(2))
-
-    def backward(
-        self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Sequence[Tensor], heads: Sequence[Tensor]
-    ) -> None:
-        count = int(active.sum())
-        if self.keeps:
-            value = self.scale(len(losses)) * self.whole(self._filled(losses, active))
-        else:
-            value = self.scale(count) * self.make(count)(losses[active]) if count else losses.sum()
-        _plus(value, penalty).backward()
-
-    def updated(self, losses: Tensor, active: Tensor) -> None:
-        if isinstance(self.whole, tjs.FAMO):
-            self.whole.requires_grad_(True)
-            self.whole.update(self._filled(losses, active))
-            self.whole.requires_grad_(False)
-
-    def epoch_ended(self) -> None:
-        if isinstance(self.whole, tjs.DWA):
-            self.whole.step()
-
-    def _filled(self, losses: Tensor, active: Tensor) -> Tensor:
-        values = torch.where(active, losses, self.last.to(losses))
-        self.last = values.detach()
-        return values
+        plus(loss, penalty).backward()
 
 
 class Aggregated(Balance):
@@ -109,7 +66,7 @@ class Aggregated(Balance):
         if not torch.isfinite(direction).all():
             self.skipped += 1
             direction = torch.zeros_like(direction)
-        _plus(losses.new_zeros((), requires_grad=True), penalty).backward()
+        plus(losses.new_zeros((), requires_grad=True), penalty).backward()
         _add(shared, direction)
         _add(heads, own.sum(0) / count)
 
@@ -140,7 +97,7 @@ class GradNorm(Balance):
             self.seen += active.cpu()
         else:
             self._learn(gradients.norm(dim=1).cpu(), losses.detach().cpu(), active.cpu())
-        _plus(losses.new_zeros((), requires_grad=True), penalty).backward()
+        plus(losses.new_zeros((), requires_grad=True), penalty).backward()
         _add(shared, self.weights.detach().to(gradients)[active] @ gradients / count)
         _add(heads, own.sum(0) / count)
 
@@ -191,7 +148,7 @@ def jacobian(losses: Tensor, shared: Sequence[Tensor], heads: Sequence[Tensor]) 
     return torch.stack([flat(r, slice(split)) for r in rows]), torch.stack([flat(r, slice(split, None)) for r in rows])
 
 
-def _plus(loss: Tensor, penalty: Tensor | None) -> Tensor:
+def plus(loss: Tensor, penalty: Tensor | None) -> Tensor:
     return loss if penalty is None else loss + penalty
 
 
