@@ -1,0 +1,198 @@
+"""Every balance by name: TorchJD's scalarizers and aggregators, brought to one scale, and ours."""
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+import torchjd.aggregation as tja
+import torchjd.scalarization as tjs
+from torch import Tensor
+
+from bench.balance.steps import Aggregated, Balance, Equal, GradNorm, nash, plus
+from bench.core import BenchError
+
+
+class Scalarized(Balance):
+    """A TorchJD scalarizer of the losses; heads are weighted like the rest.
+
+    One that keeps something per task sees an absent task's last loss, as a constant: no gradient reaches the network from it.
+    The others see the tasks that take part.
+    """
+
+    def __init__(self, make: Callable[[int], tjs.Scalarizer], scale: Callable[[int], float], tasks: int, keeps: bool) -> None:
+        super().__init__()
+        self.make, self.scale, self.keeps = make, scale, keeps
+        self.whole = make(tasks)
+        self.needs_second_look = isinstance(self.whole, tjs.FAMO)
+        self.whole.requires_grad_(not self.needs_second_look)  # FAMO steps its weights itself
+        self.last = torch.full((tasks,), math.log(2))
+
+    def backward(
+        self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Sequence[Tensor], heads: Sequence[Tensor]
+    ) -> None:
+        count = int(active.sum())
+        if self.keeps:
+            value = self.scale(len(losses)) * self.whole(self._filled(losses, active))
+        else:
+            value = self.scale(count) * self.make(count)(losses[active]) if count else losses.sum()
+        plus(value, penalty).backward()
+
+    def updated(self, losses: Tensor, active: Tensor) -> None:
+        if isinstance(self.whole, tjs.FAMO):
+            self.whole.requires_grad_(True)
+            self.whole.update(self._filled(losses, active))
+            self.whole.requires_grad_(False)
+
+    def epoch_ended(self) -> None:
+        if isinstance(self.whole, tjs.DWA):
+            self.whole.step()
+
+    def _filled(self, losses: Tensor, active: Tensor) -> Tensor:
+        values = torch.where(active, losses, self.last.to(losses))
+        self.last = values.detach()
+        return values
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """make(tasks, option ...) -> what TorchJD calls a scalarizer or an aggregator. scale(tasks): brings it to the convention.
+
+    keeps: a scalarizer with a state per task.
+    """
+
+    make: Callable[..., Any]
+    scale: Callable[[int], float] = lambda tasks: 1.0
+    keeps: bool = False
+
+    @property
+    def options(self) -> dict[str, float]:
+        return {name: p.default for name, p in inspect.signature(self.make).parameters.items() if name != "n"}
+
+
+def _mean(tasks: int) -> float:
+    return 1 / tasks
+
+
+SCALARIZERS = {
+    "cosmos": _Entry(lambda n, cosine=0.1: tjs.COSMOS(cosine, torch.full((n,), 1 / n))),
+    "dwa": _Entry(lambda n, temperature=2.0: tjs.DWA(temperature), _mean, keeps=True),
+    "famo": _Entry(lambda n, lr=0.025, decay=1e-3: tjs.FAMO(n, None, lr, decay), keeps=True),
+    "geometric_mean": _Entry(lambda n: tjs.GeometricMean()),
+    "imtl_l": _Entry(lambda n: tjs.IMTLL(n), _mean, keeps=True),
+    "pbi": _Entry(lambda n, theta=0.1: tjs.PBI(theta, torch.full((n,), 1 / n)), lambda n: n**-0.5),
+    "random": _Entry(lambda n: tjs.Random()),
+    "stch": _Entry(lambda n, mu=0.1: tjs.STCH(mu), float),
+    "uncertainty": _Entry(lambda n: tjs.UW(n), lambda n: 2 / n, keeps=True),
+}
+AGGREGATORS = {
+    "aligned_mtl": _Entry(lambda n: tja.AlignedMTL()),
+    "cagrad": _Entry(lambda n, c=0.4: tja.CAGrad(c)),
+    "config": _Entry(lambda n: tja.ConFIG(), _mean),
+    "dualproj": _Entry(lambda n: tja.DualProj()),
+    "excess_mtl": _Entry(lambda n, step=1.0: tja.ExcessMTL(step)),
+    "fairgrad": _Entry(lambda n, alpha=1.0: tja.FairGrad(alpha), _mean),
+    "graddrop": _Entry(lambda n: tja.GradDrop(), _mean),
+    "gradvac": _Entry(lambda n, beta=0.5: tja.GradVac(beta), _mean),
+    "imtl_g": _Entry(lambda n: tja.IMTLG()),
+    "mgda": _Entry(lambda n: tja.MGDA()),
+    "nash_mtl": _Entry(lambda n: nash, _mean),
+    "pcgrad": _Entry(lambda n: tja.PCGrad(), _mean),
+    "random_gradient": _Entry(lambda n: tja.Random()),
+    "upgrad": _Entry(lambda n: tja.UPGrad()),
+}
+OWN = {"gradnorm": _Entry(lambda n, alpha=1.5, lr=0.025: GradNorm(n, alpha, lr))}
+ENTRIES = SCALARIZERS | AGGREGATORS | OWN
+NAMES = ("equal", "fixed", *sorted(ENTRIES))
+
+
+def make(text: str, tasks: int) -> Balance:
+    """`equal`, `fixed+1+2+1` (a weight a task) or a name with options, `cagrad+c=0.5`. BenchError in words for anything else."""
+    name, options = _parsed(text)
+    if name == "fixed":
+        weights = [float(part) for part in options]
+        if len(weights) != tasks:
+            raise BenchError(f"balance=fixed needs a weight for each of the {tasks} outcomes, but got {len(weights)}: '{text}'")
+        return Equal(torch.tensor(weights) if tasks > 1 else None)
+    if name == "equal" or tasks == 1:
+        return Equal()
+    entry = ENTRIES[name]
+    build = functools.partial(entry.make, **_numbers(name, options))
+    if name in OWN:
+        return build(tasks)
+    if name in SCALARIZERS:
+        return Scalarized(build, entry.scale, tasks, entry.keeps)
+    return Aggregated(lambda n: _scaled(build(n), entry.scale(n)))
+
+
+def check(text: str) -> None:
+    """BenchError unless `text` can be made: known, with known options in range, its solver installed."""
+    name, options = _parsed(text)
+    if name == "fixed":
+        if len(options) < 1 or not all(_positive(part) for part in options):
+            raise BenchError(f"balance=fixed reads fixed+1+2+0.5, a weight above 0 for each outcome, but got '{text}'")
+        return
+    if name == "equal" and not options:
+        return
+    try:
+        made = ENTRIES[name].make(2, **_numbers(name, options)) if name in ENTRIES else None
+    except ImportError as error:
+        raise BenchError(f"balance={name}: {error}") from None
+    except ValueError as error:
+        raise BenchError(f"balance={text}: {error}") from None
+    if made is None:
+        raise BenchError(f"balance=equal has no option, but got '{text}'")
+
+
+def direction(text: str, gradients: Tensor) -> Tensor:
+    """What an aggregator makes of gradients (T, P): (P,). A stateful one as at its first step."""
+    name, options = _parsed(text)
+    entry, tasks = AGGREGATORS[name], len(gradients)
+    return _scaled(entry.make(tasks, **_numbers(name, options)), entry.scale(tasks))(gradients)
+
+
+def _scaled(aggregator: Any, scale: float) -> Callable[[Tensor], Tensor]:
+    """Where the gradients' products are all that is needed, they are summed in double precision."""
+    if isinstance(aggregator, tja.GramianWeightedAggregator):
+
+        def weighted(gradients: Tensor) -> Tensor:
+            double = gradients.double()
+            weights: Tensor = aggregator.gramian_weighting(double @ double.T)  # pyright: ignore[reportArgumentType]
+            return scale * weights.to(gradients) @ gradients
+
+        return weighted
+    return lambda gradients: scale * aggregator(gradients)
+
+
+def _parsed(text: str) -> tuple[str, list[str]]:
+    name, *options = text.split("+")
+    if name not in NAMES:
+        close = get_close_matches(name, NAMES, n=1, cutoff=0.5)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise BenchError(f"unknown balance '{name}'.{hint} There are: {', '.join(NAMES)}.")
+    return name, options
+
+
+def _numbers(name: str, options: Sequence[str]) -> dict[str, float]:
+    known = ENTRIES[name].options
+    pairs = [option.partition("=")[::2] for option in options]
+    for key, value in pairs:
+        if key not in known or not _number(value):
+            there = ", ".join(f"{k}={v:g}" for k, v in known.items()) or "none"
+            raise BenchError(f"balance={name}: an option reads {name}+option=number, options: {there}; but got '{key}={value}'")
+    return {key: float(value) for key, value in pairs}
+
+
+def _number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _positive(text: str) -> bool:
+    return _number(text) and float(text) > 0
