@@ -84,9 +84,9 @@ def run(
 ) -> Outcome:
     """Train what is missing, then score, test and write the tables. A rerun trains nothing and gives the same files.
 
-    dataset, methods: a list of specs or one text with commas, `all` for every bundled one. folds: 5, or 2 if quick. reference: a method's
-    label; `single_task` where it takes part. workers: processes of one thread each, as many as processors; 0 = in this process.
-    quick: a first look, a subsample trained briefly, stored apart.
+    dataset, methods: a list of specs or one text with commas, `all` for every bundled one. folds: 5, or 2 if quick.
+    reference: a method's label; `single_task` where it takes part. workers: processes of one thread each, as many as
+    processors; 0 = in this process. quick: a first look, a subsample trained briefly, stored apart.
     Raises BenchError for anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
     """
     protocol = _protocol(folds, repeats, seed, quick)
@@ -130,10 +130,10 @@ def make_report(
     """The tables again, from stored results alone. methods: those of the last run if None, `all` for every one stored."""
     outcome = Outcome({}, {}, {})
     there = store.labels(Path(results), quick)
-    for name in _split(dataset):
+    for name in registry.parts(_text(dataset)):
         stored = _as_stored("datasets", name, there)
         known = {"all", *there.get(stored, ())}
-        labels = None if methods is None else [_as_stored("methods", m, known) for m in _split(methods)]
+        labels = None if methods is None else [_as_stored("methods", m, known) for m in registry.parts(_text(methods))]
         chosen = None if reference is None else _as_stored("methods", reference, known)
         _add(outcome, stored, Path(results), Path(reports), quick, labels, chosen)
     if not outcome.results:
@@ -143,10 +143,6 @@ def make_report(
 
 def _text(specs: str | Sequence[str]) -> str:
     return specs if isinstance(specs, str) else ",".join(specs)
-
-
-def _split(specs: str | Sequence[str]) -> list[str]:
-    return [part.strip() for part in _text(specs).split(",") if part.strip()]
 
 
 def _as_stored(kind: registry.Kind, text: str, known: Container[str]) -> str:
