@@ -200,10 +200,10 @@ def make_report(
     """The tables again, from stored results alone. methods: those of the last run if None, `all` for every one stored."""
     outcome = Outcome({}, {}, {})
     there = store.labels(Path(results), quick)
-    for name in _split(dataset):
+    for name in registry.parts(_text(dataset)):
         stored = _as_stored("datasets", name, there)
         known = {"all", *there.get(stored, ())}
-        labels = None if methods is None else [_as_stored("methods", m, known) for m in _split(methods)]
+        labels = None if methods is None else [_as_stored("methods", m, known) for m in registry.parts(_text(methods))]
         chosen = None if reference is None else _as_stored("methods", reference, known)
         _add(outcome, stored, Path(results), Path(reports), quick, labels, chosen)
     if not outcome.results:
@@ -222,10 +222,10 @@ def diagnostics(
     """What `run(..., diagnose=True)` found in the fitted models, from stored cells alone: a folder with diagnostics.csv, a sheet."""
     there = store.labels(Path(results), quick)
     out: dict[Path, Sheet] = {}
-    for name in _split(dataset):
+    for name in registry.parts(_text(dataset)):
         stored = _as_stored("datasets", name, there)
         known = {"all", *there.get(stored, ())}
-        labels = None if methods is None else [_as_stored("methods", m, known) for m in _split(methods)]
+        labels = None if methods is None else [_as_stored("methods", m, known) for m in registry.parts(_text(methods))]
         found = store.read(Path(results), stored, quick=quick, methods=labels)
         folder = Path(reports) / store.safe(found.dataset + ("-quick" if quick else ""))
         out[folder] = diagnosis.write(found, folder)
@@ -259,10 +259,6 @@ def _workers(workers: int | None) -> int:
 
 def _text(specs: str | Sequence[str]) -> str:
     return specs if isinstance(specs, str) else ",".join(specs)
-
-
-def _split(specs: str | Sequence[str]) -> list[str]:
-    return [part.strip() for part in _text(specs).split(",") if part.strip()]
 
 
 def _as_stored(kind: registry.Kind, text: str, known: Container[str]) -> str:

@@ -76,7 +76,7 @@ def module(kind: Kind, name: str) -> ModuleType:
 def parse(kind: Kind, text: str) -> list[Spec]:
     """The grammar of the command line: specs separated by commas; `all` stands for every bundled id. Each spec once."""
     specs: dict[str, Spec] = {}
-    for part in filter(None, (p.strip() for p in text.split(","))):
+    for part in parts(text):
         for one in ids(kind) if part == "all" else [part]:
             spec = _parse_one(kind, one)
             if specs.setdefault(spec.label, spec) != spec:
@@ -84,6 +84,11 @@ def parse(kind: Kind, text: str) -> list[Spec]:
     if not specs:
         raise BenchError(f"no {kind[:-1]} given. There are: {', '.join(ids(kind))}.")
     return list(specs.values())
+
+
+def parts(text: str) -> list[str]:
+    """What commas separate, without empty parts."""
+    return [part for part in map(str.strip, text.split(",")) if part]
 
 
 def method(spec: Spec | str) -> Method:

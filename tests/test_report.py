@@ -338,15 +338,3 @@ def test_latex_compiles(tmp_path: Path) -> None:
             command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", name]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
             assert done.returncode == 0, done.stdout[-2000:]
-
-
-def test_words() -> None:
-    assert words.markdown("single_task") == "single_task"
-    assert words.markdown("_x_") == "&#95;x&#95;"
-    assert words.clean("a\x1b[31m\t b\u202e\nc") == "a[31m b c"
-    assert words.short("x" * 300) == "x" * 197 + "..."
-    assert words.short("") == ""
-    assert [words.csv(t) for t in ("=1", "+1", "-1", "@x", "a=1", "")] == ["'=1", "'+1", "'-1", "'@x", "a=1", ""]
-    assert [words.number(v) for v in (0.0, 12.34, 99.96, 1234.5, 7.0)] == ["0", "12.3", "100.0", "1,234", "7"]
-    assert words.percent(float("nan")) == words.DASH
-    assert words.latex("Ménière µ ½") == r"Ménière $\mu$ {[}U+00BD{]}"
