@@ -1,8 +1,11 @@
 """Hard sharing: one network for all tasks, which differ in their linear heads alone.
 
 Caruana, "Multitask Learning", Machine Learning 28 (1997).
+Published: no code; results on road following, door recognition and the risk of dying of pneumonia, where laboratory values that
+are known later only were the further tasks.
 Departures: a hidden layer stands between the fused patient vector and the heads, so that the network has about as many weights
 as the methods with experts.
+Cost: 11 s per cell of surgical (8,450 training rows, one thread); the costs of other networks are told as multiples of it.
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,10 @@ Zou and Hastie, "Regularization and variable selection via the elastic net", JRS
 mean log loss + strength * (l1_ratio * |w|_1 + (1 - l1_ratio) / 2 * |w|_2^2); the intercept is free.
 The path runs from the strength at which every weight is 0 downwards, each fit starting from the last, and ends when three
 strengths in a row did no better on the validation rows. Series enter by their statistics, texts by their vectors.
+Published: the penalty, for least squares; as logistic regression, with coordinate descent, in glmnet (Friedman, Hastie and
+Tibshirani, J. Stat. Softw. 33, 2010).
 Departures: where the validation rows hold one class only, the strength is 0.05 of the largest.
+Cost: 15 s per cell of surgical (8,450 training rows, one thread).
 """
 
 import warnings

@@ -31,6 +31,12 @@ def test_a_card_lists_exactly_the_settings_that_the_method_has(name: str) -> Non
     assert registry.about("methods")[name] in cards.card(name).text()
 
 
+@pytest.mark.parametrize("name", registry.ids("methods"))
+def test_a_card_says_what_was_published_what_is_ours_and_what_it_costs(name: str) -> None:
+    about = cards.card(name).about
+    assert [about.count(f"\n{part}: ") for part in ("Published", "Departures", "Cost")] == [1, 1, 1]
+
+
 def test_ranges_follow_their_names_to_where_they_are_declared() -> None:
     kinds = {name: one.kind for name, one in settings("orthtd").items()}
     # Count = Annotated[int, Ge(1)], NonNegative = Annotated[float, Ge(0)], ProperShare: 0 <= x < 1, Variant: a Literal of its file
