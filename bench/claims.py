@@ -100,10 +100,8 @@ def cases(suite: Claims, *, quick: bool = False, seed: int | None = None) -> lis
         for train in entry.train:
             places = [Elsewhere(), entry.than] if entry.than else [Elsewhere()]
             protocols = [_protocol(suite, entry, place.train or train, quick, base) for place in places]
-            sides = [
-                _side(entry, place.dataset or entry.dataset, protocol) for place, protocol in zip(places, protocols, strict=True)
-            ]
-            out.append(Case(entry, protocols[0].train, tuple(sides)))
+            sides = tuple(_side(entry, at.dataset or entry.dataset, under) for at, under in zip(places, protocols, strict=True))
+            out.append(Case(entry, protocols[0].train, sides))
     return out
 
 
@@ -219,8 +217,8 @@ def _predicted(job: Job, kind: str, task: str) -> float:
     return float(np.mean([of(test[f"y:{t}"].to_numpy(), test[f"p:{t}"].to_numpy()) for t in ([task] if task else tasks)]))
 
 
-def differences(case: Case, cells: Cells) -> NDArray[np.float64]:
-    """(draws,) the gain over the best rival, above 0 where it goes the claimed way; less the gain there for a contrast."""
+def gains(case: Case, cells: Cells) -> list[NDArray[np.float64]]:
+    """A side each: (rivals, draws), the gain over every rival by itself, above 0 where it goes the claimed way."""
     sign = 1.0 if case.entry.direction == "up" else -1.0
 
     def oriented(arm: Arm) -> NDArray[np.float64]:
@@ -231,8 +229,20 @@ def differences(case: Case, cells: Cells) -> NDArray[np.float64]:
             raise NotRun(f"a ratio needs values above 0, but {arm.metric} of {arm.method.label} has {values.min():g}")
         return sign * np.log(values)
 
-    gains = [oriented(own) - np.max([oriented(arm) for arm in rivals], axis=0) for own, rivals in case.sides]
-    return gains[0] - gains[1] if len(gains) > 1 else gains[0]
+    return [oriented(own) - np.stack([oriented(arm) for arm in rivals]) for own, rivals in case.sides]
+
+
+def differences(case: Case, cells: Cells) -> NDArray[np.float64]:
+    """(draws,) the gain over the best rival of the draw; less the gain there for a contrast."""
+    here, *there = (gain.min(axis=0) for gain in gains(case, cells))
+    return here - there[0] if there else here
+
+
+def each(case: Case, cells: Cells) -> tuple[tuple[str, float], ...]:
+    """Every rival with the mean of the differences to it alone: what `differences` is with no other rival."""
+    here, *there = gains(case, cells)
+    means = (here - there[0] if there else here).mean(axis=1)
+    return tuple(zip(_rivals(case), means.tolist(), strict=True))
 
 
 # ---- verdicts
@@ -283,9 +293,9 @@ def claimed(entry: Entry) -> float:
 
 def judge(of: Sequence[Case], cells: Cells) -> pd.DataFrame:
     """A row a case: kind, name, of, paper, text, dataset, train, draws, method, against, metric, unit, effect, low, high, claimed, p,
-    p_holm, power, verdict, expected, reason.
+    p_holm, power, each, verdict, expected, reason.
 
-    unit: `points` (fractions; AP and AUROC), `ratio` (effect, low, high, claimed are logs) or `value`. NaN where there is none.
+    unit: `points` (fractions; AP and AUROC), `ratio` (effect, low, high, claimed, each: logs) or `value`. NaN or (): there is none.
     """
     rows: list[dict[str, Any]] = []
     for case in of:
@@ -293,6 +303,7 @@ def judge(of: Sequence[Case], cells: Cells) -> pd.DataFrame:
         try:
             found = estimate(differences(case, cells), row["claimed"])
             row |= {"effect": found.mean, "low": found.low, "high": found.high, "p": found.p, "power": found.power}
+            row["each"] = each(case, cells)
         except NotRun as reason:
             row["reason"] = str(reason)
         rows.append(row)
@@ -305,6 +316,12 @@ def judge(of: Sequence[Case], cells: Cells) -> pd.DataFrame:
         if row["kind"] == "null" and not row["reason"]:
             row["verdict"] = null_verdict(row["low"], row["high"], row["claimed"])
     return pd.DataFrame(rows)
+
+
+def _rivals(case: Case) -> list[str]:
+    """Their names, with the metric where it is not the method's own."""
+    own, rivals = case.sides[0]
+    return [arm.method.label + (f" ({arm.metric})" if arm.metric != own.metric else "") for arm in rivals]
 
 
 def _about(case: Case) -> dict[str, Any]:
@@ -321,11 +338,12 @@ def _about(case: Case) -> dict[str, Any]:
         "train": " less ".join(dict.fromkeys(str(arm.protocol.train) for arm in (own, *there))),
         "draws": own.protocol.repeats,
         "method": own.method.label,
-        "against": ", ".join(arm.method.label for arm in case.sides[0][1]),
+        "against": ", ".join(_rivals(case)),
         "metric": entry.metric,
         "unit": "ratio" if entry.scale == "ratio" else "points" if entry.metric.startswith(("ap", "auroc")) else "value",
         **dict.fromkeys(("effect", "low", "high", "claimed", "p", "p_holm", "power"), math.nan),
         "claimed": claimed(entry),
+        "each": (),
         "verdict": "not run",
         "expected": null.expect if null else "",
         "reason": "",

@@ -31,7 +31,7 @@ def asymmetric(z: Tensor, y: Tensor) -> Tensor:
 
 
 def both(z: Tensor, y: Tensor) -> Tensor:
-    """The mean of the two, as OrthTD combines them."""
+    """The mean of the two: OrthTD is said to combine them, and how is not known."""
     return (cross_entropy(z, y) + asymmetric(z, y)) / 2
 
 

@@ -5,8 +5,8 @@ fused vectors of a batch, centred; C = Z'Z / (n - 1) with eigenvalues l_j, r_j =
     loss   = spreading * L_spec + consistency * L_sub + orthogonality * L_orth            no label takes part
     L_spec = sum_j r_j log r_j                L_orth = ||offdiag(corr(Z))||_F^2 / (d (d - 1))
     L_sub  = 1 - ||U'V||_F^2 / k, U and V the top k eigenvectors of the vectors of two adjacent time windows
-Published: no code, data or weights; effective rank 38 -> 86, condition number 14.7 -> 1.2 and distance of adjacent windows' subspaces
-0.261 -> 0.143, of which the first two cannot both hold of one full spectrum; probe scores were not found.
+Published: no code, data or weights that we found; effective rank 38 -> 86, condition number 14.7 -> 1.2 and distance of adjacent
+windows' subspaces 0.261 -> 0.143, of which the first two hold of one full spectrum only if d is about 86; no probe scores found.
 Departures: all formulas are reconstructed from the abstract and digests. Windows: the earlier and the later half of a patient's own
 windows, the series alone, without statistics of the whole; a cohort without series, or with one window, has no L_sub. It is trained
 in a form that needs no gradient of eigenvectors (`bench.nets.spectrum.consistency`) and measured as written. Dropout is off, since
@@ -14,7 +14,7 @@ its noise would do for spread. A batch has more rows than d. The encoder ends in
 condition numbers are l_1 / l_(d-1). The probe is `logistic`, an elastic net. Noise of full rank satisfies L_spec and L_orth as well
 as any features do: read AUROC beside the geometry. Masked reconstruction: squared error of hidden numbers, codes, windows and texts,
 read from the patient's vector by a linear map. VICReg: two views by dropout and hiding, compared behind one hidden layer.
-Cost: at most 25 s a cell of surgical, three times hard_sharing; the probe is a part of it.
+Cost: 24 s per cell of surgical, 2.2 times hard_sharing; the probe is a part of it.
 """
 
 import hashlib

@@ -7,7 +7,8 @@ read the shared state u_s; all states start as the fused patient vector h:
     v_s = softmax(W_s u_s) . [E_1(u_1) ; .. ; E_T(u_T) ; E_s(u_s)]          shared gate: ALL experts; none in the last level
 and v becomes the next level's u. The last v_t goes to the head of task t.
 Published: no code of its authors; results on a video recommender of theirs and on public and synthetic data. Of four public codes
-that we read one has these equations (facebookresearch/AdaTT); the others lack the shared state or part of its gate.
+that we read one has these equations (facebookresearch/AdaTT); of the others one lacks the shared state, one part of the shared
+gate, and one takes the wrong number of shared experts.
 Departures: an expert is one layer with GELU and dropout; the tower is the linear head that all methods here share; the paper's
 decaying task weights and task-wise sample spaces are left to `loss`. Without shared experts there is no shared state.
 Cost: 1.2 times that of hard_sharing.

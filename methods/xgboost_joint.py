@@ -8,10 +8,11 @@ The library takes dense labels and weights per row only, so the derivatives are 
 unknown label g = 0, h = 1e-6. Missing values take the better branch at every split.
 Published: GBDT-MO's code and results on public tables, faster than one ensemble per output and as good; XGBoost calls its own
 vector leaves experimental.
-Departures: codes become one column a category, since vector leaves do not split sets of categories; settings as of `xgboost`, so
-that sharing trees is the one difference; start at the log-odds of each outcome's prevalence; one clock for all, on the
-validation log loss relative to the prevalence's, averaged over outcomes. Where none shows both classes in validation, 100 rounds
-are done.
+Departures: codes become one column a category, since vector leaves do not split sets of categories; other settings as of
+`xgboost`, but the library applies `min_weight` to vector leaves outcome by outcome: where H_t of a leaf is below it, the leaf
+says 0 of t and adds nothing to the gain, while a split that serves other outcomes stands. Start at the log-odds of each
+outcome's prevalence; one clock for all, on the validation log loss relative to the prevalence's, averaged over outcomes. Where
+none shows both classes in validation, 100 rounds are done.
 Cost: 9 s per cell of surgical, 1.5 times one ensemble per outcome.
 """
 
@@ -49,9 +50,9 @@ class Ensemble:
 
 @dataclass(frozen=True, kw_only=True)
 class XGBoostJoint:
-    """rounds: a cap, early stopping ends far below. rate: shrinkage. depth: of a tree. min_weight: sum of h over rows
-    and outcomes that a leaf needs. l2: on the leaves. rows, columns: share drawn for each tree. patience: rounds without a better
-    score.
+    """rounds: a cap, early stopping ends far below. rate: shrinkage. depth: of a tree. min_weight: sum of an outcome's
+    h over the rows of a leaf, below which the leaf says 0 of it. l2: on the leaves. rows, columns: share drawn for each tree.
+    patience: rounds without a better score.
     """
 
     family: ClassVar[str] = "trees"

@@ -172,6 +172,34 @@ def test_a_contrast_is_the_gain_here_less_the_gain_there() -> None:
     assert claims.differences(case(than={"train": 200}), Made(SCORES)) == pytest.approx([0.05, -0.05, 0.15])
 
 
+def test_the_difference_to_each_rival_is_the_mean_over_draws() -> None:
+    # mmoe - ple: .1, -.1, .4, mean .4 / 3; mmoe - logistic: .2, .4, .3, mean .3. To the best of each draw: .1, -.1, .3, mean .1
+    found = claims.each(case(), Made(SCORES))
+    assert [rival for rival, _ in found] == ["ple", "logistic"]
+    assert [d for _, d in found] == pytest.approx([0.4 / 3, 0.3])
+    assert claims.differences(case(), Made(SCORES)).mean() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("more", "to_ple", "to_logistic"),
+    [
+        ({"direction": "down"}, -0.4 / 3, -0.3),
+        ({"than": {"train": 200}}, 0.2 / 3, 0.15),  # with 200 patients every difference is half as large
+        # products of the draws: .5 x .6 x .9 = .27 over .4 x .7 x .5 = .14, and over .3 x .2 x .6 = .036
+        ({"scale": "ratio"}, math.log(0.27 / 0.14) / 3, math.log(0.27 / 0.036) / 3),
+        ({"scale": "ratio", "than": {"train": 200}}, 0.0, 0.0),  # halves cancel
+    ],
+)
+def test_each_difference_follows_the_convention_of_the_effect(more: dict[str, object], to_ple: float, to_logistic: float) -> None:
+    assert [d for _, d in claims.each(case(**more), Made(SCORES))] == pytest.approx([to_ple, to_logistic], abs=1e-15)
+
+
+def test_of_one_rival_the_difference_is_the_effect_and_another_metric_is_named() -> None:
+    table = claims.judge([case(against=["ple"], against_metric="auroc")], Made(SCORES))
+    assert table.loc[0, "against"] == "ple (auroc)"
+    assert table.loc[0, "each"] == (("ple (auroc)", pytest.approx(table.loc[0, "effect"])),)
+
+
 def test_what_was_not_run_stays_in_the_family_of_holm() -> None:
     suite = {
         "text": "t", "draws": {"count": 3, "seed": 0, "test": 100},
@@ -183,6 +211,7 @@ def test_what_was_not_run_stays_in_the_family_of_holm() -> None:
     table = claims.judge(claims.cases(suites.Claims.model_validate(suite)), Made(SCORES)).set_index("name")
     assert table.loc["not", "verdict"] == "not run"
     assert table.loc["not", "reason"] == "no cell"
+    assert table.loc["not", "each"] == ()
     assert table.loc["run", "p_holm"] == pytest.approx(2 * float(table.loc["run", "p"]))
 
 

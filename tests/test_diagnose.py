@@ -20,9 +20,9 @@ from sklearn.metrics import roc_auc_score
 import bench
 from bench import api, diagnose, provenance, registry
 from bench.core import BenchError, Cohort, Run
-from bench.diagnose import views
+from bench.diagnose import probes, views
 from bench.report.sheet import Sheet
-from bench.train import tensors
+from bench.train import take, tensors
 
 SURGICAL = registry.parse("datasets", "surgical:n=600")[0]
 GUESS = str(Path(__file__).parent / "plugins" / "guess.py")
@@ -142,6 +142,39 @@ def test_ablation_is_the_network_with_the_mean_in_place_of_a_part(fitted: Any, f
     assert row["auroc"] == pytest.approx(full, abs=1e-5)
     assert row["without_s"] == pytest.approx(auroc(np.tile(fit["shared"].mean(0), rows), p) - full, abs=1e-5)
     assert row["without_p"] == pytest.approx(auroc(s, np.tile(fit["specific"][:, 2].mean(0), rows)) - full, abs=1e-5)
+
+
+def test_probes_of_the_parts_and_of_the_fused_vector(fitted: Any, found: Any, patients: Any) -> None:
+    network, (train, _, test) = fitted("orthtd").networks[0], patients
+    batches = [tensors(fitted("orthtd").tokens(c.inputs), "cpu") for c in (train, test)]
+    fit, held = (views.view(copy.deepcopy(network), batch, test.task_names) for batch in batches)
+    row = found("orthtd")["leakage"]["p:pulmonary -> aki"]
+    sources = {"value": [v.parts["p:pulmonary"] for v in (fit, held)], "from_s": [v.parts["s"] for v in (fit, held)]}
+    for measure, (x, z) in (sources | {"from_h": [fit.fused, held.fused]}).items():
+        expected = roc_auc_score(test.labels[:, 2], probes.probe(x, train.labels[:, 2], z))
+        assert row[measure] == pytest.approx(expected, abs=1e-4)
+    expected = probes.explained(fit.parts["s"], fit.parts["p:aki"], held.parts["s"], held.parts["p:aki"])
+    assert found("orthtd")["redundancy"]["s -> p:aki"]["value"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_cosines_and_conflicts_are_means_over_batches(fitted: Any, found: Any, patients: Any) -> None:
+    train, tasks = patients[0], patients[0].task_names
+    network, data = (
+        copy.deepcopy(fitted("hard_sharing").networks[0]).eval(),
+        tensors(fitted("hard_sharing").tokens(patients[0].inputs), "cpu"),
+    )
+    shared = [p.requires_grad_() for name, p in network.named_parameters() if not name.startswith("heads")]
+    rho = []
+    for rows in np.array_split(np.random.default_rng(0).permutation(300), 2):  # 256 a batch at most
+        z, y = network(take(data, torch.tensor(rows))), torch.tensor(train.labels[rows])
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(z, y, reduction="none").mean(0)
+        g = [torch.cat([x.flatten() for x in torch.autograd.grad(loss, shared, retain_graph=True)]) for loss in losses]
+        rho.append(torch.nn.functional.cosine_similarity(torch.stack(g)[:, None], torch.stack(g), dim=2).numpy())
+    for pair, row in found("hard_sharing")["gradients"].items():
+        t, u = (tasks.index(name) for name in pair.split(" ~ "))
+        assert row["value"] == pytest.approx(np.mean(rho, axis=0)[t, u], abs=1e-4)
+        assert row["conflicts"] == np.mean([r[t, u] < 0 for r in rho])
+        assert row["label_phi"] == pytest.approx(np.corrcoef(train.labels[:, t], train.labels[:, u])[0, 1], abs=1e-5)
 
 
 def test_gates_of_a_real_network(fitted: Any, found: Any, patients: Any) -> None:

@@ -113,9 +113,13 @@ def law_3_permuting_columns_with_their_tokenizers_is_no_change() -> None:
         numeric = turned.encoder.tokenizers[0]
         numeric.weight.copy_(numeric.weight.view(3, -1)[order].flatten())
         numeric.bias.copy_(numeric.bias.view(3, -1)[order].flatten())
-    table = batch["table"]
+        vitals = turned.encoder.tokenizers[1]
+        vitals.weight.copy_(vitals.weight.view(2, -1).flip(0).flatten())
+        vitals.bias.copy_(vitals.bias.view(2, -1).flip(0).flatten())
+    table, summary = batch["table"], batch["vitals"]["summary"]
     moved = {**table, "numeric": table["numeric"][:, order], "missing": table["missing"][:, order]}
-    same(turned({**batch, "table": moved}), net(batch))
+    channels = torch.cat([summary[:, 8:16], summary[:, :8], summary[:, [17, 16]]], 1)
+    same(turned({**batch, "table": moved, "vitals": {**batch["vitals"], "summary": channels}}), net(batch))
     assert not torch.allclose(net({**batch, "table": moved}), net(batch))  # a column and its tokenizer belong together
 
 

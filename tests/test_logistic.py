@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from bench import prep, registry
@@ -28,6 +29,25 @@ def test_ridge_equals_lbfgs(parts: Parts) -> None:
     expected = oracle.predict_proba(linear(test.inputs))[:, 1]
     np.testing.assert_allclose(predictor.predict(test.inputs)[:, 0], expected, atol=1e-4)
     assert not predictor.facts["at_cap"]
+
+
+def test_the_elastic_net_meets_its_optimality_conditions(parts: Parts) -> None:
+    train, valid, _ = parts
+    predictor = registry.method("logistic:l1_ratio=0.3:tolerance=1e-7:iterations=20000").fit(
+        train, valid.rows(valid.labels[:, 0] != 1), Run()
+    )
+    known = train.mask[:, 0]
+    x, y, u = prep.linear(train)(train.inputs)[known], train.labels[known, 0].astype(float), train.loss_weights[known, 0]
+    u = u / u.sum()
+    strength = 0.05 * np.abs(x.T @ (u * (y - u @ y))).max() / 0.3
+    w = predictor.models[0].weights
+    residual = u * (expit(x @ w + predictor.models[0].intercept) - y)
+    slope, there = x.T @ residual, w != 0
+    # mean loss + strength (.3 |w|_1 + .7 / 2 |w|_2^2): the slope of the loss undoes that of the penalty, or is too small to move w
+    assert 5 < there.sum() < len(w) - 5
+    np.testing.assert_allclose(slope[there], -strength * (0.3 * np.sign(w) + 0.7 * w)[there], atol=1e-4 * strength)
+    assert (np.abs(slope[~there]) <= 0.3 * strength * (1 + 1e-4)).all()
+    assert abs(residual.sum()) < 1e-6  # the intercept is free
 
 
 def test_the_path_starts_where_every_weight_is_zero(parts: Parts) -> None:

@@ -137,6 +137,12 @@ def test_every_law_has_a_mutation() -> None:
     assert {law for law, _ in MUTATIONS} == set(LAWS)
 
 
+def test_the_card_calls_it_an_adaptation() -> None:
+    about = str(mtan.__doc__)
+    assert "adapted to vectors" in about.splitlines()[0]
+    assert "AN ADAPTATION, not the published network" in about
+
+
 def test_one_row_alone() -> None:
     net = block()
     assert net(patients(1)).shape == (1, TASKS, WIDTH)

@@ -110,6 +110,33 @@ def test_single_task_is_hard_sharing_with_one_task_bit_for_bit(small_cohort: Coh
         assert together.facts["scores"][t] == alone.facts["scores"]
 
 
+def test_the_order_of_tasks_is_of_no_consequence_to_single_tasks(small_cohort: Cohort) -> None:
+    order = [2, 0, 1]
+    turned = replace(small_cohort, tasks=tuple(small_cohort.tasks[t] for t in order), labels=small_cohort.labels[:, order])
+    one, other = (method("single_task").fit(*halves(c), RUN).predict(c.inputs) for c in (small_cohort, turned))
+    assert np.array_equal(one[:, order], other)
+
+
+@pytest.mark.parametrize("name", [*SHARING, "cross_stitch", "stem", "adatt", "mtan", "ft_transformer"])
+def test_every_network_starts_at_the_prevalence_and_shares_all_but_its_heads(name: str, small_cohort: Cohort) -> None:
+    tokens = prep.tokens(small_cohort)
+    y, w = torch.tensor(np.nan_to_num(small_cohort.labels)), torch.tensor(small_cohort.loss_weights)
+    m = method(name)
+    network = m.build(tokens.shapes, y, w)
+    rate = torch.tensor(np.nanmean(small_cohort.labels, axis=0))
+    torch.testing.assert_close(network.heads.bias.detach(), torch.logit(rate))
+    assert not any("BatchNorm" in type(module).__name__ for module in network.modules())  # a batch may be tiny
+    shared = {id(p) for p in train._Trainer(m, network, 3).shared}
+    assert shared == {id(p) for part in (network.encoder, network.sharing) for p in part.parameters()}  # gates among them
+
+
+def test_a_batch_without_events_pushes_every_risk_down(small_cohort: Cohort) -> None:
+    m, (network, batch), y, w = batch_of(small_cohort)
+    (slope,) = torch.autograd.grad(m.losses(network(batch), y * 0, w).sum(), network.heads.bias)
+    assert torch.isfinite(slope).all()
+    assert (slope > 0).all()
+
+
 @pytest.mark.parametrize("name", SHARING)
 def test_order_of_tasks_moves_with_the_weights(name: str) -> None:
     order, h = [2, 0, 1], torch.randn(7, 16)

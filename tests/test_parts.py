@@ -48,6 +48,7 @@ def test_planted_factors_are_found_where_they_are_and_nowhere_else() -> None:
         assert row["others"] == pytest.approx(0, abs=0.01)
     assert items["private:aki"]["from_s"] == pytest.approx(0, abs=0.01)
     assert all(row["value"] == pytest.approx(0, abs=0.01) for row in parts.redundancy(fit, view).values())
+    assert all(row["random"] > 0.5 for row in parts.redundancy(fit, view).values())  # of projections of one vector
     compared = parts.alignments(view)
     assert all(abs(row["value"]) < 0.02 < row["random"] for row in compared["cka"].values())
     leaks = parts.leakage(fit, view, fitted_on, held_out)

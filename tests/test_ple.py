@@ -1,4 +1,4 @@
-"""The seven laws of methods.md 4.5. Each law is a function of the module's code, so that it can be seen to fail under a mutation."""
+"""The seven laws of methods.md 4.5, and CGC to the bit. Each law is a function of the module's code, so that it can be seen to fail under a mutation."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -121,6 +121,26 @@ def law_7_one_row_alone() -> None:
     same(net(patients())[:1], net(patients()[:1]))
 
 
+def law_8_one_level_is_cgc_bit_for_bit() -> None:
+    # Weights and inputs in eighths: every sum before GELU and softmax is exact, in whatever order it is done
+    own, shared, experts = (2, 1, 3), 2, 8
+    net, h = block(own, shared, levels=1), (patients() * 8).round() / 8
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_((parameter * 8).round() / 8)
+    level, row, first = net.levels[0], 0, 0
+    w, b = level.experts.maps.weight, level.experts.maps.bias
+    logits = torch.full((ROWS, len(own), experts), -torch.inf, dtype=torch.float64)
+    for t, count in enumerate(own):
+        seen = [*range(first, first + count), *range(experts - shared, experts)]
+        first += count
+        rows = slice(row, row + len(seen))
+        row += len(seen)
+        logits[:, t, seen] = h @ level.gates.weight[rows].T + level.gates.bias[rows]
+    outputs = nn.functional.gelu(torch.stack([h @ w[e] + b[e] for e in range(experts)], dim=1))
+    assert torch.equal(net(h), torch.softmax(logits, dim=-1) @ outputs)
+
+
 def blind_shared_gate(owner: Tensor, gates: int, tasks: int) -> Tensor:
     """The shared gate without the task experts: the fault of STEM's PLE."""
     gate = torch.arange(gates)[:, None]
@@ -166,6 +186,14 @@ class EqualGroups(Level):
         super().__init__((own[0],) * len(own), *rest, **more)
 
 
+class Rescaled(Level):
+    """Gates that sum to 1 to rounding alone: right to 1e-12, not to the bit."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        gates = self.gates(states[:, : self.gates.shape[0]]) * (1 + 1e-15)
+        return gates @ self.experts(states[:, self.owner])
+
+
 class Squeezed(Level):
     """`.squeeze()` where one row is a batch: DeepCTR's."""
 
@@ -177,7 +205,7 @@ Law = Callable[[], None]
 LAWS: list[Law] = [
     law_1_one_level_is_cgc_and_more_are_the_paper, law_2_mmoe_without_own_experts_and_columns_without_shared_ones,
     law_3_gradients_reach_other_tasks_through_the_shared_stream_alone, law_4_no_parameter_is_dead, law_5_gate_widths,
-    law_6_tasks_may_differ_in_experts, law_7_one_row_alone,
+    law_6_tasks_may_differ_in_experts, law_7_one_row_alone, law_8_one_level_is_cgc_bit_for_bit,
 ]  # fmt: skip
 MUTATIONS: list[tuple[Law, str, Any]] = [
     (LAWS[0], "visible", blind_shared_gate),
@@ -191,6 +219,8 @@ MUTATIONS: list[tuple[Law, str, Any]] = [
     (LAWS[4], "visible", blind_shared_gate),
     (LAWS[5], "Level", EqualGroups),
     (LAWS[6], "Level", Squeezed),
+    (LAWS[7], "visible", everyone_sees_everything),
+    (LAWS[7], "Level", Rescaled),
 ]
 
 

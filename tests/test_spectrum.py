@@ -224,6 +224,21 @@ def test_random_spans_have_their_chance_level() -> None:
     assert sum(distances) / 300 == pytest.approx(1 - K / D, abs=0.03)
 
 
+def test_noise_of_full_rank_is_as_dense_as_anything() -> None:
+    z = normal(20_000, D, seed=6)  # the trivial optimum: nothing is learned, and both losses are at their least
+    assert float(spectrum.spreading(z)) == pytest.approx(-math.log(D), abs=1e-3)
+    assert float(spectrum.orthogonality(z)) == pytest.approx(0, abs=1e-3)
+    assert spectrum.measures(z, D)["condition_eigen"] < 1.2
+
+
+def test_eigenvalues_within_a_factor_of_1_2_have_nearly_full_rank() -> None:
+    # so that the paper's 86 and 1.2 are of one full spectrum only if d is 86 or 87; two values are the worst case
+    for high in range(1, 86):
+        values = torch.ones(86)
+        values[:high] = 1.2
+        assert spectrum.effective_rank(values) > 0.99 * 86
+
+
 def test_descent_spreads() -> None:
     z = (skewed() * torch.tensor([9.0, 3, 1, 1, 0.3, 0.1])).requires_grad_()
     before = spectrum.measures(z.detach(), D)

@@ -46,6 +46,17 @@ def test_claims_hold_every_row_of_the_table_and_a_null_for_each_paper() -> None:
     assert sizes["dense-windows"] == pytest.approx(0.261 / 0.143, abs=1e-3)
 
 
+def test_patients_are_the_rivals_of_the_claims_with_repeats() -> None:
+    _, suite = suites.load("patients")
+    _, of_claims = suites.load("claims")
+    assert isinstance(suite, suites.Comparison)
+    assert isinstance(of_claims, suites.Claims)
+    claimed = next(c for c in of_claims.claim if c.name == "orthtd-ap")
+    assert {claimed.method, *claimed.against, "shared_encoder", "separate_encoders"} <= set(suite.methods)
+    assert (suite.datasets, suite.reference) == (("nafld", "support2"), "orthtd")
+    assert suite.protocol.repeats > 1
+
+
 @pytest.mark.parametrize("quick", [False, True])
 def test_every_spec_of_the_claims_can_be_made(quick: bool) -> None:
     _, suite = suites.load("claims")
@@ -105,7 +116,9 @@ def test_a_suite_that_cannot_be_run_says_why(tmp_path: Path, old: str, new: str,
 
 
 def test_unknown_suites_and_options_that_a_suite_sets_itself(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=r"unknown suite 'balncing'\. Did you mean 'balancing'\? There are: balancing, claims\."):
+    with pytest.raises(
+        BenchError, match=r"unknown suite 'balncing'\. Did you mean 'balancing'\? There are: balancing, claims, patients\."
+    ):
         suites.load("balncing")
     with pytest.raises(BenchError, match=r"no such file: nowhere\.toml"):
         suites.load("nowhere.toml")

@@ -74,7 +74,8 @@ class Aggregated(Balance):
 class GradNorm(Balance):
     """Chen et al., ICML 2018: weights (sum T) that bring the tasks' gradient norms to their mean times (L_t / L_t0)^alpha, relative.
 
-    Departures: norms over all shared parameters; L_t0 is the mean loss of the first epoch, during which the weights are 1.
+    Departures: norms over all shared parameters; L_t0 is the mean loss of the first epoch, during which the weights are 1; heads
+    are not weighted.
     """
 
     def __init__(self, tasks: int, alpha: float = 1.5, lr: float = 0.025) -> None:

@@ -21,9 +21,10 @@ def centred(x: Matrix) -> Matrix:
 
 
 def squared_cosine(a: Matrix, b: Matrix) -> float:
-    """Mean over rows of cos(a_i, b_i)^2, a row with a zero vector counting as 0: OrthTD's measure (arXiv 2605.03570).
+    """Mean over rows of cos(a_i, b_i)^2, a row with a zero vector counting as 0.
 
-    a, b: (n, k). Not centred: centre first if wanted. Independent random vectors have 1 / k.
+    OrthTD's measure (arXiv 2605.03570), but for the square, which is our reading. a, b: (n, k). Not centred: centre first if
+    wanted. Independent random vectors have 1 / k.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     lengths = (a * a).sum(axis=1) * (b * b).sum(axis=1)

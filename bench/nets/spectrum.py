@@ -90,8 +90,9 @@ def measures(z: Tensor, free: int) -> dict[str, float]:
 def vicreg(a: Tensor, b: Tensor) -> Tensor:
     """25 mean (a - b)^2 + 25 mean_j max(0, 1 - sd_j) + ||offdiag C||_F^2 / d, the last two the sums over both views.
 
-    Bardes, Ponce, LeCun, "VICReg", ICLR 2022, eq. 1-6; there the variance term is the mean of both views in the code, their
-    sum in the paper. a, b: (n, d), two views of the same patients.
+    Bardes, Ponce, LeCun, "VICReg", ICLR 2022, eq. 1-6. The first term is a mean over dimensions as in their code, where the paper
+    sums; the variance term the sum of both views as in the paper, where the code has their mean. a, b: (n, d), two views of the
+    same patients.
     """
     loss = 25 * functional.mse_loss(a, b)
     for z in (a, b):
