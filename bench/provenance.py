@@ -12,8 +12,11 @@ from pathlib import Path
 import bench
 from bench.core import JSON
 
-# Code that only looks at what a cell has stored, or carries it from one process to another.
+# Code that says which cells there are, looks at what they have stored, or carries them from one process to another.
 _APART = {
+    "bench.api",
+    "bench.claims",
+    "bench.suites",
     "bench.stats",
     "bench.report",
     "bench.cli",
@@ -28,8 +31,8 @@ _APART = {
 def code_version(*files: Path) -> dict[str, JSON]:
     """{"code": hash, "versions": {library: version}} of these files and of all they import inside bench.
 
-    Comments, docstrings and layout do not count; neither does code that only reads results (stats, report, cli, execute) or looks
-    at fitted models (diagnose).
+    Comments, docstrings and layout do not count; neither does code that only asks for cells or reads them (api, stats,
+    report, cli, execute ...) or looks at fitted models (diagnose).
     """
     closure = _closure([f.resolve() for f in files])
     sha = hashlib.sha256("".join(sorted(_shape(path) for path in closure)).encode())

@@ -120,6 +120,23 @@ def test_gradnorm_compares_with_the_mean_of_the_first_epoch_and_leaves_out_who_i
     torch.testing.assert_close(x.grad, torch.tensor([w[0] / 2, w[1] / 2, 0]))
 
 
+def test_gradnorm_counts_the_first_losses_of_a_task_that_was_alone() -> None:
+    x: Any = torch.zeros(3, requires_grad=True)
+    made: Any = balance.make("gradnorm", 3)
+    made.backward(torch.stack([2 + x[0], 0 * x[1], 0 * x[2]]), torch.tensor([True, False, False]), None, [x], [])
+    assert (made.first.tolist(), made.seen.tolist()) == ([2, 0, 0], [1, 0, 0])
+
+
+@pytest.mark.parametrize("name", catalog.SCALARIZERS)
+def test_a_loss_of_zero_gives_a_finite_step(name: str) -> None:
+    x: Any = torch.ones(3, requires_grad=True)
+    made: Any = balance.make(name, 3)
+    for _ in range(3):  # dwa compares the epochs before
+        made.backward(x.square() * torch.tensor([0.0, 1, 2]), ALL, None, [x], [])
+        made.epoch_ended()
+    assert torch.isfinite(x.grad).all()
+
+
 # In training
 
 

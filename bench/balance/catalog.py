@@ -16,6 +16,8 @@ from torch import Tensor
 from bench.balance.steps import Aggregated, Balance, Equal, GradNorm, nash, plus
 from bench.core import BenchError
 
+LEAST = 1e-8  # a loss of exactly 0, which `loss=asymmetric` can have, would make logarithms and ratios NaN
+
 
 class Scalarized(Balance):
     """A TorchJD scalarizer of the losses; heads are weighted like the rest.
@@ -36,6 +38,7 @@ class Scalarized(Balance):
         self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Sequence[Tensor], heads: Sequence[Tensor]
     ) -> None:
         count = int(active.sum())
+        losses = losses.clamp(min=LEAST)
         if self.keeps:
             value = self.scale(len(losses)) * self.whole(self._filled(losses, active))
         else:

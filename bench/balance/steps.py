@@ -90,13 +90,13 @@ class GradNorm(Balance):
         self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Sequence[Tensor], heads: Sequence[Tensor]
     ) -> None:
         count = int(active.sum())
-        if count < 2:
-            return Equal().backward(losses, active, penalty, shared, heads)
-        gradients, own = jacobian(losses[active], shared, heads)
         if self.epochs == 0:
             self.first += torch.where(active, losses.detach(), 0.0).cpu()
             self.seen += active.cpu()
-        else:
+        if count < 2:
+            return Equal().backward(losses, active, penalty, shared, heads)
+        gradients, own = jacobian(losses[active], shared, heads)
+        if self.epochs:
             self._learn(gradients.norm(dim=1).cpu(), losses.detach().cpu(), active.cpu())
         plus(losses.new_zeros((), requires_grad=True), penalty).backward()
         _add(shared, self.weights.detach().to(gradients)[active] @ gradients / count)
