@@ -63,7 +63,7 @@ def law_1_generalized_cross_entropy_by_its_true_formula() -> None:
     y, w = torch.ones(ROWS, TASKS), torch.ones(ROWS, TASKS)
     # (1 - p^.7) / .7: p = .1 -> (1 - .199526) / .7; p = .5 -> (1 - .615572) / .7; p = .9 -> (1 - .928902) / .7
     for p, value in ((0.1, 1.143534), (0.5, 0.549183), (0.9, 0.101569)):
-        net = network(":mi=0:swap=0", y.double(), w.double())
+        net = network(":mi=0:swap=0:q=0.7", y.double(), w.double())
         with torch.no_grad():
             net.other_heads.weight.zero_()
             net.other_heads.bias.fill_(math.log(p / (1 - p)))
