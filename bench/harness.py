@@ -104,8 +104,7 @@ def plan(
 ) -> Plan:
     """Load the cohort, split it, and find out which cells are missing. Writes what the cells' hashes are of, trains nothing.
 
-    diagnosed: a cell without diagnostics, or with those of other code, is missing too: it is trained again, to the same numbers.
-    Of draws only a small cohort is made, to know the generator by; each worker makes the draws it needs.
+    diagnosed: a cell without diagnostics of this code is missing too. Of draws only a small cohort is made: workers make theirs.
     """
     store = Store(results)
     if isinstance(protocol, Draws):
