@@ -13,6 +13,7 @@ from pathlib import Path
 
 import bench
 from bench import registry
+from bench.core import BenchError
 
 WIDTH = 130
 SIGNS = {"Ge": ">=", "Gt": ">", "Le": "<=", "Lt": "<"}
@@ -49,11 +50,15 @@ class Card:
 
 
 def card(name: str) -> Card:
-    """The card of a bundled method. An unknown name gets the closest one."""
-    module = _Module(registry.path("methods", name))
+    """The card of a bundled method, or of a file ./mine.py. An unknown name gets the closest one."""
+    path = Path(name).expanduser() if name.endswith(".py") else registry.path("methods", name)
+    try:
+        module = _Module(path)
+    except (OSError, SyntaxError) as error:
+        raise BenchError(f"{name} cannot be read: {error}") from None
     found = module.types.get("METHOD")
     chosen = found.id if isinstance(found, ast.Name) else ""
-    return Card(name, ast.get_docstring(module.tree) or "", tuple(_settings(module, chosen)))
+    return Card(path.stem, ast.get_docstring(module.tree) or "", tuple(_settings(module, chosen)))
 
 
 class _Module:

@@ -296,6 +296,10 @@ class Predictor(Protocol):
 
 
 class Method(Protocol):
-    """A frozen dataclass whose fields are its settings. Its file ends with METHOD = ThatClass."""
+    """A frozen dataclass whose fields are its settings. Its file ends with METHOD = ThatClass.
+
+    It may also have `family` (the heading in tables), `uses` (ids of methods whose code it runs on) and `check(tasks)`, which raises
+    BenchError before anything is trained where a setting does not fit the outcomes' names.
+    """
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Predictor: ...

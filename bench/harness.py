@@ -121,9 +121,9 @@ def plan(
     chosen = _reference(reference, list(labels))
     notices = [*cohort.notices, *(_too_few(cohort, protocol) if isinstance(protocol, Protocol) else ())]
     by = diagnose.version() if diagnosed else ""
-    jobs: list[Job] = []
-    folders: dict[str, JSON] = {}
+    jobs, folders = list[Job](), dict[str, JSON]()
     for spec in methods:
+        getattr(registry.method(spec), "check", lambda tasks: None)(cohort.task_names)
         part, family = _method_part(spec)
         store.describe(dataset_part, part, protocol.part, {"family": family})
         folder = store.path(dataset_part, part, protocol.part)

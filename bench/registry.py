@@ -129,12 +129,19 @@ def loaded(spec: Spec) -> ModuleType:
 
 def unknown(what: str, name: str, known: list[str]) -> str:
     """The line for a name that is none of `known`: the closest one, and the list."""
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    nearest = closest(name, known)
     return (
         f"unknown {what} '{name}'."
-        + (f" Did you mean '{close[0]}'?" if close else "")
+        + (f" Did you mean '{nearest}'?" if nearest else "")
         + f" There are: {', '.join(known) or 'none'}."
     )
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that is most like a mistyped name, whatever its case; None if none is."""
+    folded = {one.casefold(): one for one in known}
+    found = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return folded[found[0]] if found else None
 
 
 def _files(kind: Kind) -> dict[str, Path]:
@@ -168,6 +175,11 @@ def _parse_one(kind: Kind, text: str) -> Spec:
         path = Path(name).expanduser().resolve()
         if not path.is_file():
             raise BenchError(f"no such file: {path}")
+        bundled = _files(kind).get(path.stem)
+        if bundled is not None and bundled.resolve() != path:
+            raise BenchError(
+                f"{path} has the name of a bundled {kind[:-1]}, so that tables could not tell them apart. Rename it, say my_{path.name}."
+            )
         spec = Spec(kind, path.stem, {}, str(path), hashlib.sha256(path.read_bytes()).hexdigest())
     else:
         module(kind, name)

@@ -65,9 +65,11 @@ class NeuralMethod(ABC):
     A task without both classes in training keeps its bias near the prevalence. Fewer rows than `batch` make one smaller batch.
 
     fused: width of the patient vector. hidden: of the encoders. layers, heads: of the Transformer over modality tokens.
+    dropout: share of units left out at a step. lr, weight_decay: of AdamW. batch: rows a step.
     average: decay of the running average of weights that is validated and kept, 0 = none.
     epochs: cap. patience: epochs without a better validation score. stop: one clock for all, or best weights task by task.
-    loss: cross-entropy, the asymmetric loss, or the mean of both. balance: how the tasks' losses make one step (`bench.balance`).
+    loss: cross-entropy, the asymmetric loss (Ridnik et al., ICCV 2021; `bench.losses`), or the mean of both.
+    balance: how the tasks' losses make one step: equal, fixed+1+2+1 or one of 24 names with options, cagrad+c=0.5 (see the README).
     dense: weight of the label-free penalty on the fused vectors of each batch (`bench.nets.spectrum.dense`), 0 = none.
     """
 
@@ -93,6 +95,10 @@ class NeuralMethod(ABC):
         if self.fused % self.heads:
             raise BenchError(f"fused must be a multiple of heads, but fused is {self.fused} and heads {self.heads}")
         balance.check(self.balance)
+
+    def check(self, tasks: Sequence[str]) -> None:
+        """BenchError if a setting does not fit these outcomes. Asked before anything is trained."""
+        balance.make(self.balance, len(tasks))
 
     def encode(self, shapes: Mapping[str, prep.Shape]) -> nn.Module:
         """A module from a prepared batch to (B, d); its `width` is d."""

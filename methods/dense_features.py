@@ -18,7 +18,7 @@ Cost: 24 s per cell of surgical, 2.2 times hard_sharing; the probe is a part of 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -173,12 +173,20 @@ class DenseFeatures:
             )
         if 2 * self.directions > self.fused:
             raise BenchError(f"directions must be at most fused / 2, but is {self.directions} with fused {self.fused}")
+        if self.held_out and self.objective != "supervised":
+            raise BenchError(
+                f"held_out is for objective=supervised: {self.objective} sees no outcome, so that none can be held out"
+            )
+
+    def check(self, tasks: Sequence[str]) -> None:
+        """BenchError if there is no such outcome to hold out. Asked before anything is trained."""
+        if self.held_out and self.held_out not in tasks:
+            raise BenchError(registry.unknown("outcome to hold out", self.held_out, list(tasks)))
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Predictor:
         torch.set_num_threads(run.threads)
         shown = [t for t, task in enumerate(train.tasks) if task.name != self.held_out]
-        if self.held_out and len(shown) == len(train.tasks):
-            raise BenchError(registry.unknown("outcome to hold out", self.held_out, list(train.task_names)))
+        self.check(train.task_names)
         if self.objective == "supervised" and not shown:
             raise Unsupported(f"needs an outcome besides '{self.held_out}', which is held out, but there is none")
         tokens = prep.tokens(train)

@@ -30,7 +30,7 @@ Cost: about 2.2 times its base a step.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from typing import Any, Literal
@@ -250,6 +250,9 @@ class DFD(NeuralMethod):
         if not isinstance(base, NeuralMethod) or kind.fit is not NeuralMethod.fit or kind.build is not NeuralMethod.build:
             raise BenchError(f"base is a neural method with a sharing block for all tasks, but got '{self.base}'. Try mmoe.")
         return replace(base, **common)
+
+    def check(self, tasks: Sequence[str]) -> None:
+        self.plugged.check(tasks)
 
     def encode(self, shapes: Mapping[str, prep.Shape]) -> nn.Module:
         return self.plugged.encode(shapes)

@@ -118,10 +118,9 @@ class OrthogonalParts(Projections):
 
 @dataclass(frozen=True, kw_only=True)
 class OrthTD(NeuralMethod):
-    """variant, what is kept orthogonal:
-    a  the vectors of a patient, shared against each task's;   b  the same over a batch (`batch_wise`);
-    c  the weights, mean ||W_s W_t'||_F^2;                     d  a, and the tasks' vectors against each other;
-    e  the weights, exactly, by QR: no penalty, and at most d / (T + 1) columns a part.
+    """variant: what is kept orthogonal. a, a patient's vectors, shared against each task's; b, the same over a batch
+    (`batch_wise`); c, the weights, mean ||W_s W_t'||_F^2; d, as a, and the tasks' vectors against each other; e, the weights,
+    exactly, by QR, without penalty and with at most d / (T + 1) columns a part.
     weight: lambda. Under e the measure of a is reported and nothing penalised.
     parts: both, or as a control one of them alone, without penalty.
     """

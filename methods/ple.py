@@ -14,6 +14,7 @@ decaying task weights and task-wise sample spaces are left to `loss`. Without sh
 Cost: 1.2 times that of hard_sharing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
@@ -87,6 +88,10 @@ class PLE(NeuralMethod):
         super().__post_init__()
         if not all(part.isdecimal() for part in self.task_experts.split("+")):
             raise BenchError(f"task_experts is one number or one a task (2+1+...), but got '{self.task_experts}'")
+
+    def check(self, tasks: Sequence[str]) -> None:
+        super().check(tasks)
+        self._own(len(tasks))
 
     def sharing(self, d: int, tasks: int) -> nn.Module:
         return ProgressiveLayers(d, self._own(tasks), self.shared_experts, self.levels, self.width, self.dropout)

@@ -29,6 +29,9 @@ class SingleTask(NeuralMethod):
 
     width: Count = 256
 
+    def check(self, tasks: Sequence[str]) -> None:
+        super().check(tasks[:1])
+
     def sharing(self, d: int, tasks: int) -> nn.Module:
         return Experts(tasks, d, self.width, self.dropout)  # tasks is 1
 

@@ -9,7 +9,7 @@ Departures: a control, not a published method.
 Cost: T small networks, each trained to its own stop: 2.5 times hard_sharing with four tasks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -43,6 +43,9 @@ class SingleTaskWide(NeuralMethod):
         like = _method(self.like)
         if not isinstance(like, NeuralMethod) or like.family == self.family:
             raise BenchError(f"like is a neural method with one network for all tasks, but got '{self.like}'. Try hard_sharing.")
+
+    def check(self, tasks: Sequence[str]) -> None:
+        super().check(tasks[:1])
 
     def sharing(self, d: int, tasks: int) -> nn.Module:
         return Experts(tasks, d, self.width, self.dropout)  # tasks is 1

@@ -122,7 +122,7 @@ def test_a_held_out_outcome_is_seen_by_the_probe_alone(small_cohort: Cohort) -> 
 
 def test_an_unknown_outcome_to_hold_out_says_so(small_cohort: Cohort) -> None:
     with pytest.raises(BenchError, match=re.escape("unknown outcome to hold out 'outcome_9'. Did you mean 'outcome_")):
-        fit(small_cohort, held_out="outcome_9")
+        fit(small_cohort, objective="supervised", held_out="outcome_9")
     one = replace(small_cohort, tasks=small_cohort.tasks[:1], labels=small_cohort.labels[:, :1])
     with pytest.raises(Unsupported, match="needs an outcome besides 'outcome_0', which is held out, but there is none"):
         fit(one, objective="supervised", held_out="outcome_0")

@@ -69,9 +69,11 @@ def test_settings_that_do_not_go_together_are_refused_before_training(text: str,
 
 
 def test_two_methods_of_one_name_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "logistic.py").write_text("class METHOD:\n    pass\n")
-    with pytest.raises(BenchError, match=r"two methods are called 'logistic': one is .*logistic\.py\. Rename that file\."):
-        registry.parse("methods", f"logistic,{tmp_path}/logistic.py")
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "twin.py").write_text("class METHOD:\n    pass\n")
+    with pytest.raises(BenchError, match=r"two methods are called 'twin': one is .*b/twin\.py\. Rename that file\."):
+        registry.parse("methods", f"{tmp_path}/a/twin.py,{tmp_path}/b/twin.py")
     assert len(registry.parse("methods", "logistic,logistic")) == 1
 
 

@@ -106,6 +106,7 @@ def law_9_measures_by_hand() -> None:
     assert found["condition_singular"] == pytest.approx(2, rel=1e-9)
     assert found["condition_eigen"] == pytest.approx(4, rel=1e-9)
     assert spectrum.measures(z, free=4)["condition_eigen"] == pytest.approx(1e12, rel=1e-6)  # the floor, said in the docstring
+    assert math.isnan(spectrum.measures(z[:3], free=3)["condition_eigen"])  # three centred rows span two directions
 
 
 def law_10_vicreg_by_hand() -> None:

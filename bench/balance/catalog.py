@@ -5,7 +5,6 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from bench.balance.steps import Aggregated, Balance, Equal, GradNorm, nash, plus
 from bench.core import BenchError
+from bench.registry import unknown
 
 LEAST = 1e-8  # a loss of exactly 0, which `loss=asymmetric` can have, would make logarithms and ratios NaN
 
@@ -174,20 +174,18 @@ def _scaled(aggregator: Any, scale: float) -> Callable[[Tensor], Tensor]:
 def _parsed(text: str) -> tuple[str, list[str]]:
     name, *options = text.split("+")
     if name not in NAMES:
-        close = get_close_matches(name, NAMES, n=1, cutoff=0.5)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise BenchError(f"unknown balance '{name}'.{hint} There are: {', '.join(NAMES)}.")
+        raise BenchError(unknown("balance", name, list(NAMES)))
     return name, options
 
 
 def _numbers(name: str, options: Sequence[str]) -> dict[str, float]:
     known = ENTRIES[name].options
-    pairs = [option.partition("=")[::2] for option in options]
-    for key, value in pairs:
+    pairs = {option: option.partition("=")[::2] for option in options}
+    for option, (key, value) in pairs.items():
         if key not in known or not _number(value):
             there = ", ".join(f"{k}={v:g}" for k, v in known.items()) or "none"
-            raise BenchError(f"balance={name}: an option reads {name}+option=number, options: {there}; but got '{key}={value}'")
-    return {key: float(value) for key, value in pairs}
+            raise BenchError(f"balance={name}: an option reads {name}+option=number, options: {there}; but got '{option}'")
+    return {key: float(value) for key, value in pairs.values()}
 
 
 def _number(text: str) -> bool:

@@ -13,7 +13,8 @@ def run(
         str | None, Option(help="Methods, separated by commas; settings as in mmoe:experts=16. [default: all, every one]")
     ] = None,
     suite: Annotated[
-        str | None, Option(help="Instead of all these: balancing, claims, or the path of a TOML file that says what meets what.")
+        str | None,
+        Option(help="Instead of all these: balancing, claims, patients, or the path of a TOML file that says what meets what."),
     ] = None,
     folds: Annotated[int | None, Option(help="Folds of the cross-validation. [default: 5; 2 with --quick]")] = None,
     repeats: Annotated[

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Matrix: TypeAlias = NDArray[Any]
 
-FLOOR = 1e-6  # singular values count as at least this share of the largest in a condition number
+FLOOR = 1e-6  # share of the largest singular value at which a direction counts as without variance
 
 
 def centred(x: Matrix) -> Matrix:
@@ -56,12 +56,13 @@ def effective_rank(spectrum: Matrix) -> float:
 
 
 def condition_number(spectrum: Matrix, floor: float = FLOOR) -> float:
-    """Largest over smallest value, the smallest taken as at least `floor` of the largest. NaN where all is 0.
+    """Largest over smallest value, of those above `floor` of the largest. NaN where all is 0.
 
+    A direction without variance, as the one that a LayerNorm takes away, would make it the inverse of the rounding error.
     spectrum: (k,) singular values, or eigenvalues with the square of their floor: the result is then the square.
     """
     largest = np.max(spectrum, initial=0.0)
-    return float(largest / max(np.min(spectrum), floor * largest)) if largest > 0 else float("nan")
+    return float(largest / np.min(spectrum[spectrum > floor * largest])) if largest > 0 else float("nan")
 
 
 # ---- subspaces

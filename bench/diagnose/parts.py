@@ -49,6 +49,7 @@ def spectra(view: View) -> Items:
         sigma = geometry.singular_values(x)
         return {
             "width": x.shape[1],
+            "directions": int((sigma > geometry.FLOOR * sigma.max(initial=0.0)).sum()),
             "rank_singular": geometry.effective_rank(sigma),
             "rank_eigen": geometry.effective_rank(sigma**2),
             "condition_singular": geometry.condition_number(sigma),

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from bench.core import BenchError
+
 
 class Heads(nn.Module):
     """Task vectors (B, T, width) -> logits (B, T).
@@ -20,6 +22,12 @@ class Heads(nn.Module):
         self.bias = nn.Parameter(log_odds.clone())
 
     def forward(self, z: Tensor) -> Tensor:
+        if z.dim() != 3 or z.shape[1:] != self.weight.shape:
+            raise BenchError(
+                "sharing must return (rows, outcomes, width), here {}, but returned {}".format(
+                    ("rows", *self.weight.shape), tuple(z.shape)
+                )
+            )
         return (z * self.weight).sum(-1) + self.bias
 
 

@@ -75,10 +75,11 @@ def effective_rank(spectrum: Tensor) -> float:
 def measures(z: Tensor, free: int) -> dict[str, float]:
     """Effective rank and condition number, of the singular values of the centred embeddings and of the eigenvalues of C.
 
-    free: how many directions the embeddings can vary in; the condition number is that of the `free` largest values.
+    free: how many directions the embeddings can vary in; the condition number is that of the `free` largest values, NaN where
+    there are no more rows than that.
     """
     values = torch.linalg.eigvalsh(covariance(z)).clamp(min=0).flip(0)
-    condition = float(values[0] / torch.maximum(values[free - 1], FLOOR * values[0]))
+    condition = float(values[0] / torch.maximum(values[free - 1], FLOOR * values[0])) if len(z) > free else float("nan")
     return {
         "rank_singular": effective_rank(values.sqrt()),
         "rank_eigen": effective_rank(values),

@@ -26,7 +26,7 @@ ABOUT: Mapping[str, tuple[str, str]] = {
     ),
     "spectrum": (
         "Spectrum of the fused vector h and of its parts",
-        "effective rank and condition number, of singular values and of eigenvalues; 1e+06 and 1e+12: a direction without variance.",
+        "effective rank and condition number, of singular values and of eigenvalues, over the directions that vary at all.",
     ),
     "cosine": (
         "Squared cosine of two parts of a patient",

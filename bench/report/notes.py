@@ -60,7 +60,7 @@ def _of_method(results: Results, scoring: Scoring, method: str) -> list[str]:
     if twins:
         group = [m for m in results.methods if m == method or m in twins]
         texts.append(f"Alarm: identical predictions of {' and '.join(group)}.")
-    return texts + _pooled_gap(scoring, method)
+    return texts + ([] if results.quick else _pooled_gap(scoring, method))  # of few events it is noise
 
 
 def _unfinished(cells: pd.DataFrame) -> list[str]:
