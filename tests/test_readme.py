@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bench import registry, suites
+
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 BLOCK = re.compile(r"(?P<slow><!-- slow -->\n+)?```(?P<kind>bash|python)\n(?P<code>.*?)```", re.DOTALL)
 BLOCKS = [(m["kind"], m["code"]) for m in BLOCK.finditer(README) if not m["slow"]]
@@ -30,6 +32,14 @@ def test_a_block_runs(kind: str, code: str, folder: Path) -> None:
         command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_suite_is_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(re.findall(r"```toml\n(.*?)```", README, re.DOTALL)[0])
+    _, suite = suites.load(str(tmp_path / "mine.toml"))
+    assert isinstance(suite, suites.Comparison)
+    assert registry.parse("methods", ",".join(suite.methods))
+    assert registry.parse("datasets", ",".join(suite.datasets))
 
 
 def test_the_two_commands_are_one_line_each() -> None:
