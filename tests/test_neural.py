@@ -280,6 +280,15 @@ def test_parts_show_what_the_heads_read(small_cohort: Cohort) -> None:
         method("mmoe").fit(fitted, valid, RUN).parts(valid.inputs)
 
 
+class Repeated(nn.Module):
+    def __init__(self, width: int, tasks: int) -> None:
+        super().__init__()
+        self.width, self.tasks = width, tasks
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h[:, None].expand(-1, self.tasks, -1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Flat(train.NeuralMethod):
     """Overrides all three steps: no fusion, no sharing layer, squared error."""
@@ -288,9 +297,7 @@ class Flat(train.NeuralMethod):
         return FirstNumbers(shapes["table"].numeric)
 
     def sharing(self, d: int, tasks: int) -> nn.Module:
-        block: Any = nn.Unflatten(1, (1, d))
-        block.width = d
-        return block
+        return Repeated(d, tasks)
 
     def losses(self, logits: Tensor, y: Tensor, w: Tensor) -> Tensor:
         return (w * (torch.sigmoid(logits) - y) ** 2).mean(0)
