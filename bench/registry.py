@@ -128,20 +128,14 @@ def loaded(spec: Spec) -> ModuleType:
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:
-    """The line for a name that is none of `known`: the closest one, and the list."""
-    nearest = closest(name, known)
+    """The line for a name that is none of `known`: the closest one, whatever its case, and the list."""
+    folded = {one.casefold(): one for one in known}
+    close = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     return (
         f"unknown {what} '{name}'."
-        + (f" Did you mean '{nearest}'?" if nearest else "")
+        + (f" Did you mean '{folded[close[0]]}'?" if close else "")
         + f" There are: {', '.join(known) or 'none'}."
     )
-
-
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that is most like a mistyped name, whatever its case; None if none is."""
-    folded = {one.casefold(): one for one in known}
-    found = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
-    return folded[found[0]] if found else None
 
 
 def _files(kind: Kind) -> dict[str, Path]:

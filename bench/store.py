@@ -211,13 +211,12 @@ def _newest_run(root: Path, dataset: str, quick: bool) -> Path:
     found = _newest_runs(root, quick)
     if dataset not in found:
         there = sorted(name for name, path in found.items() if name != path.parent.parent.name)
-        hint = (
-            f"There are: {', '.join(there)}."
-            if there
-            else f"`bench run --dataset {dataset}{' --quick' if quick else ''}` makes them."
-        )
         if dataset in _newest_runs(root, not quick):
             hint = f"There are some of a {'whole run: leave out' if quick else 'quick look: add'} --quick."
+        elif there:
+            hint = f"There are: {', '.join(there)}."
+        else:
+            hint = f"`bench run --dataset {dataset}{' --quick' if quick else ''}` makes them."
         raise BenchError(f"no {'quick ' if quick else ''}results of '{dataset}' in {root}. {hint}")
     return found[dataset]
 

@@ -1,8 +1,7 @@
 """Gradients of the tasks' losses on the parameters they share: cosines, conflicts, and task affinity. Dropout is off.
 
 Losses are the masked, weighted cross-entropies of the prediction, whatever the network was trained with: a stream whose gradient
-training stops counts as shared. A task without a known label in the batch
-has loss 0 and no gradient; its pairs are NaN.
+training stops counts as shared. A task without a known label in the batch has loss 0 and no gradient; its pairs are NaN.
 """
 
 from typing import Any, TypeAlias

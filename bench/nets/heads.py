@@ -23,11 +23,8 @@ class Heads(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         if z.dim() != 3 or z.shape[1:] != self.weight.shape:
-            raise BenchError(
-                "sharing must return (rows, outcomes, width), here {}, but returned {}".format(
-                    ("rows", *self.weight.shape), tuple(z.shape)
-                )
-            )
+            here = ("rows", *self.weight.shape)
+            raise BenchError(f"sharing must return (rows, outcomes, width), here {here}, but returned {tuple(z.shape)}")
         return (z * self.weight).sum(-1) + self.bias
 
 
