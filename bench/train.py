@@ -164,12 +164,13 @@ class _Trainer:
         self.shared = [p for p in self.parameters if id(p) not in heads]
         self.balance = balance.make(method.balance, tasks).to(self.all[0].device)
         own = [p for p in self.balance.parameters() if p.requires_grad]
-        groups = [[p for p in self.parameters if (p.dim() > 1) == matrix] for matrix in (True, False)]
-        decays = [
-            {"params": g, "weight_decay": d}
-            for g, d in zip([groups[0], groups[1] + own], (method.weight_decay, 0.0), strict=True)
+        matrices, vectors = ([p for p in self.parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "weight_decay": method.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+            {"params": own, "weight_decay": 0.0, "lr": self.balance.lr},
         ]
-        self.optimizer = torch.optim.AdamW(decays, lr=method.lr, fused=True)
+        self.optimizer = torch.optim.AdamW(groups, lr=method.lr, fused=True)
         self.averaged = copy.deepcopy(network).requires_grad_(False) if method.average else network
 
     def epoch(self, data: Batch, y: Tensor, w: Tensor, rows: Tensor) -> None:
@@ -209,7 +210,7 @@ class _Trainer:
         return losses, spread if penalty is None else penalty + spread
 
     def facts(self) -> dict[str, JSON]:
-        """What the balance kept: weights it learned, steps it could not make."""
+        """Steps that the balance could not make."""
         return {"skipped_steps": self.balance.skipped} if self.balance.skipped else {}
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench import balance, cards, prep, registry, train
 from bench.balance import catalog
-from bench.core import Cohort, Run
+from bench.core import BenchError, Cohort, Run
 
 GOLDEN = torch.tensor([[1, 0, 0], [-0.5, 1, 0], [0.2, -0.3, 2]]).double()
 ALL = torch.ones(3, dtype=torch.bool)
@@ -150,13 +150,17 @@ def trainer(text: str, cohort: Cohort) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize(("name", "learned"), [("uncertainty", "log_var"), ("imtl_l", "log_scale")])
-def test_what_a_scalarizer_learns_is_learned_without_decay(name: str, learned: str, small_cohort: Cohort) -> None:
+def test_what_a_scalarizer_learns_is_learned_at_its_own_rate_without_decay(name: str, learned: str, small_cohort: Cohort) -> None:
     made, data = trainer(f"hard_sharing:{SMALL}:balance={name}", small_cohort)
     own = getattr(made.balance.whole, learned)
-    decay = [g["weight_decay"] for g in made.optimizer.param_groups if any(p is own for p in g["params"])]
-    assert decay == [0.0]
+    group = [(g["weight_decay"], g["lr"]) for g in made.optimizer.param_groups if any(p is own for p in g["params"])]
+    assert group == [(0.0, 0.025)]
     made.epoch(*data)
-    assert (own != 0).all()
+    # Adam's steps are about its rate each while the gradient keeps its sign
+    assert own.detach().abs().tolist() == pytest.approx([0.025 * made.steps] * len(own), rel=0.3)
+    assert trainer(f"hard_sharing:{SMALL}:balance={name}+lr=0.5", small_cohort)[0].optimizer.param_groups[-1]["lr"] == 0.5
+    with pytest.raises(BenchError, match="lr must be above 0, but is -1"):
+        balance.check(f"{name}+lr=-1")
 
 
 @pytest.mark.parametrize("name", ["famo", "gradnorm"])

@@ -30,6 +30,7 @@ class Scalarized(Balance):
         super().__init__()
         self.make, self.scale, self.keeps = make, scale, keeps
         self.whole = make(tasks)
+        self.lr = getattr(self.whole, "lr", self.lr)
         self.needs_second_look = isinstance(self.whole, tjs.FAMO)
         self.whole.requires_grad_(not self.needs_second_look)  # FAMO steps its weights itself
         self.last = torch.full((tasks,), math.log(2))
@@ -81,16 +82,24 @@ def _mean(tasks: int) -> float:
     return 1 / tasks
 
 
+def _at(lr: float, scalarizer: Any) -> Any:
+    """The scalarizer, its parameters learned at this rate."""
+    if not lr > 0:
+        raise ValueError(f"lr must be above 0, but is {lr:g}")
+    scalarizer.lr = lr
+    return scalarizer
+
+
 SCALARIZERS = {
     "cosmos": _Entry(lambda n, cosine=0.1: tjs.COSMOS(cosine, torch.full((n,), 1 / n))),
     "dwa": _Entry(lambda n, temperature=2.0: tjs.DWA(temperature), _mean, keeps=True),
     "famo": _Entry(lambda n, lr=0.025, decay=1e-3: tjs.FAMO(n, None, lr, decay), keeps=True),
     "geometric_mean": _Entry(lambda n: tjs.GeometricMean()),
-    "imtl_l": _Entry(lambda n: tjs.IMTLL(n), _mean, keeps=True),
+    "imtl_l": _Entry(lambda n, lr=0.025: _at(lr, tjs.IMTLL(n)), _mean, keeps=True),
     "pbi": _Entry(lambda n, theta=0.1: tjs.PBI(theta, torch.full((n,), 1 / n)), lambda n: n**-0.5),
     "random": _Entry(lambda n: tjs.Random()),
     "stch": _Entry(lambda n, mu=0.1: tjs.STCH(mu), float),
-    "uncertainty": _Entry(lambda n: tjs.UW(n), lambda n: 2 / n, keeps=True),
+    "uncertainty": _Entry(lambda n, lr=0.025: _at(lr, tjs.UW(n)), lambda n: 2 / n, keeps=True),
 }
 AGGREGATORS = {
     "aligned_mtl": _Entry(lambda n: tja.AlignedMTL()),

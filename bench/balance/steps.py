@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 
 class Balance(nn.Module, ABC):
-    """State of one training. Its parameters, if any, are trained with the network's, without decay."""
+    """State of one training. Its parameters, if any, are trained beside the network's, at a rate of their own and without decay."""
 
+    lr = 0.025  # of its parameters. At the network's 1e-3 they would hardly have moved when early stopping ends the training
     needs_second_look = False  # whether `updated` wants the losses of the same batch after the step
     skipped = 0  # steps in which the combined gradient was not finite: the shared parameters stood still
 
