@@ -218,8 +218,12 @@ def diagnostics(
     results: str | Path = "results",
     reports: str | Path = "reports",
     quick: bool = False,
+    full: bool = False,
 ) -> dict[Path, Sheet]:
-    """What `run(..., diagnose=True)` found in the fitted models, from stored cells alone: a folder with diagnostics.csv, a sheet."""
+    """What `run(..., diagnose=True)` found in the fitted models, from stored cells alone: a folder with diagnostics.csv, a sheet.
+
+    full: every outcome and pair of outcomes on the sheet, not their means alone. The file has all of them.
+    """
     there = store.labels(Path(results), quick)
     out: dict[Path, Sheet] = {}
     for name in registry.parts(_text(dataset)):
@@ -228,7 +232,7 @@ def diagnostics(
         labels = None if methods is None else [_as_stored("methods", m, known) for m in registry.parts(_text(methods))]
         found = store.read(Path(results), stored, quick=quick, methods=labels)
         folder = Path(reports) / store.safe(found.dataset + ("-quick" if quick else ""))
-        out[folder] = diagnosis.write(found, folder)
+        out[folder] = diagnosis.write(found, folder, full)
     return out
 
 

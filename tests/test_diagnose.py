@@ -272,12 +272,12 @@ def test_the_screen_needs_no_torch_and_shows_a_method_beside_its_variants(folder
         assert title in done.stdout
     lines = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
     assert lines[lines.index("orthtd:epochs=2") + 1] == "orthtd:epochs=2:weight=0.0"
-    assert "guess" not in done.stdout  # nothing to show of it
+    assert "No diagnostic applies to guess." in done.stdout
     assert done.stdout.splitlines()[-1] == "Written to reports/surgical_n=600/diagnostics.csv"
 
 
-def shown(folder: Path, methods: str | None = None) -> Sheet:
-    found = api.diagnostics("surgical:n=600", methods, results=folder / "results", reports=folder / "reports")
+def shown(folder: Path, methods: str | None = None, full: bool = False) -> Sheet:
+    found = api.diagnostics("surgical:n=600", methods, results=folder / "results", reports=folder / "reports", full=full)
     assert list(found) == [folder / "reports" / "surgical_n=600"]
     return next(iter(found.values()))
 
@@ -308,7 +308,20 @@ def test_the_file_holds_means_over_cells_of_every_item(folder: Path) -> None:
     assert row["cells"] == 2
     block = next(block for block in sheet.blocks if block.title.startswith("Linear CKA"))
     pairs = [row["value"] for found in own for pair, row in found["cka"].items() if pair.startswith("s ~")]
-    assert block.groups[0][1][0].entries[0].value == f"{np.mean(pairs):.3g}"
+    assert float(block.groups[0][1][0].entries[0].value) == pytest.approx(np.mean(pairs), abs=5e-4)
+
+
+def test_the_sheet_has_means_and_in_full_every_pair_of_outcomes(folder: Path) -> None:
+    short, full = ({block.title: block for block in shown(folder, full=full).blocks} for full in (False, True))
+    title = "AUROC of a linear probe p_t -> y_u"
+    names = ["p:any_complication", "p:pulmonary", "p:aki", "p:icu_admission"]
+    items = [f"{p} -> {y.removeprefix('p:')}" for p in names for y in names]
+    assert [name for name, _ in full[title].groups] == items
+    assert [name for name, _ in short[title].groups] == ["p_t -> y_t", "p_t -> y_u"]
+    values = {name: float(rows[0].entries[0].value) for name, rows in full[title].groups}
+    own = [item for item in items if item.removeprefix("p:").split(" -> ")[0] == item.split(" -> ")[1]]
+    means = [np.mean([values[i] for i in own]), np.mean([values[i] for i in items if i not in own])]
+    assert [float(rows[0].entries[0].value) for _, rows in short[title].groups] == pytest.approx(means, abs=1e-3)
 
 
 def test_what_lacks_diagnostics_is_named(folder: Path) -> None:

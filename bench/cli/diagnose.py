@@ -11,6 +11,7 @@ def diagnose(
     results: Annotated[str, Option(help="The folder of stored results.")] = "results",
     reports: Annotated[str, Option(help="The folder diagnostics.csv is written to.")] = "reports",
     quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
+    full: Annotated[bool, Option("--full", help="Every outcome and pair of outcomes, not their means alone.")] = False,
 ) -> None:
     """Show what `bench run --diagnose` found in the fitted networks: leakage, geometry, gradients, gates.
 
@@ -23,6 +24,6 @@ def diagnose(
     from bench import api
     from bench.report.terminal import Screen
 
-    for folder, sheet in api.diagnostics(dataset, methods, results=results, reports=reports, quick=quick).items():
+    for folder, sheet in api.diagnostics(dataset, methods, results=results, reports=reports, quick=quick, full=full).items():
         Console().print(Screen(sheet))
         print(f"Written to {folder / 'diagnostics.csv'}")

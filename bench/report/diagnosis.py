@@ -4,6 +4,7 @@ A cell without diagnostics, one that failed say, takes no part; a method without
 means and shown as a dash.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -90,21 +91,25 @@ def summary(results: Results) -> pd.DataFrame:
     return grouped.sort_values("method", key=lambda column: column.map(order), kind="stable", ignore_index=True)
 
 
-def write(results: Results, folder: Path) -> Sheet:
-    """Write diagnostics.csv and return what to show. Raises BenchError where no cell holds diagnostics."""
+def write(results: Results, folder: Path, full: bool) -> Sheet:
+    """Write diagnostics.csv and return what to show: full, or means over outcomes. BenchError where no cell holds diagnostics."""
     frame = summary(results)
     if frame.empty:
         raise BenchError(_missing(results, _undiagnosed(results)))
     named = frame.assign(method=frame["method"].map(csv), item=frame["item"].map(csv))
     save(folder, {"diagnostics.csv": named.to_csv(index=False, float_format="%.6g", lineterminator="\n")})
     shown = [name for name in ABOUT if (frame["diagnostic"] == name).any()]
+    made = (lambda _, part: part) if full else _condensed
+    about = [] if full else ["Means over outcomes t and pairs of outcomes t, u; --full shows each, diagnostics.csv has them all."]
+    if bare := [m for m in results.methods if m not in {*frame["method"], *_undiagnosed(results)}]:
+        about.append(f"No diagnostic applies to {', '.join(bare)}.")
     return Sheet(
         title=f"{results.dataset}: diagnostics",
         protocol=notes.protocol(results) + "; means over cells",
         warnings=(*notes.warnings(results), *([_missing(results, lacking)] if (lacking := _undiagnosed(results)) else [])),
-        blocks=tuple(_block(ABOUT[name][0], _condensed(name, frame[frame["diagnostic"] == name])) for name in shown),
+        blocks=tuple(_block(ABOUT[name][0], made(name, frame[frame["diagnostic"] == name])) for name in shown),
         footnotes=(),
-        remarks=tuple(f"{ABOUT[name][0]}: {ABOUT[name][1]}" for name in shown),
+        remarks=(*about, *(f"{ABOUT[name][0]}: {ABOUT[name][1]}" for name in shown)),
     )
 
 
@@ -133,21 +138,39 @@ def _missing(results: Results, methods: Sequence[str]) -> str:
 
 
 def _condensed(diagnostic: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Of pairs of parts the means over outcomes, without the p-values, which have none; the file holds every pair."""
-    if diagnostic not in PAIRS:
-        return frame
-    kind = frame["item"].str.startswith("s ~").map({True: "s ~ p_t, mean", False: "p_t ~ p_u, mean"})
-    kept = frame.assign(item=kind)[frame["measure"] != "p"]
+    """Means over items of a kind, without the p-values, which have none, and without the single experts."""
+    kept = frame[(frame["measure"] != "p") & ~frame["measure"].str.fullmatch(r"e\d+")]
+    kept = kept.assign(item=kept["item"].map(lambda item: _kind(diagnostic, str(item))))
     return kept.groupby(["method", "item", "measure"], sort=False)["value"].mean().reset_index()
 
 
+def _kind(diagnostic: str, item: str) -> str:
+    """Outcomes and pairs of outcomes as t and u."""
+    left, _, right = item.replace(" -> ", " ~ ").partition(" ~ ")
+    if diagnostic in PAIRS:
+        return "s ~ p_t" if left == "s" else "p_t ~ p_u"
+    same = left.removeprefix("p:") == right
+    kinds = {
+        "spectrum": item if item in ("h", "s") else "p_t",
+        "redundancy": "s -> p_t",
+        "leakage": "p_t -> y_t" if same else "p_t -> y_u",
+        "ablation": "t",
+        "recovery": item.partition(":")[0],
+        "gradients": "t ~ u",
+        "affinity": "t -> t" if same else "t -> u",
+        "gates": item.partition(":")[0],
+    }
+    return kinds.get(diagnostic, item)
+
+
 def _block(title: str, frame: pd.DataFrame) -> Block:
-    """Items as groups with a row a method; with one method alone, items as rows."""
+    """Items as groups with a row a method; with one method alone, items as rows. Numbers of a column have equal decimals."""
     values = {(i, m, k): v for i, m, k, v in frame[["item", "method", "measure", "value"]].itertuples(index=False)}
     items, methods, measures = (list(dict.fromkeys(frame[c])) for c in ("item", "method", "measure"))
+    decimals = {k: _decimals(frame.loc[frame["measure"] == k, "value"].dropna()) for k in measures}
 
     def row(name: str, item: str, method: str) -> Row:
-        return Row(name, tuple(Entry(_text(values.get((item, method, k)))) for k in measures))
+        return Row(name, tuple(Entry(_text(values.get((item, method, k)), decimals[k])) for k in measures))
 
     headings = tuple(tuple(k.split("_")) for k in measures)
     if len(methods) == 1:
@@ -157,6 +180,13 @@ def _block(title: str, frame: pd.DataFrame) -> Block:
     return Block(title, headings, tuple(groups))
 
 
-def _text(value: float | None) -> str:
-    """Three significant digits."""
-    return DASH if value is None or value != value else f"{value:.3g}"
+def _decimals(values: pd.Series) -> int:
+    """As many as give the largest three significant digits, at most 5; none to whole numbers."""
+    largest = values.abs().max()
+    if not largest > 0 or (values % 1 == 0).all():
+        return 0
+    return min(max(2 - math.floor(math.log10(largest)), 0), 5)
+
+
+def _text(value: float | None, decimals: int) -> str:
+    return DASH if value is None or value != value else f"{value:,.{decimals}f}"
