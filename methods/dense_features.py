@@ -12,8 +12,9 @@ windows, the series alone, without statistics of the whole; a cohort without ser
 in a form that needs no gradient of eigenvectors (`bench.nets.spectrum.consistency`) and measured as written. Dropout is off, since
 its noise would do for spread. A batch has more rows than d. The encoder ends in a LayerNorm, which leaves d - 1 directions:
 condition numbers are l_1 / l_(d-1). The probe is `logistic`, an elastic net. Noise of full rank satisfies L_spec and L_orth as well
-as any features do: read AUROC beside the geometry. Masked reconstruction: squared error of hidden numbers, codes, windows and texts,
-read from the patient's vector by a linear map. VICReg: two views by dropout and hiding, compared behind one hidden layer.
+as any features do: read AUROC beside the geometry. Here it stays below that of a linear model of the raw columns (README).
+Masked reconstruction: squared error of hidden numbers, codes, windows and texts, read from the patient's vector by a linear map.
+VICReg: two views by dropout and hiding, compared behind one hidden layer.
 Cost: 24 s per cell of surgical, 2.2 times hard_sharing; the probe is a part of it.
 """
 
