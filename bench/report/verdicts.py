@@ -26,8 +26,9 @@ HEADINGS = ("verdict", "patients", "effect, 95 % interval", "claimed", "power", 
 RULES = (
     "Effect: mean over draws of the method's score less that of its best rival in the same draw, turned so that the claimed way is up; "
     "AP and AUROC in points, ratios as x1.5. Interval: t over draws, the only unit. p: two-sided, adjusted by Holm over the claims.",
-    "Reproduced: low end above 0, high end at or above the claimed effect, adjusted p < .05. Refuted: high end below half of it. "
-    "Inconclusive: else. A claim without a size is of direction only. Power: chance that the low end is above 0 if the effect is as claimed.",
+    "Reproduced: low end above 0, high end at or above the claimed effect, adjusted p < .05. Refuted: high end of the interval below "
+    "half of it, whatever p. Inconclusive: else. A claim without a size is of direction only. Power: chance that the low end is above 0 "
+    "if the effect is as claimed.",
     "A null is where the effect should not be, or a control. Absent: high end below half of the effect. Present: low end above 0. "
     "Undecided: else.",
 )
@@ -50,7 +51,7 @@ class Verdicts:
         counts = claims["verdict"].value_counts()
         order = [v for v in ("reproduced", "refuted", "inconclusive", "not run") if v in counts]
         right = int((nulls["verdict"] == nulls["expected"]).sum())
-        text = f"{len(claims)} claims: {', '.join(f'{counts[v]} {v}' for v in order)}"
+        text = f"{len(claims)} claim{'s' * (len(claims) != 1)}: {', '.join(f'{counts[v]} {v}' for v in order)}"
         return text + (f"; {right} of {len(nulls)} nulls as they should be." if len(nulls) else ".")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
