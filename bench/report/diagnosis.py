@@ -40,9 +40,9 @@ ABOUT: Mapping[str, tuple[str, str]] = {
     ),
     "cka": (
         "Linear CKA of two parts, unbiased",
-        "1: the same up to rotation, 0: unrelated; random: projections of h; null 95: of shuffled patients.",
+        "1: the same up to rotation, 0: unrelated; random: projections of h; null 95, p (--full): of shuffled patients.",
     ),
-    "hsic": ("HSIC of two parts, RBF kernel of median width", "null 95: of shuffled patients; random: projections of h."),
+    "hsic": ("HSIC of two parts, RBF kernel of median width", "null 95, p (--full): of shuffled patients; random: projections of h."),
     "redundancy": ("R2 of p_t predicted from s", "ridge, held-out; random: projections of h."),
     "leakage": (
         "AUROC of a linear probe p_t -> y_u",
@@ -71,7 +71,7 @@ ABOUT: Mapping[str, tuple[str, str]] = {
     "gates": (
         "Use of experts, by gate",
         "entropy: of a patient's gate, 1 even, 0 one expert; experts: effective number used over all patients, of those it sees; "
-        "e0 ...: mean weight of each.",
+        "e0 ... (--full): mean weight of each.",
     ),
 }  # fmt: skip
 
