@@ -1,6 +1,7 @@
 """Scores, intervals, comparisons and standings from tables of predictions."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from scipy.stats import binom
 
 from bench import metrics, stats
 from bench.core import BenchError
-from bench.stats import Scoring
+from bench.stats import Scoring, multiplicity, ranking
 
 
 def tables(
@@ -43,6 +44,10 @@ def tables(
     return pd.concat(frames, ignore_index=True), cohort, tasks, list(noise)
 
 
+def score(*tables: Any, **how: Any) -> Scoring:
+    return stats.score(stats.gather(*tables, **how))
+
+
 def value(scoring: Scoring, method: str, task: str, metric: str, column: str = "value") -> float:
     frame = scoring.scores.set_index(["method", "task", "metric"])
     return float(frame.loc[(method, task, metric), column])
@@ -57,7 +62,7 @@ THREE = {"a": 0.5, "b": 0.6, "c": 0.5}
 
 def test_values_are_the_stratified_metrics_and_their_mean() -> None:
     predictions, cohort, tasks, methods = tables(THREE, unknown=0.1)
-    scoring = stats.score(predictions, cohort, tasks, methods, "a", resamples=50)
+    scoring = score(predictions, cohort, tasks, methods, "a", resamples=50)
     for method in methods:
         own = predictions[predictions["method"] == method]
         auroc = [metrics.stratified_auroc(own[f"y:{t}"], own[f"p:{t}"], own["fold"]) for t in tasks]
@@ -74,21 +79,21 @@ def test_values_are_the_stratified_metrics_and_their_mean() -> None:
 
 
 def test_tables_have_the_promised_columns_and_order() -> None:
-    scoring = stats.score(*tables(THREE), "b", resamples=20)
+    scoring = score(*tables(THREE), "b", resamples=20)
     assert list(scoring.scores) == ["method", "task", "metric", "value", "sd", "low", "high", "folds", "n", "events"]
-    assert list(scoring.comparisons) == stats.COMPARISONS
+    assert list(scoring.comparisons) == ranking.COMPARISONS
     assert list(scoring.scores["method"].unique()) == ["a", "b", "c"]
     assert list(scoring.scores["task"].unique()) == ["t0", "t1", "mean"]
     assert list(scoring.comparisons["method"].unique()) == ["a", "c"]
-    assert scoring.family == len(scoring.comparisons) == 2 * 3 * 2
+    assert scoring.family == scoring.comparisons["p_adjusted"].notna().sum() == 2 * 3 * 2  # methods x outcomes x primary metrics
     assert set(scoring.comparisons["estimand"]) == {"these predictions"}
 
 
 def test_nothing_depends_on_the_order_of_rows_and_the_seed_decides() -> None:
     predictions, *rest = tables(THREE)
-    one = stats.score(predictions, *rest, "a", resamples=60)
-    two = stats.score(predictions.sample(frac=1, random_state=1), *rest, "a", resamples=60)
-    other = stats.score(predictions, *rest, "a", resamples=60, seed=1)
+    one = score(predictions, *rest, "a", resamples=60)
+    two = score(predictions.sample(frac=1, random_state=1), *rest, "a", resamples=60)
+    other = score(predictions, *rest, "a", resamples=60, seed=1)
     pd.testing.assert_frame_equal(one.scores, two.scores, check_exact=True)
     pd.testing.assert_frame_equal(one.comparisons, two.comparisons, check_exact=True)
     assert not one.comparisons["low"].equals(other.comparisons["low"])
@@ -98,7 +103,7 @@ def test_nothing_depends_on_the_order_of_rows_and_the_seed_decides() -> None:
 def test_p_values_and_intervals_by_definition() -> None:
     predictions, cohort, tasks, methods = tables({"a": 0.3, "b": 1.0}, n=200)
     resamples = 99
-    scoring = stats.score(predictions, cohort, tasks, methods, "a", resamples=resamples)
+    scoring = score(predictions, cohort, tasks, methods, "a", resamples=resamples)
     from bench import bootstrap
 
     a, b = (predictions[predictions["method"] == m].set_index("row") for m in methods)
@@ -129,8 +134,8 @@ def test_max_t_by_definition() -> None:
         floor = max(floor, (1 + (null[left].max(axis=0) >= t[top]).sum()) / 301)
         expected[top] = floor
         left.remove(top)
-    assert stats.max_t(observed, drawn) == pytest.approx(expected, abs=0)
-    assert stats.max_t(np.zeros(1), np.zeros((1, 9))).tolist() == [1.0]  # two methods with the same predictions
+    assert multiplicity.max_t(observed, drawn) == pytest.approx(expected, abs=0)
+    assert multiplicity.max_t(np.zeros(1), np.zeros((1, 9))).tolist() == [1.0]  # two methods with the same predictions
 
 
 def test_who_is_not_distinguishable_from_the_best() -> None:
@@ -139,8 +144,8 @@ def test_who_is_not_distinguishable_from_the_best() -> None:
     observed = np.array([0.80, 0.798, 0.70, 0.80])
     drawn = observed[:, None] + 0.02 * shared + 0.005 * rng.normal(size=(4, 999))
     # a lead of .002 with a standard error of .007 is nothing, one of .1 is 14 of them, though each interval is 4 x .02 wide
-    assert stats.not_distinguishable(observed, drawn).tolist() == [True, True, False, True]
-    assert stats.not_distinguishable(observed[:1], drawn[:1]).tolist() == [True]
+    assert multiplicity.not_distinguishable(observed, drawn).tolist() == [True, True, False, True]
+    assert multiplicity.not_distinguishable(observed[:1], drawn[:1]).tolist() == [True]
 
 
 def test_a_noisy_rival_does_not_shield_a_method_from_the_best() -> None:
@@ -150,11 +155,11 @@ def test_a_noisy_rival_does_not_shield_a_method_from_the_best() -> None:
     drawn = observed[:, None] + 0.03 * rng.normal(size=999) + own
     # over the second, the best leads by 10 standard errors (.03 / .0028); the third's noise of .05 is no reason to keep it,
     # while the third itself is behind by less than one of its own
-    assert stats.not_distinguishable(observed, drawn).tolist() == [True, False, True]
+    assert multiplicity.not_distinguishable(observed, drawn).tolist() == [True, False, True]
 
 
 def test_standings() -> None:
-    scoring = stats.score(*tables({"bad": 3.0, "good": 0.1, "fair": 1.0}), "fair", resamples=200)
+    scoring = score(*tables({"bad": 3.0, "good": 0.1, "fair": 1.0}), "fair", resamples=200)
     mean = scoring.standings[(scoring.standings["task"] == "mean") & (scoring.standings["metric"] == "auroc")]
     assert mean["rank"].tolist() == [3, 1, 2]
     assert mean["tied"].tolist() == [False, True, False]
@@ -167,7 +172,7 @@ def test_a_real_difference_is_found_and_none_is_invented_for_a_copy() -> None:
     predictions, cohort, tasks, _ = tables({"ref": 1.5, "better": 0.1}, n=600)
     copy = predictions[predictions["method"] == "ref"].assign(method="copy")
     both = pd.concat([predictions, copy], ignore_index=True)
-    scoring = stats.score(both, cohort, tasks, ["ref", "better", "copy"], "ref", resamples=500)
+    scoring = score(both, cohort, tasks, ["ref", "better", "copy"], "ref", resamples=500)
     assert (scoring.comparisons.query("method == 'better' and task == 'mean'")["p_adjusted"] < 0.05).all()
     of_copy = scoring.comparisons.query("method == 'copy'")
     assert (of_copy["difference"] == 0).all()
@@ -181,7 +186,7 @@ def test_the_family_wise_error_is_near_its_level() -> None:
     simulations, alpha = 200, 0.05
     alarms = 0
     for seed in range(simulations):
-        scoring = stats.score(*tables({"ref": 0.7, "a": 0.7, "b": 0.7}, n=300, folds=2, seed=seed), "ref", resamples=199)
+        scoring = score(*tables({"ref": 0.7, "a": 0.7, "b": 0.7}, n=300, folds=2, seed=seed), "ref", resamples=199)
         alarms += bool((scoring.comparisons["p_adjusted"] < alpha).any())
     # all three methods are equally good; with alpha = .05 at most 19 alarms of 200 are likely (99.5 %), with no test at all
     # 12 comparisons at .05 each would give some 60; at least 2 (99.8 %): a test that never fires is no test
@@ -192,8 +197,8 @@ def test_the_family_wise_error_is_near_its_level() -> None:
 def test_a_method_without_a_cell_is_unranked_and_compared_on_shared_cells() -> None:
     predictions, cohort, tasks, methods = tables({"ref": 0.6, "holed": 0.3, "whole": 0.9})
     holed = predictions[~((predictions["method"] == "holed") & (predictions["fold"] == 2))]
-    scoring = stats.score(holed, cohort, tasks, methods, "ref", resamples=100)
-    full = stats.score(predictions, cohort, tasks, methods, "ref", resamples=100)
+    scoring = score(holed, cohort, tasks, methods, "ref", resamples=100)
+    full = score(predictions, cohort, tasks, methods, "ref", resamples=100)
     ranks = scoring.standings.set_index(["method", "task", "metric"])["rank"]
     assert math.isnan(ranks["holed", "t0", "auroc"])
     assert {ranks["ref", "t0", "auroc"], ranks["whole", "t0", "auroc"]} == {1, 2}
@@ -210,7 +215,7 @@ def test_a_method_without_a_cell_is_unranked_and_compared_on_shared_cells() -> N
 def test_a_reference_without_a_cell_is_compared_on_what_it_has() -> None:
     predictions, cohort, tasks, methods = tables({"ref": 0.6, "whole": 0.9})
     holed = predictions[~((predictions["method"] == "ref") & (predictions["fold"] == 0))]
-    scoring = stats.score(holed, cohort, tasks, methods, "ref", resamples=50)
+    scoring = score(holed, cohort, tasks, methods, "ref", resamples=50)
     shared = predictions[predictions["fold"] != 0]
     ref, whole = (metrics.stratified_auroc(f["y:t1"], f["p:t1"], f["fold"]) for _, f in shared.groupby("method"))
     assert compared(scoring, "whole", "t1", "auroc")["difference"] == pytest.approx(whole - ref, abs=1e-12)
@@ -218,7 +223,7 @@ def test_a_reference_without_a_cell_is_compared_on_what_it_has() -> None:
 
 def test_without_the_reference_there_is_no_comparison() -> None:
     predictions, cohort, tasks, methods = tables(THREE)
-    scoring = stats.score(predictions[predictions["method"] != "a"], cohort, tasks, methods, "a", resamples=20)
+    scoring = score(predictions[predictions["method"] != "a"], cohort, tasks, methods, "a", resamples=20)
     assert (len(scoring.comparisons), scoring.family) == (0, 0)
     assert math.isnan(value(scoring, "a", "t0", "auroc"))
     assert scoring.standings.query("method == 'b'")["rank"].notna().all()
@@ -229,7 +234,7 @@ def test_few_events() -> None:
     events = {1: 4, 2: 19, 3: 36}
     predictions, cohort, tasks, methods = tables(THREE, n=400, prevalence=(0.3, 0.1, 0.1, 0.1), events=events)
     fold = predictions["row"] % 4
-    scoring = stats.score(predictions.assign(fold=fold), cohort, tasks, methods, "a", resamples=50)
+    scoring = score(predictions.assign(fold=fold), cohort, tasks, methods, "a", resamples=50)
     assert scoring.outcomes["averaged"].tolist() == [True, False, False, True]
     assert scoring.outcomes["folds"].tolist() == [4, 0, 0, 0]
     assert math.isnan(value(scoring, "a", "t1", "auroc", "low"))  # under 5 events: no interval
@@ -250,14 +255,14 @@ def test_undefined_resamples_are_drawn_again_for_all() -> None:
     predictions, cohort, tasks, methods = tables(THREE, n=400, prevalence=(0.3, 0.1), events={1: 20})
     cohort["group"] = np.where(cohort["row"] < 20, "all events", cohort["group"])  # drawn in 63 % of the resamples
     together = predictions.assign(fold=np.where(predictions["row"] < 60, 0, 1 + predictions["row"] % 3))
-    scoring = stats.score(together, cohort, tasks, methods, "a", resamples=200)
+    scoring = score(together, cohort, tasks, methods, "a", resamples=200)
     assert 60 < scoring.redraws < 180  # 200 * .36 / .64 = 113
     assert np.isfinite(scoring.comparisons["low"]).all()
 
 
 def test_repeats_are_averaged_after_scoring() -> None:
     predictions, cohort, tasks, methods = tables(THREE, repeats=3)
-    scoring = stats.score(predictions, cohort, tasks, methods, "a", resamples=30)
+    scoring = score(predictions, cohort, tasks, methods, "a", resamples=30)
     own = predictions[predictions["method"] == "b"]
     each = [metrics.stratified_auroc(r["y:t0"], r["p:t0"], r["fold"]) for _, r in own.groupby("repeat")]
     assert value(scoring, "b", "t0", "auroc") == pytest.approx(np.mean(each), abs=1e-12)
@@ -270,7 +275,7 @@ def test_repeats_are_averaged_after_scoring() -> None:
 def test_weights_reach_every_number() -> None:
     predictions, cohort, tasks, methods = tables(THREE, unknown=0.2)
     weight = np.random.default_rng(3).uniform(1, 2, len(cohort))
-    scoring = stats.score(predictions, cohort.assign(**{"weight:t1": weight}), tasks, methods, "a", resamples=30)
+    scoring = score(predictions, cohort.assign(**{"weight:t1": weight}), tasks, methods, "a", resamples=30)
     own = predictions[predictions["method"] == "b"].sort_values("row")
     found = metrics.stratified_average_precision(own["y:t1"], own["p:t1"], own["fold"], weight)
     assert value(scoring, "b", "t1", "ap") == pytest.approx(found, abs=1e-12)
@@ -285,7 +290,7 @@ def test_weights_reach_every_number() -> None:
 
 def test_chance_is_the_permutation_mean_within_folds() -> None:
     predictions, cohort, tasks, methods = tables(THREE)
-    scoring = stats.score(predictions, cohort, tasks, methods, "a", resamples=10)
+    scoring = score(predictions, cohort, tasks, methods, "a", resamples=10)
     own = predictions[predictions["method"] == "a"]
     folds = [f["y:t1"].to_numpy() for _, f in own.groupby("fold")]
     expected = np.average([metrics.permutation_mean(y) for y in folds], weights=[y.sum() for y in folds])
@@ -296,12 +301,12 @@ def test_planted_probabilities_are_shown_apart_and_never_ranked() -> None:
     predictions, cohort, tasks, methods = tables(THREE)
     own = predictions[predictions["method"] == "a"].sort_values("row")
     cohort = cohort.assign(**{f"truth:{t}": own[f"y:{t}"].to_numpy() * 0.9 for t in tasks})
-    scoring = stats.score(predictions, cohort, tasks, methods, "a", resamples=20)
+    scoring = score(predictions, cohort, tasks, methods, "a", resamples=20)
     assert (scoring.bayes["value"] == 1).all()
     assert stats.BAYES not in set(scoring.scores["method"]) | set(scoring.comparisons["method"]) | set(
         scoring.standings["method"]
     )
-    without = stats.score(predictions, cohort.drop(columns=["truth:t0", "truth:t1"]), tasks, methods, "a", resamples=20)
+    without = score(predictions, cohort.drop(columns=["truth:t0", "truth:t1"]), tasks, methods, "a", resamples=20)
     pd.testing.assert_frame_equal(scoring.comparisons, without.comparisons, check_exact=True)
     assert without.bayes.empty
 
@@ -311,8 +316,8 @@ def test_groups_are_drawn_whole() -> None:
     twice = pd.concat([predictions, predictions.assign(row=predictions["row"] + 400)], ignore_index=True)
     ids = cohort["group"].tolist() * 2
     cohort2 = pd.DataFrame({"row": np.arange(800), "patient": ids, "group": ids})
-    one = stats.score(predictions, cohort, tasks, methods, "a", resamples=50)
-    two = stats.score(twice, cohort2, tasks, methods, "a", resamples=50)
+    one = score(predictions, cohort, tasks, methods, "a", resamples=50)
+    two = score(twice, cohort2, tasks, methods, "a", resamples=50)
     # every row doubled within its group: AUROC and its interval stay what they were (patients drawn alone would narrow it)
     for column in ("value", "low", "high"):
         pick = one.scores["metric"] == "auroc"
@@ -322,29 +327,29 @@ def test_groups_are_drawn_whole() -> None:
 def test_validation_rows_are_no_part_of_it() -> None:
     predictions, *rest = tables(THREE)
     extra = predictions.assign(view="valid", fold=(predictions["fold"] + 1) % 4, **{"p:t0": 0.5})
-    one = stats.score(predictions, *rest, "a", resamples=20)
-    two = stats.score(pd.concat([extra, predictions]), *rest, "a", resamples=20)
+    one = score(predictions, *rest, "a", resamples=20)
+    two = score(pd.concat([extra, predictions]), *rest, "a", resamples=20)
     pd.testing.assert_frame_equal(one.scores, two.scores, check_exact=True)
 
 
 def test_what_cannot_be_right_is_said() -> None:
     predictions, cohort, tasks, methods = tables(THREE)
     with pytest.raises(BenchError, match="'a' and 'b' must have the same test rows"):
-        stats.score(predictions.drop(index=predictions.index[predictions["method"] == "b"][3]), cohort, tasks, methods, "a")
+        score(predictions.drop(index=predictions.index[predictions["method"] == "b"][3]), cohort, tasks, methods, "a")
     wrong = predictions.copy()
     wrong.loc[wrong.index[-1], "p:t0"] = np.inf
     with pytest.raises(BenchError, match="must be finite, but those of 'c' in repeat 0, fold"):
-        stats.score(wrong, cohort, tasks, methods, "a")
+        score(wrong, cohort, tasks, methods, "a")
     with pytest.raises(BenchError, match="Rename it"):
-        stats.score(predictions, cohort, ["mean"], methods, "a")
+        score(predictions, cohort, ["mean"], methods, "a")
     with pytest.raises(BenchError, match="resamples must be 2 or more"):
-        stats.score(predictions, cohort, tasks, methods, "a", resamples=1)
+        score(predictions, cohort, tasks, methods, "a", resamples=1)
 
 
 def test_nothing_to_score_gives_empty_tables() -> None:
     cohort = pd.DataFrame({"row": [0], "group": ["0"]})
-    scoring = stats.score(pd.DataFrame({"method": pd.Series(dtype=str)}), cohort, ["t0"], ["a"], "a")
+    scoring = score(pd.DataFrame({"method": pd.Series(dtype=str)}), cohort, ["t0"], ["a"], "a")
     assert scoring.scores.empty
     only_valid = tables(THREE)[0].assign(view="valid")
-    assert stats.score(only_valid, *tables(THREE)[1:], "a").scores.empty
-    assert list(scoring.scores) == list(stats.score(*tables(THREE), "a", resamples=9).scores)
+    assert score(only_valid, *tables(THREE)[1:], "a").scores.empty
+    assert list(scoring.scores) == list(score(*tables(THREE), "a", resamples=9).scores)

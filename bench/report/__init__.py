@@ -45,9 +45,11 @@ def write(results: Results, folder: Path, *, resamples: int = 1000, seed: int = 
     Names that a spreadsheet would take for a formula get an apostrophe in front there.
     """
     names = [task.name for task in results.tasks]
-    scoring = stats.score(
-        results.predictions, results.cohort, names, results.methods, results.reference, resamples=resamples, seed=seed
-    )
+    evidence = stats.gather(
+        results.predictions, results.cohort, names, results.methods, results.reference, families=results.groups,
+        resamples=resamples, seed=seed,
+    )  # fmt: skip
+    scoring = stats.score(evidence, resamples=resamples)
     made = Report(scoring, sheet.build(results, scoring))
     files = {
         "table.md": markdown.render(made.sheet), "table.tex": latex.render(made.sheet),

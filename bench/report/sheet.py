@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.report import notes
 from bench.report.words import DASH, number, percent
-from bench.stats import LEVEL, MEAN, METRICS, Scoring
+from bench.stats import LEVEL, MEAN, PRIMARY, Scoring
 from bench.store import Results
 
 TITLES = {"auroc": "AUROC, %", "ap": "Average precision, %"}
@@ -75,7 +75,7 @@ class Sheet:
 def build(results: Results, scoring: Scoring) -> Sheet:
     """The sheet of one dataset. Methods in their order, family by family, in the order in which families first appear."""
     footnotes, marks = notes.footnotes(results, scoring)
-    blocks = [_metric_block(results, scoring, metric, marks) for metric in METRICS]
+    blocks = [_metric_block(results, scoring, metric, marks) for metric in PRIMARY]
     return Sheet(
         title=results.dataset,
         protocol=notes.protocol(results),
@@ -160,7 +160,7 @@ def _yardsticks(scoring: Scoring, metric: str, names: Sequence[str]) -> tuple[Ro
 
 
 def _cost_block(results: Results, scoring: Scoring, marks: Mapping[str, tuple[int, ...]]) -> Block:
-    first = {metric: _by(scoring.standings, metric) for metric in METRICS}
+    first = {metric: _by(scoring.standings, metric) for metric in PRIMARY}
     repeated = len(scoring.standings) > 0 and bool(scoring.standings["sd_repeats"].notna().any())
     columns = ["cells", "parameters", "steps", "at cap", "seconds", "P(best AUROC)", "P(best AP)"]
     columns += ["SD of repeats, AUROC"] if repeated else []
@@ -172,7 +172,7 @@ def _cost_block(results: Results, scoring: Scoring, marks: Mapping[str, tuple[in
         capped = sum(bool(facts.get("at_cap")) for facts in done["facts"])
         texts = [f"{len(done)} of {len(own)}", number(means[0]), number(means[1]), number(capped)]
         texts.append(number(float(done["seconds"].sum()) if len(done) else np.nan))
-        texts += [_probability(first[metric].get((method, MEAN))) for metric in METRICS]
+        texts += [_probability(first[metric].get((method, MEAN))) for metric in PRIMARY]
         standing = first["auroc"].get((method, MEAN))
         texts += [percent(standing["sd_repeats"], 2) if standing is not None else ""] if repeated else []
         entries[method] = tuple(Entry(text) for text in texts)

@@ -4,7 +4,7 @@ A number that cannot be defined is NaN: average precision with fewer than 10 eve
 fewer than 20 events in all. Unknown labels are left out. A method without predictions of a cell is estimated on the others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench import metrics
-from bench.bootstrap import Cell, Counts, Sums, Vector, class_sums
+from bench.bootstrap import Cell, Counts, Sums, Vector, class_sums, draw, sums
 from bench.core import BenchError
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -22,21 +22,99 @@ BAYES = "(bayes)"  # the planted probabilities of a synthetic cohort: shown, nev
 INTERVAL_EVENTS = 5  # under this many events an interval would be of the draws rather than of the method
 
 
+METRICS = ("auroc", "ap", "brier", "log_loss")  # the axis K of every array
+PRIMARY = METRICS[:2]  # ranked, tested as a family, marked
+MEAN = "mean"  # the task name of the average over outcomes
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A run's predictions as arrays, with their resamples: what every statement is computed from.
+
+    labels: (M) methods, BAYES last where the cohort has planted probabilities. families: of methods. cells: the test folds.
+    valid: the validation rows of the same repeats and folds, in the same order, unit -1; [] where one of them has none.
+    rows: the rows of the cohort behind each test cell. counts: (U, 1 + B) how often each unit is drawn; column 0 is all ones,
+    the observed sample. redraws: resamples drawn again because they did not define every outcome.
+    """
+
+    tasks: tuple[str, ...]
+    labels: tuple[str, ...]
+    families: Mapping[str, str]
+    reference: str
+    cells: list[Cell]
+    valid: list[Cell]
+    rows: list[NDArray[np.int64]]
+    cohort: pd.DataFrame
+    counts: Counts
+    redraws: int
+    parts: Sums
+    plan: "Plan"
+    found: "Estimates"
+
+    @property
+    def resamples(self) -> int:
+        return self.counts.shape[1] - 1
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Without the planted probabilities."""
+        return tuple(label for label in self.labels if label != BAYES)
+
+
+def gather(
+    predictions: pd.DataFrame,
+    cohort: pd.DataFrame,
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    reference: str,
+    *,
+    families: Mapping[str, str] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Evidence | None:
+    """Read the predictions and draw the resamples; None where no cell has test predictions.
+
+    predictions: method, repeat, fold, row, view, y:<task>, p:<task>. cohort: row, group, maybe weight:<task>, truth:<task>.
+    BenchError when methods disagree about the rows or labels of a cell, a prediction is not finite, an outcome is called
+    `mean`, or there are fewer than 2 resamples.
+    """
+    if MEAN in tasks:
+        raise BenchError(f"'{MEAN}' is the name of the average over outcomes, but an outcome is called so. Rename it.")
+    if resamples < 2:
+        raise BenchError(f"resamples must be 2 or more, 1000 for a result, but is {resamples}")
+    if predictions.empty or not (predictions["view"] == "test").any():
+        return None
+    with_truth = all(f"truth:{task}" in cohort for task in tasks)
+    labels = (*methods, BAYES) if with_truth else tuple(methods)
+    cells, rows = read_cells(predictions, cohort, tasks, labels, "test")
+    valid, _ = read_cells(predictions, cohort, tasks, labels, "valid")
+    alike = [(cell.repeat, cell.fold) for cell in valid] == [(cell.repeat, cell.fold) for cell in cells]
+    plan = Plan.of(cells, labels, reference)
+    drawn, redraws = draw(_strata(cells), resamples, seed, plan.defined)
+    counts = np.column_stack([np.ones(len(drawn), np.uint16), drawn])
+    parts = sums(cells, counts)
+    return Evidence(
+        tasks=tuple(tasks), labels=labels, families=families or {}, reference=reference, cells=cells, valid=valid if alike else [],
+        rows=rows, cohort=cohort, counts=counts, redraws=redraws, parts=parts, plan=plan, found=estimates(parts, plan, plan.scope),
+    )  # fmt: skip
+
+
 def read_cells(
-    predictions: pd.DataFrame, cohort: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]
-) -> tuple[list[Cell], NDArray[np.int64]]:
-    """The test predictions as arrays, and (U,) the stratum of each group: its cell in the first repeat that holds it."""
-    test = predictions[predictions["view"] == "test"]
+    predictions: pd.DataFrame, cohort: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str], view: str
+) -> tuple[list[Cell], list[NDArray[np.int64]]]:
+    """The predictions of a view as arrays, repeat by repeat and fold by fold, and the cohort's rows behind each.
+
+    Units are the groups of patients, numbered in the cohort's order whatever came first; -1 in views other than the test rows.
+    """
+    part = predictions[predictions["view"] == view]
     known = cohort.set_index("row")
-    seen = known.loc[known.index.isin(test["row"]), "group"]  # numbered in the cohort's order, whatever came first
-    unit = pd.Series(pd.factorize(seen)[0], seen.index)
+    seen = known.loc[known.index.isin(part["row"]), "group"]
+    unit = pd.Series(pd.factorize(seen)[0] if view == "test" else -1, seen.index)
     weighted = [t for t, task in enumerate(tasks) if f"weight:{task}" in cohort]
-    stratum = np.full(int(unit.max()) + 1, -1)
     cells: list[Cell] = []
-    where = test[["repeat", "fold"]].drop_duplicates().sort_values(["repeat", "fold"]).to_numpy(np.int64)
-    for number, (repeat, fold) in enumerate(where.tolist()):
-        part = test[(test["repeat"] == repeat) & (test["fold"] == fold)]
-        by_method = {str(m): own.sort_values("row") for m, own in part.groupby("method", observed=True)}
+    all_rows: list[NDArray[np.int64]] = []
+    for (repeat, fold), of_cell in part.groupby(["repeat", "fold"], observed=True):  # sorted
+        by_method = {str(m): own.sort_values("row") for m, own in of_cell.groupby("method", observed=True)}
         rows, y = _common_rows(by_method, tasks, f"repeat {repeat}, fold {fold}")
         if BAYES in methods:
             by_method[BAYES] = known.loc[rows, [f"truth:{t}" for t in tasks]].set_axis([f"p:{t}" for t in tasks], axis=1)
@@ -47,9 +125,17 @@ def read_cells(
         weight = np.ones(y.shape)
         weight[:, weighted] = known.loc[rows, [f"weight:{tasks[t]}" for t in weighted]]
         units = unit.reindex(rows).to_numpy(np.int64)
-        stratum[units] = np.where(stratum[units] < 0, number, stratum[units])
-        cells.append(Cell(repeat, fold, units, y, np.where(np.isnan(y), 0.0, weight), p))
-    return cells, stratum
+        cells.append(Cell(int(repeat), int(fold), units, y, np.where(np.isnan(y), 0.0, weight), p))
+        all_rows.append(rows)
+    return cells, all_rows
+
+
+def _strata(cells: Sequence[Cell]) -> NDArray[np.int64]:
+    """(U,) the stratum of each unit: its cell in the first repeat that holds it."""
+    stratum = np.full(1 + max(int(cell.unit.max()) for cell in cells), -1)
+    for number, cell in enumerate(cells):
+        stratum[cell.unit] = np.where(stratum[cell.unit] < 0, number, stratum[cell.unit])
+    return stratum
 
 
 def _common_rows(by_method: dict[str, pd.DataFrame], tasks: Sequence[str], where: str) -> tuple[NDArray[np.int64], Vector]:
@@ -70,7 +156,8 @@ class Plan:
     """What counts where, fixed by labels and cells before anything is drawn.
 
     scope: (M, C) the method has predictions of the cell. shared: (M, C) so has the reference. repeat: (C,). with_ap: (C, T)
-    the cell has enough events for an average precision. events: (C, T) number of event rows. averaged: (T, 2) part of the mean.
+    the cell has enough events for an average precision. known, events: (C, T) number of known and of event rows. averaged: (T, K)
+    part of the mean.
     """
 
     cells: Sequence[Cell]
@@ -78,6 +165,7 @@ class Plan:
     scope: Mask
     shared: Mask
     repeat: NDArray[np.int64]
+    known: NDArray[np.int64]
     events: NDArray[np.int64]
     with_ap: Mask
     averaged: Mask
@@ -92,8 +180,8 @@ class Plan:
         total = np.max([events[repeat == r].sum(axis=0) for r in np.unique(repeat)], axis=0)
         with_ap = (events >= metrics.FOLD_EVENTS) & (others > 0) & (total >= metrics.TOTAL_EVENTS)
         enough = (total >= metrics.TOTAL_EVENTS) & ((events > 0) & (others > 0)).any(axis=0)
-        averaged = np.stack([enough, with_ap.any(axis=0)], axis=1)
-        return cls(cells, labels, scope, shared, repeat, events, with_ap, averaged)
+        averaged = np.stack([enough, with_ap.any(axis=0), enough, enough], axis=1)
+        return cls(cells, labels, scope, shared, repeat, events + others, events, with_ap, averaged)
 
     @property
     def complete(self) -> Mask:
@@ -133,9 +221,9 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Estimates:
-    """values: (M, T + 1, 2, 1 + B) of every method, outcome and the mean, metric, and resample (0: all patients once).
+    """values: (M, T + 1, K, 1 + B) of every method, outcome and the mean, metric, and resample (0: all patients once).
 
-    repeats: (R, M, T + 1, 2) the observed values of each repeat, of which values[..., 0] is the mean.
+    repeats: (R, M, T + 1, K) the observed values of each repeat, of which values[..., 0] is the mean.
     """
 
     values: Vector
@@ -152,7 +240,7 @@ def estimates(parts: Sums, plan: Plan, scope: Mask) -> Estimates:
 
 
 def _of_repeat(parts: Sums, plan: Plan, mask: Mask) -> Vector:
-    """(M, T + 1, 2, 1 + B) the stratified metrics over the cells of `mask` (M, C), the mean over outcomes last."""
+    """(M, T + 1, K, 1 + B) the stratified metrics over the cells of `mask` (M, C), the mean over outcomes last."""
     used = np.flatnonzero(mask.any(axis=0))
     mask, kept = mask[:, used].astype(float), plan.with_ap[used][:, :, None]
 
@@ -163,13 +251,26 @@ def _of_repeat(parts: Sums, plan: Plan, mask: Mask) -> Vector:
 
     auroc = ratio(parts.concordant[:, used], parts.pairs[used])
     ap = ratio(parts.precision[:, used] * kept, parts.events[used] * kept)
-    return with_mean(np.stack([auroc, ap], axis=2), plan.averaged)
+    if not hasattr(parts, "squared"):  # TEMPORARY until the kernel has them
+        return with_mean(np.stack([auroc, ap, auroc * np.nan, ap * np.nan], axis=2), plan.averaged)
+    brier = ratio(parts.squared[:, used], parts.rows[used])
+    log_loss = ratio(parts.log_loss[:, used], parts.rows[used])
+    return with_mean(np.stack([auroc, ap, brier, log_loss], axis=2), plan.averaged)
+
+
+def of_folds(parts: Sums, plan: Plan) -> Vector:
+    """(M, T, K, C) the observed metrics of every fold by itself; NaN where undefined."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        auroc = parts.concordant[..., 0] / parts.pairs[..., 0]
+        ap = np.where(plan.with_ap, parts.precision[..., 0] / parts.events[..., 0], np.nan)
+        losses = [auroc * np.nan, ap * np.nan] if not hasattr(parts, "squared") else [of[..., 0] / parts.rows[..., 0] for of in (parts.squared, parts.log_loss)]
+    return np.stack([auroc, ap, *losses], axis=-1).transpose(0, 2, 3, 1)
 
 
 def with_mean(values: Vector, averaged: Mask) -> Vector:
-    """(M, T, 2, ...) -> (M, T + 1, 2, ...): the mean over a fixed list of outcomes; NaN where one of them or the list is missing."""
+    """(M, T, K, ...) -> (M, T + 1, K, ...): the mean over a fixed list of outcomes; NaN where one of them or the list is missing."""
     means = [
         values[:, averaged[:, k], k].mean(axis=1) if averaged[:, k].any() else np.full_like(values[:, 0, k], np.nan)
-        for k in range(2)
+        for k in range(values.shape[2])
     ]
     return np.concatenate([values, np.stack(means, axis=1)[:, None]], axis=1)

@@ -1,0 +1,57 @@
+"""All tables that a report is drawn from, computed once: figures, page and checklists only read them."""
+
+from dataclasses import dataclass, fields
+
+import pandas as pd
+
+from bench.report.sheet import Sheet
+from bench.stats import Evidence, Scoring
+from bench.store import Results
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Fractions throughout, NaN where undefined. A table of what was not there to compute it from is empty.
+
+    Columns: see the function of the same name in `bench.stats`, in the module named beside.
+    """
+
+    results: Results
+    scoring: Scoring
+    sheet: Sheet
+    curves: pd.DataFrame  # curves
+    risks: pd.DataFrame
+    calibration: pd.DataFrame  # calibration
+    smooth: pd.DataFrame
+    net_benefit: pd.DataFrame  # benefit
+    benefit_differences: pd.DataFrame
+    subgroups: pd.DataFrame  # subgroups
+    heterogeneity: pd.DataFrame
+    delong: pd.DataFrame  # delong
+    corrected: pd.DataFrame  # procedure
+    transfer: pd.DataFrame  # multitask
+    gains: pd.DataFrame
+    unions: pd.DataFrame
+    coherence: pd.DataFrame
+    affinity: pd.DataFrame
+    costs: pd.DataFrame  # costs
+
+    @classmethod
+    def of(cls, results: Results, evidence: Evidence | None, scoring: Scoring, sheet: Sheet) -> "Frames":
+        if evidence is None:
+            none = {field.name: pd.DataFrame() for field in fields(cls)[3:]}
+            return cls(results, scoring, sheet, **none)
+        from bench.stats import benefit, calibration, costs, curves, delong, multitask, procedure, subgroups
+
+        tasks = results.tasks
+        return cls(
+            results, scoring, sheet,
+            curves=curves.curves(evidence), risks=curves.risks(evidence),
+            calibration=calibration.calibration(evidence), smooth=calibration.smooth(evidence),
+            net_benefit=benefit.net_benefit(evidence, tasks), benefit_differences=benefit.differences(evidence, tasks),
+            subgroups=subgroups.subgroups(evidence), heterogeneity=subgroups.heterogeneity(evidence),
+            delong=delong.delong(evidence), corrected=procedure.corrected(evidence),
+            transfer=multitask.transfer(evidence), gains=multitask.gains(evidence),
+            unions=multitask.unions(evidence, tasks), coherence=multitask.coherence(evidence, tasks),
+            affinity=multitask.affinity(evidence, results.cells), costs=costs.costs(evidence, results.cells),
+        )  # fmt: skip

@@ -1,0 +1,177 @@
+"""A table of the page as plain data: what stands in it, what it sorts by, and what the pickers show or hide."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from bench.report.words import DASH, clean, number, percent
+
+Record: TypeAlias = Mapping[str, Any]  # a row of a frame
+
+MINUS = "\u2212"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text: what is read. key: what it sorts by, "" sorts last. tip: lines shown on hover, focus and touch. css: a class."""
+
+    text: str
+    key: str = ""
+    spread: str = ""
+    marks: str = ""
+    tip: tuple[str, ...] = ()
+    css: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """lines: of the heading. task: the outcome it is about, "" if it is about none or all. words: holds text, to the left."""
+
+    lines: tuple[str, ...]
+    task: str = ""
+    words: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row. name: its heading. method, family, task, metric: what the pickers know it by. notes: numbers of footnotes."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    method: str = ""
+    family: str = ""
+    task: str = ""
+    metric: str = ""
+    notes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table. groups: headings (maybe "") and their rows. foot: yardsticks, never sorted. metric: of the whole table."""
+
+    title: str
+    corner: str
+    columns: tuple[Column, ...]
+    groups: tuple[tuple[str, tuple[Line, ...]], ...]
+    foot: tuple[Line, ...] = ()
+    metric: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Field:
+    """How one column is made of a frame's rows: make(row) gives the text and the key."""
+
+    heading: str
+    make: Callable[[Record], Cell]
+    words: bool = False
+
+
+def build(
+    frame: pd.DataFrame, title: str, fields: Sequence[Field], families: Mapping[str, str], *, name: str = "method",
+    corner: str = "Method", about: str = "",
+) -> Grid | None:  # fmt: skip
+    """A row of the table for every row of the frame; None where there is none. families: of methods, for the picker."""
+    if frame.empty:
+        return None
+    lines = tuple(_line(record, name, fields, families) for record in records(frame))
+    columns = tuple(Column((field.heading,), words=field.words) for field in fields)
+    return Grid(title, corner, columns, (("", lines),), about=about)
+
+
+def _line(record: Record, name: str, fields: Sequence[Field], families: Mapping[str, str]) -> Line:
+    method = str(record.get("method", ""))
+    known = {key: str(record.get(key, "")) for key in ("task", "metric")}
+    cells = tuple(field.make(record) for field in fields)
+    return Line(clean(str(record[name])), cells, method, families.get(method, ""), **known)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def present(grids: Iterable[Grid | None]) -> tuple[Grid, ...]:
+    return tuple(grid for grid in grids if grid is not None)
+
+
+# ---- fields
+
+
+def text(heading: str, column: str) -> Field:
+    """Words as they are."""
+    return Field(heading, lambda row: said(str(row[column])), words=True)
+
+
+def said(words: str) -> Cell:
+    words = clean(words)
+    return Cell(words or DASH, words.lower())
+
+
+def figure(heading: str, column: str, write: Callable[[float], str]) -> Field:
+    """A number."""
+    return Field(heading, lambda row: valued(float(row[column]), write))
+
+
+def ranged(heading: str, column: str, write: Callable[[float], str], low: str = "low", high: str = "high") -> Field:
+    """A number with its interval."""
+
+    def make(row: Record) -> Cell:
+        value = float(row[column])
+        return Cell(with_interval(value, float(row[low]), float(row[high]), write), key(value))
+
+    return Field(heading, make)
+
+
+def valued(value: float, write: Callable[[float], str]) -> Cell:
+    return Cell(write(value), key(value))
+
+
+def yes(heading: str, column: str) -> Field:
+    return Field(heading, lambda row: Cell("yes" if row[column] else "", str(int(bool(row[column])))))
+
+
+# ---- numbers
+
+
+def key(value: float) -> str:
+    """What a column sorts by; "" for NaN."""
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def percents(value: float) -> str:
+    return percent(value)
+
+
+def points(value: float) -> str:
+    """A difference of fractions in percentage points, signed."""
+    return signed(100 * value, 1)
+
+
+def signed(value: float, digits: int) -> str:
+    return DASH if math.isnan(value) else f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def decimals(digits: int) -> Callable[[float], str]:
+    return lambda value: DASH if math.isnan(value) else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def plus(digits: int) -> Callable[[float], str]:
+    return lambda value: signed(value, digits)
+
+
+def whole(value: float) -> str:
+    return number(value)
+
+
+def p_value(p: float) -> str:
+    return DASH if math.isnan(p) else "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def with_interval(value: float, low: float, high: float, write: Callable[[float], str]) -> str:
+    """84.8 (82.9 to 86.7); without the brackets where there is no interval."""
+    if math.isnan(low) or math.isnan(high):
+        return write(value)
+    return f"{write(value)} ({write(low)} to {write(high)})"

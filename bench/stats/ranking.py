@@ -1,0 +1,96 @@
+"""Methods against the reference and against each other: differences, p values of the whole family, ranks."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench import metrics
+from bench.bootstrap import Vector
+from bench.stats.estimates import BAYES, PRIMARY, Evidence, estimates
+from bench.stats.multiplicity import benjamini_hochberg, holm, max_t, not_distinguishable, share_beyond
+from bench.stats.scoring import columns, interval
+
+THESE = "these predictions"
+COMPARISONS = ["method", "reference", "task", "metric", "difference", "low", "high", "p", "p_adjusted", "estimand"]
+ADJUSTMENTS = ("max_t", "holm", "bh")
+
+
+def comparisons(evidence: Evidence, primary: Sequence[str] = PRIMARY, adjust: str = "max_t") -> pd.DataFrame:
+    """COMPARISONS of every method with the reference, outcome by outcome and on the mean; p_adjusted over the primary metrics.
+
+    Nothing is compared with fewer than 20 events: NaN.
+    adjust: one of ADJUSTMENTS.
+    """
+    table: list[dict[str, Any]] = []
+    family: list[int] = []
+    observed: list[float] = []
+    drawn: list[Vector] = []
+    for m, difference in differences(evidence):
+        enough = evidence.plan.fewest(evidence.plan.shared)[m] >= metrics.TOTAL_EVENTS
+        enough = np.append(enough, enough[evidence.plan.averaged[:, 0]].all())
+        for t, task, k, metric in columns(evidence.tasks):
+            d = difference[t, k] if enough[t] else np.full(2, np.nan)
+            row = {"method": evidence.labels[m], "reference": evidence.reference, "task": task, "metric": metric}
+            low, high = interval(d[1:])
+            p = share_beyond(np.abs(d[:1]), np.abs(d[None, 1:] - d[0]))[0] if np.isfinite(d[0]) else np.nan
+            row |= {"difference": d[0], "low": low, "high": high, "p": p, "p_adjusted": np.nan, "estimand": THESE}
+            if np.isfinite(d[0]) and metric in primary:
+                family.append(len(table))
+                observed.append(float(d[0]))
+                drawn.append(d[1:])
+            table.append(row)
+    frame = pd.DataFrame(table, columns=COMPARISONS)
+    if observed:
+        frame.loc[family, "p_adjusted"] = _adjusted(frame.loc[family, "p"].to_numpy(), np.array(observed), np.stack(drawn), adjust)
+    return frame
+
+
+def _adjusted(p: Vector, observed: Vector, drawn: Vector, how: str) -> Vector:
+    if how == "max_t":
+        return max_t(observed, drawn)
+    return {"holm": holm, "bh": benjamini_hochberg}[how](p, resamples=drawn.shape[1])
+
+
+def differences(evidence: Evidence) -> Iterator[tuple[int, Vector]]:
+    """(method, (T + 1, K, 1 + B) difference from the reference on the cells both have), for all methods but the reference."""
+    plan = evidence.plan
+    if evidence.reference not in plan.labels:
+        return
+    r = plan.labels.index(evidence.reference)
+    for m, label in enumerate(plan.labels):
+        if label in (evidence.reference, BAYES) or not plan.shared[m].any():
+            continue
+        values = evidence.found.values
+        if not np.array_equal(plan.scope[m], plan.scope[r]):
+            both = np.zeros_like(plan.scope)
+            both[[m, r]] = plan.shared[m]
+            values = estimates(evidence.parts, plan, both).values
+        yield m, values[m] - values[r]
+
+
+def standings(evidence: Evidence) -> pd.DataFrame:
+    """method, task, metric, rank, tied, first, sd_repeats, of the metrics that are ranked."""
+    plan, found = evidence.plan, evidence.found
+    ranked = np.flatnonzero(plan.complete)
+    judged = np.vstack([plan.averaged, plan.averaged.any(axis=0)])
+    sd = np.full(found.repeats.shape[1:], np.nan)
+    if len(found.repeats) > 1:
+        sd = found.repeats.std(axis=0, ddof=1)
+    table: list[dict[str, Any]] = []
+    for t, task, k, metric in columns(evidence.tasks):
+        if metric not in PRIMARY:
+            continue
+        values = found.values[ranked, t, k]
+        rank, tied, first = np.full((3, len(plan.labels)), np.nan)
+        if judged[t, k] and len(ranked):
+            rank[ranked] = [1 + (values[:, 0] > own).sum() for own in values[:, 0]]
+            tied[ranked] = not_distinguishable(values[:, 0], values[:, 1:])
+            leads = values[:, 1:] == values[:, 1:].max(axis=0)
+            first[ranked] = (leads / leads.sum(axis=0)).mean(axis=1)
+        for m, method in enumerate(plan.labels):
+            if method != BAYES:
+                row = {"method": method, "task": task, "metric": metric, "rank": rank[m], "tied": tied[m] == 1}
+                table.append(row | {"first": first[m], "sd_repeats": sd[m, t, k]})
+    return pd.DataFrame(table)
