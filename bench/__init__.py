@@ -9,9 +9,10 @@ from pathlib import Path as _Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.api import Outcome, make_report, run
+    from bench.api import run
+    from bench.stored import Outcome, compare, make_report
 
-__all__ = ["Outcome", "make_report", "run"]
+__all__ = ["Outcome", "compare", "make_report", "run"]
 __version__ = "0.1.0"
 
 _root = _Path(__file__).resolve().parent.parent
@@ -23,6 +24,6 @@ def __getattr__(name: str) -> object:
     """`bench.run` and its like on demand: importing bench alone loads neither pandas nor torch."""
     if name not in __all__:
         raise AttributeError(f"module 'bench' has no attribute '{name}'")
-    from bench import api
+    from bench import api, stored
 
-    return getattr(api, name)
+    return getattr(api if name == "run" else stored, name)

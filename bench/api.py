@@ -1,9 +1,9 @@
-"""The suite from Python: what `bench run` and `bench report` do, as two functions that return what they print."""
+"""The suite from Python: what `bench run` does, as a function that returns what it prints."""
 
 import os
 from collections import Counter
-from collections.abc import Container, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol as Interface
@@ -11,57 +11,19 @@ from typing import Protocol as Interface
 import numpy as np
 import pandas as pd
 
-from bench import claims, execute, harness, registry, report, store, suites
+from bench import claims, execute, harness, registry, store, suites
 from bench.core import BenchError
 from bench.draws import Draws
 from bench.execute import Event
 from bench.harness import Job, Plan, Protocol
-from bench.report import diagnosis
-from bench.report.sheet import Sheet
 from bench.report.verdicts import Verdicts
 from bench.report.verdicts import write as write_verdicts
+from bench.stored import Outcome, add, text
 
 QUICK_ROWS = 1500
 # Seconds of a cell of 8,450 training rows and 4 outcomes on one thread, for methods this results folder has no cell of.
 GUESS = 25.0
 PREDICT = 2.5 / 20_000  # seconds a row that a draw is tested on
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run gives: per dataset the stored results and the report made of them."""
-
-    results: dict[str, store.Results]
-    reports: dict[str, report.Report]
-    folders: dict[str, Path]
-
-    @property
-    def scores(self) -> pd.DataFrame:
-        """dataset, method, task, metric, value, sd, low, high, folds, n, events."""
-        return _stacked({name: one.scores for name, one in self.reports.items()})
-
-    @property
-    def comparisons(self) -> pd.DataFrame:
-        """dataset, method, reference, task, metric, difference, low, high, p, p_adjusted, estimand."""
-        return _stacked({name: one.comparisons for name, one in self.reports.items()})
-
-    @property
-    def predictions(self) -> pd.DataFrame:
-        """dataset, method, repeat, fold, row, view, y:<task>, p:<task>: every out-of-fold and validation prediction."""
-        return _stacked({name: one.predictions for name, one in self.results.items()})
-
-    @property
-    def failed(self) -> pd.DataFrame:
-        """The cells that ended in an error: dataset, method, repeat, fold, error."""
-        cells = _stacked({name: one.cells for name, one in self.results.items()})
-        return cells.loc[~cells["status"].isin(["done", "declined"]), ["dataset", "method", "repeat", "fold", "error"]]
-
-    def table(self, dataset: str | None = None) -> str:
-        """The comparison table as Markdown; of the first dataset if none is named."""
-        name = next(iter(self.folders)) if dataset is None else dataset
-        if name not in self.folders:
-            raise BenchError(registry.unknown("dataset of this outcome", name, list(self.folders)))
-        return (self.folders[name] / "table.md").read_text("utf-8")
 
 
 @dataclass(frozen=True)
@@ -108,10 +70,10 @@ def run(
     """
     protocol = _protocol(folds, repeats, seed, quick)
     count = _workers(workers)
-    specs = registry.parse("methods", _text(methods))
+    specs = registry.parse("methods", text(methods))
     _make(Path(reports))
     plans = [
-        harness.plan(one, specs, protocol, Path(results), reference, accept_code, retry_failed, diagnose) for one in registry.parse("datasets", _text(dataset))
+        harness.plan(one, specs, protocol, Path(results), reference, accept_code, retry_failed, diagnose) for one in registry.parse("datasets", text(dataset))
     ]  # fmt: skip
     jobs = [job for plan in plans for job in plan.missing]
     outcome = Outcome({}, {}, {})
@@ -120,13 +82,13 @@ def run(
     _announce(plans, jobs, count, watch)
     for plan in plans:
         if not left[plan.spec.label]:
-            _add(outcome, plan.spec.label, Path(results), Path(reports), quick, None, plan.reference)
+            add(outcome, store.read(Path(results), plan.spec.label, quick=quick, reference=plan.reference), Path(reports))
     with closing(_watched(jobs, count, watch)) as events:
         for event in events:
             name = event.job.dataset.label
             left[name] -= event.kind == "end"
             if event.kind == "end" and not left[name]:  # a dataset's tables are there before the next one is done
-                _add(outcome, name, Path(results), Path(reports), quick, None, references[name])
+                add(outcome, store.read(Path(results), name, quick=quick, reference=references[name]), Path(reports))
     return outcome
 
 
@@ -188,54 +150,6 @@ def run_suite(
     return Judged(verdicts, folder, cells.failed())
 
 
-def make_report(
-    dataset: str | Sequence[str] = "surgical",
-    methods: str | Sequence[str] | None = None,
-    *,
-    reference: str | None = None,
-    results: str | Path = "results",
-    reports: str | Path = "reports",
-    quick: bool = False,
-) -> Outcome:
-    """The tables again, from stored results alone. methods: those of the last run if None, `all` for every one stored."""
-    outcome = Outcome({}, {}, {})
-    there = store.labels(Path(results), quick)
-    for name in registry.parts(_text(dataset)):
-        stored = _as_stored("datasets", name, there)
-        known = {"all", *there.get(stored, ())}
-        labels = None if methods is None else [_as_stored("methods", m, known) for m in registry.parts(_text(methods))]
-        chosen = None if reference is None else _as_stored("methods", reference, known)
-        _add(outcome, stored, Path(results), Path(reports), quick, labels, chosen)
-    if not outcome.results:
-        raise BenchError("no dataset given. Name one that `bench run` was given.")
-    return outcome
-
-
-def diagnostics(
-    dataset: str | Sequence[str] = "surgical",
-    methods: str | Sequence[str] | None = None,
-    *,
-    results: str | Path = "results",
-    reports: str | Path = "reports",
-    quick: bool = False,
-    full: bool = False,
-) -> dict[Path, Sheet]:
-    """What `run(..., diagnose=True)` found in the fitted models, from stored cells alone: a folder with diagnostics.csv, a sheet.
-
-    full: every outcome and pair of outcomes on the sheet, not their means alone. The file has all of them.
-    """
-    there = store.labels(Path(results), quick)
-    out: dict[Path, Sheet] = {}
-    for name in registry.parts(_text(dataset)):
-        stored = _as_stored("datasets", name, there)
-        known = {"all", *there.get(stored, ())}
-        labels = None if methods is None else [_as_stored("methods", m, known) for m in registry.parts(_text(methods))]
-        found = store.read(Path(results), stored, quick=quick, methods=labels)
-        folder = Path(reports) / store.safe(found.dataset + ("-quick" if quick else ""))
-        out[folder] = diagnosis.write(found, folder, full)
-    return out
-
-
 def _announce(plans: Sequence[Plan], jobs: Sequence[Job], workers: int, watch: Watch | None) -> None:
     if watch is not None:
         watch.planned(plans, sum(_forecast(plan) for plan in plans) / max(1, min(workers, len(jobs))))
@@ -259,28 +173,6 @@ def _workers(workers: int | None) -> int:
     if workers is not None and workers < 0:
         raise BenchError(f"workers must be 0 or more, but is {workers}")
     return _processors() if workers is None else workers
-
-
-def _text(specs: str | Sequence[str]) -> str:
-    return specs if isinstance(specs, str) else ",".join(specs)
-
-
-def _as_stored(kind: registry.Kind, text: str, known: Container[str]) -> str:
-    """A label of the results as it stands; anything else as `bench run` would have read it, if it can."""
-    if text not in known:
-        with suppress(BenchError):
-            return registry.parse(kind, text)[0].label
-    return text
-
-
-def _add(
-    outcome: Outcome, dataset: str, results: Path, reports: Path, quick: bool, methods: list[str] | None, reference: str | None
-) -> None:
-    """Read a dataset's newest run, write its tables, and put both into the outcome."""
-    found = store.read(results, dataset, quick=quick, methods=methods, reference=reference)
-    folder = reports / store.safe(found.dataset + ("-quick" if quick else ""))
-    outcome.results[found.dataset], outcome.folders[found.dataset] = found, folder
-    outcome.reports[found.dataset] = report.write(found, folder)
 
 
 def _make(folder: Path) -> None:
@@ -311,14 +203,6 @@ def _forecast(plan: Plan) -> float:
     tested = plan.protocol.test if isinstance(plan.protocol, Draws) else 0
     guess = GUESS * size / (9_944 * 4) * (0.2 if plan.protocol.quick else 1) + PREDICT * tested
     return float(sum(np.mean(known.get(job.method.label, [guess])) for job in plan.missing))
-
-
-def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat([frame.assign(dataset=name) for name, frame in frames.items()], ignore_index=True).pipe(_first, "dataset")
-
-
-def _first(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    return frame[[column, *(c for c in frame.columns if c != column)]]
 
 
 def glance(event: Event) -> tuple[float, float] | None:

@@ -1,18 +1,20 @@
-"""Exact bootstrap of stratified AUROC and average precision, for all methods and outcomes on the same draws.
+"""Exact bootstrap of stratified metrics, for all methods and outcomes on the same draws.
 
 A resample is one whole count per unit (a patient, or the group of patients that stays together), drawn within the folds of
 the first repeat. The same counts weight the unit's rows in every method, outcome, fold and repeat, so that every difference
 is paired. With these counts as weights the metrics equal scikit-learn's on the rows written out as often as drawn (test).
 
-The work: sort each curve once; between two neighbouring events only the number of other rows matters, so one sparse matrix
-per fold and outcome maps counts per unit to counts per event step, of all methods at once; running sums of those are true
-and false positives. Blocks of resamples have a fixed width, so that no number depends on how many there are.
+The work: sort each curve once per fold. Only the scores that an event has matter, and between two of them only how many other
+rows were drawn: `bench.kernels` adds those up for 128 resamples at a time in machine code; without numba a sparse matrix per curve
+does, about 30 times slower. The last pass is filled up with zeros, so that no number depends on how many resamples there are.
 Unknown labels (NaN) and methods without predictions (NaN) are left out.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from itertools import product
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +25,10 @@ from bench.core import BenchError
 Vector: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.uint16]
 
-BLOCK = 64  # resamples per pass: a fold of 2,500 rows then needs 1.3 MB and stays near the processor
+BLOCK = 128  # resamples per pass: a fold of 2,500 units then needs 0.6 MB and stays near the processor
+PART = 4 * BLOCK  # resamples per piece of work that a thread takes
 ROUNDS = 1_000  # redraws of one resample before giving up
+CLIP = 1e-7  # probabilities are cut to [1e-7, 1 - 1e-7] in the log loss
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,14 +51,18 @@ class Cell:
 class Sums:
     """The sums that stratified metrics are ratios of, per cell, outcome and resample (C, T, B), and method (M, C, T, B).
 
-    A method's AUROC over some cells is the sum of its `concordant` over the sum of `pairs`, its average precision the sum of
-    `precision` over the sum of `events`. NaN where the method has no predictions of the cell.
+    Over some cells a method's AUROC is the sum of `concordant` over that of `pairs`, its average precision `precision` over
+    `events`, its Brier score `squared` (errors) over `rows` (the weight of all known rows), its log loss in nats `log_loss` over
+    `rows`. NaN where the method has no predictions of the cell.
     """
 
     pairs: Vector
     events: Vector
+    rows: Vector
     concordant: Vector
     precision: Vector
+    squared: Vector
+    log_loss: Vector
 
 
 def draw(
@@ -70,10 +78,9 @@ def draw(
     counts = np.zeros((len(stratum), resamples), np.uint16)
     pending, redraws = np.arange(resamples), 0
     for _ in range(ROUNDS):
-        for b in pending:
-            for units in members:
-                drawn = streams[b].integers(0, len(units), len(units))
-                counts[units, b] = np.bincount(drawn, minlength=len(units))
+        for start in range(0, len(pending), BLOCK):  # drawn row by row and turned over: 2 x faster than column by column
+            some = pending[start : start + BLOCK]
+            counts[:, some] = np.stack([_one(streams[b], members, len(stratum)) for b in some]).T
         if defined is None or not len(pending):
             return counts, redraws
         pending = pending[~defined(counts[:, pending])]
@@ -84,88 +91,166 @@ def draw(
     )
 
 
+def _one(stream: np.random.Generator, members: Sequence[NDArray[np.int64]], units: int) -> Counts:
+    counts = np.empty(units, np.uint16)
+    for own in members:
+        counts[own] = np.bincount(stream.integers(0, len(own), len(own)), minlength=len(own))
+    return counts
+
+
 def class_sums(cell: Cell, counts: Counts) -> tuple[Vector, Vector]:
     """Weight of the events and of the other known rows in each resample, (T, B) each: what a resample can define."""
     units, local = np.unique(cell.unit, return_inverse=True)
-    drawn = counts[units].astype(np.float64)
-
-    def total(label: int) -> Vector:
-        weight = np.where(cell.y == label, cell.weight, 0.0)
-        return np.stack([np.bincount(local, column, minlength=len(units)) for column in weight.T]) @ drawn
-
-    return total(1), total(0)
+    by_class = [_per_unit(np.where(cell.y == label, cell.weight, 0.0).T, local, len(units)) for label in (1, 0)]
+    parts = range(0, counts.shape[1], PART)  # the counts of a fold as floats are large
+    drawn = [counts[units, start : start + PART].astype(np.float64) for start in parts]
+    events, others = (np.hstack([weight @ some for some in drawn]) for weight in by_class)
+    return events, others
 
 
-def sums(cells: Sequence[Cell], counts: Counts) -> Sums:
-    """The sums of all cells, methods and outcomes. The seam for a faster kernel: same arguments, same answer.
+def _per_unit(values: Vector, local: NDArray[Any], units: int) -> Vector:
+    """(K, n) values of rows -> (K, units) their sum over each unit's rows."""
+    return np.stack([np.bincount(local, row, minlength=units) for row in values])
 
-    counts: (U, B). Memory beside the answer: one cell's matrices and one block of resamples.
+
+def sums(cells: Sequence[Cell], counts: Counts, *, compiled: bool | None = None) -> Sums:
+    """The sums of all cells, methods and outcomes, on as many threads as numba may use (NUMBA_NUM_THREADS).
+
+    counts: (U, B). compiled: by numba (None: where it can be imported) or by numpy and scipy alone, which agree to 1e-12. Neither
+    depends on the number of threads. Memory beside the answer: the sorted curves, and a cell's counts of one part of the resamples.
     """
     tasks, methods, resamples = cells[0].y.shape[1], len(cells[0].p), counts.shape[1]
-    small = (len(cells), tasks, resamples)
-    out = Sums(np.empty(small), np.empty(small), np.full((methods, *small), np.nan), np.full((methods, *small), np.nan))
-    for c, cell in enumerate(cells):
-        units, local = np.unique(cell.unit, return_inverse=True)
-        curves = [_curves(cell, t, local, len(units)) for t in range(tasks)]
-        for start in range(0, resamples, BLOCK):
-            columns = slice(start, min(start + BLOCK, resamples))
-            drawn = np.zeros((len(units), BLOCK))  # the last block is padded, so that all are summed in the same order
-            drawn[:, : columns.stop - start] = counts[units, columns]
-            for t, curve in enumerate(curves):
-                _fill(out, (c, t, columns), curve, drawn)
+    small, large = (len(cells), tasks, resamples), (methods, len(cells), tasks, resamples)
+    out = Sums(*(np.full(shape, np.nan) for shape in (small,) * 3 + (large,) * 4))
+    engine = _engine(compiled)
+    with ThreadPoolExecutor(engine.threads) as pool:
+        folds = list(pool.map(_fold, cells))
+        parts = [slice(start, min(start + PART, resamples)) for start in range(0, resamples, PART)]
+        work = product(range(len(cells)), parts)
+        list(pool.map(lambda job: _fill(out, job[0], job[1], folds[job[0]], counts, engine), work))
     return out
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Curves:
-    """One cell and outcome: a matrix (rows, units) whose rows are what each event step of each method adds.
+class Curve(NamedTuple):
+    """The known rows of one cell, outcome and method, sorted: what `bench.kernels.scan` reads.
 
-    Row 0 sums the events, row 1 the other rows. Then method after method, for its steps (the distinct scores of its g
-    events, from the top): g rows of events; g rows of others at or above this step and below the one before; then one row of
-    tied others per step that has any.
+    rows: (n,) number of the unit within the cell, from the highest score, events last where scores are equal. weight: (n,) float64,
+    or (0,) int32 where all are 1. steps: (S, 4), for each score that an event has, from the highest, bounds a, b, c, d of rows: a..b-1 are
+    those without event since the step before, b..c-1 those without event at this score, c..d-1 its events.
     """
 
-    matrix: Any  # scipy.sparse.csr_array
-    spans: list[tuple[int, int, int, NDArray[np.int64]]]  # method, its first row, g, the steps with tied others
+    rows: NDArray[np.int32]
+    weight: Vector | NDArray[np.int32]
+    steps: NDArray[np.int64]
 
 
-def _curves(cell: Cell, t: int, local: NDArray[Any], units: int) -> _Curves:
+def curve(event: NDArray[np.bool_], p: Vector, weight: Vector, unit: NDArray[Any]) -> tuple[Curve, NDArray[np.int64]]:
+    """The sorted curve, and the order (n,) that sorts its rows. All arguments (n,), labels known, scores no NaN."""
+    by_class = np.argsort(event, kind="stable")
+    order = by_class[np.argsort(-p[by_class], kind="stable")]
+    score, hit = p[order], event[order]
+    last = np.flatnonzero(np.append(score[1:] != score[:-1], True)) + 1 if len(p) else np.zeros(0, np.int64)
+    first = np.append(0, last[:-1])[: len(last)]
+    events = np.diff(np.append(0, np.cumsum(hit)[last - 1]))
+    kept = events > 0
+    stop = last[kept]
+    steps = np.column_stack([np.append(0, stop[:-1])[: len(stop)], first[kept], stop - events[kept], stop])
+    own = np.zeros(0, np.int32) if (weight == 1).all() else weight[order]
+    return Curve(unit[order].astype(np.int32), own, steps), order
+
+
+class _Fold(NamedTuple):
+    """A cell made ready. units: (u,) its units. outcomes: per outcome a matrix (2 + 2 M', u) and the curves of M' methods.
+
+    The matrix's rows are what each unit adds to: events, other rows, then squared error and log loss of method after method.
+    """
+
+    units: NDArray[np.int64]
+    outcomes: list[tuple[Vector, dict[int, Curve]]]
+
+
+def _fold(cell: Cell) -> _Fold:
+    units, local = np.unique(cell.unit, return_inverse=True)
+    return _Fold(units, [_outcome(cell, t, local, len(units)) for t in range(cell.y.shape[1])])
+
+
+def _outcome(cell: Cell, t: int, local: NDArray[Any], units: int) -> tuple[Vector, dict[int, Curve]]:
     known = ~np.isnan(cell.y[:, t])
-    event, w, unit = cell.y[known, t] == 1, cell.weight[known, t], local[known]
-    places, owners = [np.where(event, 0, 1)], [np.arange(len(w))]
-    spans: list[tuple[int, int, int, NDArray[np.int64]]] = []
-    top = 2
-    for m, p in enumerate(cell.p[:, known, t]):
-        if np.isnan(cell.p[m, :, t]).any():
-            continue
-        steps = np.unique(p[event])[::-1]
-        g = len(steps)
-        step = np.searchsorted(-steps, -p)  # the first step at or below the row's score; g: below all events, no matter
-        above, tied = ~event & (step < g), ~event & np.isin(p, steps)
-        with_ties, which = np.unique(step[tied], return_inverse=True)
-        places += [top + step[event], top + g + step[above], top + 2 * g + which]
-        owners += [np.flatnonzero(event), np.flatnonzero(above), np.flatnonzero(tied)]
-        spans.append((m, top, g, with_ties))
-        top += 2 * g + len(with_ties)
-    rows = np.concatenate(owners)
-    matrix = sparse.csr_array((w[rows], (np.concatenate(places), unit[rows])), shape=(top, units))
-    return _Curves(matrix, spans)
+    y, w, unit = cell.y[known, t], cell.weight[known, t], local[known]
+    curves: dict[int, Curve] = {}
+    values = [w * y, w * (1 - y)]
+    for m in np.flatnonzero(~np.isnan(cell.p[:, :, t]).any(axis=1)).tolist():
+        p = cell.p[m, known, t]
+        curves[m], _ = curve(y == 1, p, w, unit)
+        likelihood = np.clip(np.where(y == 1, p, 1 - p), CLIP, 1 - CLIP)
+        values += [w * (y - p) ** 2, -w * np.log(likelihood)]
+    return _per_unit(np.stack(values), unit, units), curves
 
 
-def _fill(out: Sums, at: tuple[int, int, slice], curves: _Curves, drawn: Vector) -> None:
-    """Write one block of resamples of one cell and outcome. drawn: (units, BLOCK)."""
-    c, t, columns = at
-    keep = slice(0, columns.stop - columns.start)
-    steps = curves.matrix @ drawn  # (rows, BLOCK)
-    events, others = steps[0], steps[1]
-    out.events[c, t, columns] = events[keep]
-    out.pairs[c, t, columns] = (events * others)[keep]
-    for m, first, g, with_ties in curves.spans:
-        gained = steps[first : first + g]
+def _fill(out: Sums, c: int, columns: slice, fold: _Fold, counts: Counts, engine: "_Engine") -> None:
+    """Write one part of the resamples of one cell."""
+    own = counts[fold.units, columns]
+    blocks, width = -(-own.shape[1] // BLOCK), own.shape[1]
+    padded = np.zeros((len(own), blocks * BLOCK), engine.dtype)
+    padded[:, :width] = own
+    drawn = np.ascontiguousarray(padded.reshape(len(own), blocks, BLOCK).transpose(1, 0, 2))  # (blocks, units, BLOCK)
+    for t, (matrix, curves) in enumerate(fold.outcomes):
+        totals = engine.weigh(drawn, matrix)  # (2 + 2 M', blocks, BLOCK)
+        events, others, *losses = totals.reshape(len(totals), -1)[:, :width]
+        out.events[c, t, columns], out.rows[c, t, columns], out.pairs[c, t, columns] = events, events + others, events * others
+        for (m, one), squared, log_loss in zip(curves.items(), losses[::2], losses[1::2], strict=True):
+            concordant, precision = engine.scan(drawn, *one, totals[1])
+            out.concordant[m, c, t, columns] = concordant.ravel()[:width]
+            out.precision[m, c, t, columns] = precision.ravel()[:width]
+            out.squared[m, c, t, columns], out.log_loss[m, c, t, columns] = squared, log_loss
+
+
+class _Engine(NamedTuple):
+    """The inner loops, their counts' type and how many threads may run them; `bench.kernels` says what they do."""
+
+    weigh: Callable[[Any, Vector], Vector]
+    scan: Callable[..., tuple[Vector, Vector]]
+    dtype: type[np.generic]
+    threads: int
+
+
+def _engine(compiled: bool | None) -> _Engine:
+    """The compiled loops or those of numpy. ImportError when compiled ones are asked for by name and numba is missing."""
+    if compiled is not False:
+        try:
+            from bench import kernels  # here, since numba takes half a second to import
+        except ImportError:
+            if compiled:
+                raise
+        else:
+            return _Engine(kernels.weigh, kernels.scan, np.uint16, kernels.THREADS)
+    return _Engine(_weigh, _scan, np.float64, 1)
+
+
+def _weigh(drawn: Vector, coefficients: Vector) -> Vector:
+    """`bench.kernels.weigh` in numpy."""
+    return np.stack([coefficients @ block for block in drawn], axis=1)
+
+
+def _scan(
+    drawn: Vector, rows: NDArray[np.int32], weight: Vector, steps: NDArray[np.int64], others: Vector
+) -> tuple[Vector, Vector]:
+    """`bench.kernels.scan` in numpy and scipy: a matrix maps the counts to what each step adds."""
+    w = weight if len(weight) else np.ones(len(rows))
+    matrix = [_between(rows, w, steps[:, i], steps[:, i + 1], drawn.shape[1]) for i in range(3)]
+    concordant, precision = np.empty((2, len(drawn), BLOCK))
+    for b, block in enumerate(drawn):
+        above, tied, gained = (part @ block for part in matrix)  # (S, BLOCK) each
         hits = np.cumsum(gained, axis=0)
-        false = np.cumsum(steps[first + g : first + 2 * g], axis=0)
-        tied = steps[first + 2 * g : first + 2 * g + len(with_ties)]
-        concordant = (gained * (others - false)).sum(axis=0) + (gained[with_ties] * tied).sum(axis=0) / 2
-        precision = (gained * (hits / np.maximum(hits + false, 1e-300))).sum(axis=0)  # nothing drawn so far: 0 x 0
-        out.concordant[m, c, t, columns] = concordant[keep]
-        out.precision[m, c, t, columns] = precision[keep]
+        false = np.cumsum(above + tied, axis=0)
+        concordant[b] = (gained * (others[b] - false + tied / 2)).sum(axis=0)
+        precision[b] = (gained * (hits / np.maximum(hits + false, 1e-300))).sum(axis=0)  # nothing drawn so far: 0 x 0
+    return concordant, precision
+
+
+def _between(rows: NDArray[np.int32], w: Vector, start: NDArray[np.int64], stop: NDArray[np.int64], units: int) -> Any:
+    """(S, units) the matrix whose row s holds the weights of rows start[s]..stop[s]-1."""
+    size = stop - start
+    offsets = np.append(0, np.cumsum(size))
+    where = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], size)
+    return sparse.csr_array((w[where], rows[where], offsets), shape=(len(start), units))

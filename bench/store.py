@@ -16,7 +16,7 @@ import os
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Results:
-    """What a report is made of. Columns of the frames: see `read`."""
+    """What a report is made of. Columns of the frames: see `read`.
+
+    receipt: of the splits, as `bench.splits.receipt` made it. made: a method's label -> settings, versions, code. environment: of
+    the cells: python, platform, bench. digest: of the cohort. Each is empty where the folder does not say.
+    """
 
     dataset: str
     note: str
@@ -67,6 +71,10 @@ class Results:
     groups: Mapping[str, str]
     predictions: pd.DataFrame
     cells: pd.DataFrame
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+    made: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,6 +182,7 @@ def read(
             f"no stored results of {', '.join(unknown)} in {path.parent.parent}; there are: {', '.join(run['methods'])}"
         )
     cells, frames = _cells(path, run, labels)
+    folders = {label: path.parent.parent / run["methods"][label]["folder"] for label in labels}
     chosen = reference or (run["reference"] if run["reference"] in labels else labels[0])
     if chosen not in labels:
         raise BenchError(f"the reference must be one of the methods in the table ({', '.join(labels)}), but is '{chosen}'")
@@ -188,7 +197,11 @@ def read(
         methods=tuple(labels),
         groups={label: run["methods"][label]["family"] for label in labels},
         predictions=pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"method": pd.Series(dtype=str)}),
-        cells=pd.DataFrame(cells),
+        cells=pd.DataFrame(cells).drop(columns="environment"),
+        receipt=run.get("receipt", {}),
+        made={label: _made(folder) for label, folder in folders.items()},
+        environment={key: value for cell in cells for key, value in cell["environment"].items()},
+        digest=about.get("digest", ""),
     )
 
 
@@ -223,7 +236,7 @@ def _newest_run(root: Path, dataset: str, quick: bool) -> Path:
 
 _MISSING: dict[str, Any] = {
     "status": "failed", "seconds": math.nan, "peak_mb": math.nan, "facts": {}, "alarms": [],
-    "error": "missing or damaged; the same `bench run` makes it again",
+    "environment": {}, "error": "missing or damaged; the same `bench run` makes it again",
 }  # fmt: skip
 
 
@@ -243,6 +256,11 @@ def _cells(path: Path, run: Mapping[str, Any], labels: Sequence[str]) -> tuple[l
                     frame = pd.read_parquet(io.BytesIO(data)).drop(columns="patient")
                     frames.append(frame.assign(method=label, repeat=repeat))
     return records, frames
+
+
+def _made(folder: Path) -> dict[str, Any]:
+    about = _read_json(folder / "method.json") or {}
+    return {key: about[key] for key in ("settings", "versions", "code") if key in about}
 
 
 def task_json(task: Task) -> dict[str, JSON]:

@@ -18,7 +18,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 import bench
-from bench import api, diagnose, provenance, registry
+from bench import diagnose, provenance, registry, stored
 from bench.core import BenchError, Cohort, Run
 from bench.diagnose import probes, views
 from bench.report.sheet import Sheet
@@ -215,7 +215,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.raises(
         BenchError, match=r"no diagnostics stored of .* `bench run --dataset surgical:n=600 --methods .* --folds 2 --diagnose`"
     ):
-        api.diagnostics("surgical:n=600", **where)
+        stored.diagnostics("surgical:n=600", **where)
     bench.run(methods=BOTH, diagnose=True, **RUN, **where)
     assert {p: p.read_bytes() for p in made.glob("results/*/*/*/r*.parquet")} == bare  # the same cells, the same predictions
     return made
@@ -277,7 +277,7 @@ def test_the_screen_needs_no_torch_and_shows_a_method_beside_its_variants(folder
 
 
 def shown(folder: Path, methods: str | None = None, full: bool = False) -> Sheet:
-    found = api.diagnostics("surgical:n=600", methods, results=folder / "results", reports=folder / "reports", full=full)
+    found = stored.diagnostics("surgical:n=600", methods, results=folder / "results", reports=folder / "reports", full=full)
     assert list(found) == [folder / "reports" / "surgical_n=600"]
     return next(iter(found.values()))
 

@@ -68,13 +68,13 @@ def with_cell(given: Results, method: str, fold: int, **changes: Any) -> Results
 
 
 def written(given: Results, folder: Path) -> dict[str, str]:
-    report.write(given, folder, resamples=60)
+    report.write(given, folder, report.Settings(resamples=60))
     return {path.name: path.read_text("utf-8") for path in folder.iterdir()}
 
 
 def shown(given: Results, folder: Path, width: int = 120, encoding: str = "utf-8") -> str:
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    Console(file=file, width=width).print(report.write(given, folder, resamples=60).terminal())
+    Console(file=file, width=width).print(report.write(given, folder, report.Settings(resamples=60)).terminal())
     file.flush()
     return file.buffer.getvalue().decode(encoding)
 
@@ -93,7 +93,7 @@ def block(text: str, number: int = 0) -> dict[str, list[str]]:
 
 def test_four_files_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "table.md").write_text("stale")
-    made = report.write(results(), tmp_path, resamples=60)
+    made = report.write(results(), tmp_path, report.Settings(resamples=60))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["comparisons.csv", "scores.csv", "table.md", "table.tex"]
     assert "stale" not in (tmp_path / "table.md").read_text()
     stored = pd.read_csv(tmp_path / "scores.csv")
@@ -111,7 +111,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_scrap(tmp_path: Path, monkeyp
 
     monkeypatch.setattr("os.replace", no_space)
     with pytest.raises(BenchError, match=r"cannot write to the reports folder: .*No space left"):
-        report.write(results(n=240), tmp_path, resamples=60)
+        report.write(results(n=240), tmp_path, report.Settings(resamples=60))
     assert {p.name: p.read_text("utf-8") for p in tmp_path.iterdir()} == old
 
 

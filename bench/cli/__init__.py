@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bench.cli import diagnose, listing, report, run
+from bench.cli import compare, diagnose, listing, report, run
 
 app = typer.Typer(
     name="bench",
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.command()(run.run)
 app.command()(report.report)
+app.command()(compare.compare)
 app.command()(diagnose.diagnose)
 app.command()(listing.methods)
 app.command()(listing.datasets)

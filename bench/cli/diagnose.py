@@ -21,9 +21,9 @@ def diagnose(
     """
     from rich.console import Console
 
-    from bench import api
+    from bench import stored
     from bench.report.terminal import Screen
 
-    for folder, sheet in api.diagnostics(dataset, methods, results=results, reports=reports, quick=quick, full=full).items():
+    for folder, sheet in stored.diagnostics(dataset, methods, results=results, reports=reports, quick=quick, full=full).items():
         Console().print(Screen(sheet))
         print(f"Written to {folder / 'diagnostics.csv'}")

@@ -1,4 +1,4 @@
-"""`bench report`: the tables again, from stored results alone."""
+"""`bench report`: tables, figures and page again, from stored results alone."""
 
 from typing import Annotated
 
@@ -11,13 +11,38 @@ def report(
     reference: Annotated[
         str | None, Option(help="The method the others are compared with. [default: as in the last run]")
     ] = None,
+    style: Annotated[
+        str, Option(help="Of the tables: paper (SD over folds), clinical (95 % intervals), wide (every metric).")
+    ] = "paper",
+    figure: Annotated[
+        str | None, Option(help="This figure alone: forest, roc, pr, calibration, decision, risks, transfer ...")
+    ] = None,
+    task: Annotated[str | None, Option(help="With --figure: of this outcome, or mean. [default: each]")] = None,
+    primary: Annotated[str, Option(help="Metrics tested as one family and marked, separated by commas.")] = "auroc,ap",
+    adjust: Annotated[
+        str, Option(help="Of p for the family: max_t (step-down on the joint resamples), holm, bh (false discovery rate).")
+    ] = "max_t",
+    interval: Annotated[str, Option(help="Of the bootstrap: percentile or bca.")] = "percentile",
+    resamples: Annotated[int, Option(help="Of the bootstrap.")] = 2000,
     results: Annotated[str, Option(help="The folder of stored results.")] = "results",
-    reports: Annotated[str, Option(help="The folder tables are written to.")] = "reports",
+    reports: Annotated[str, Option(help="The folder the report is written to.")] = "reports",
     quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
 ) -> int:
-    """Make the tables again from stored results: no training."""
-    from bench import api
-    from bench.cli import screen
+    """Write tables, figures and index.html again from stored results: no training.
 
-    outcome = api.make_report(dataset, methods, reference=reference, results=results, reports=reports, quick=quick)
-    return screen.show(outcome)
+    \b
+    bench report --dataset support2 --style clinical
+    bench report --figure forest --task mean
+    """
+    from bench import stored
+    from bench.cli import screen
+    from bench.report import Settings
+
+    metrics = tuple(name.strip() for name in primary.split(","))
+    settings = Settings(style=style, primary=metrics, adjust=adjust, interval=interval, resamples=resamples)
+    where = {"reference": reference, "results": results, "reports": reports, "quick": quick, "settings": settings}
+    if figure is None:
+        return screen.show(stored.make_report(dataset, methods, **where))
+    for path in stored.draw_figure(figure, task, dataset, methods, **where):
+        print(path)
+    return 0

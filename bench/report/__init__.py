@@ -1,4 +1,4 @@
-"""The tables of a dataset from its stored predictions: on the terminal, as Markdown, LaTeX and CSV. No training, no torch."""
+"""The report of a dataset from its stored predictions: tables, figures, page and checklists. No training, no torch."""
 
 import os
 import tempfile
@@ -10,10 +10,30 @@ import pandas as pd
 
 from bench import stats
 from bench.core import BenchError
-from bench.report import latex, markdown, sheet, words
+from bench.report import comparison, latex, markdown, sheet, tables
+from bench.report.comparison import Compared
+from bench.report.evidence import Frames
 from bench.report.terminal import Screen
-from bench.stats import Scoring
+from bench.stats import Evidence, Scoring, comparing
 from bench.store import Results
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How results are judged and shown.
+
+    style: of the tables, see `bench.report.sheet.STYLES`. primary: the metrics that are tested as a family and marked. adjust: of its
+    p values, see `bench.stats.ranking.ADJUSTMENTS`. interval: percentile or bca. resamples: of the bootstrap.
+    """
+
+    style: str = "paper"
+    primary: tuple[str, ...] = stats.PRIMARY
+    adjust: str = "max_t"
+    interval: str = "percentile"
+    resamples: int = RESAMPLES
+    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +50,7 @@ class Report:
 
     @property
     def comparisons(self) -> pd.DataFrame:
-        """method, reference, task, metric, difference, low, high, p, p_adjusted, estimand; as fractions."""
+        """Every method against the reference, as fractions: see `bench.stats.ranking.comparisons`."""
         return self.scoring.comparisons
 
     def terminal(self) -> Screen:
@@ -38,53 +58,86 @@ class Report:
         return Screen(self.sheet)
 
 
-def write(results: Results, folder: Path, *, resamples: int = 1000, seed: int = 0) -> Report:
-    """Score, compare, and write table.md, table.tex, scores.csv and comparisons.csv, each whole or not at all.
+def write(results: Results, folder: Path, settings: Settings | None = None) -> Report:
+    """Score, compare, and write index.html, table.md, .tex and .csv, scores.csv, comparisons.csv, tripod.md, probast.md and figures/.
 
-    The CSV files hold fractions, ten significant digits and an empty field for NaN: the same predictions give the same bytes.
-    Names that a spreadsheet would take for a formula get an apostrophe in front there.
+    Each file is written whole or not at all. The CSV files hold fractions, ten significant digits and an empty field for NaN: the
+    same predictions give the same bytes. Names that a spreadsheet would take for a formula get an apostrophe in front there.
     """
-    names = [task.name for task in results.tasks]
-    evidence = stats.gather(
-        results.predictions, results.cohort, names, results.methods, results.reference, families=results.groups,
-        resamples=resamples, seed=seed,
-    )  # fmt: skip
-    scoring = stats.score(evidence, resamples=resamples)
-    made = Report(scoring, sheet.build(results, scoring))
-    files = {
-        "table.md": markdown.render(made.sheet), "table.tex": latex.render(made.sheet),
-        "scores.csv": _csv(made.scores), "comparisons.csv": _csv(made.comparisons),
+    from bench.report import checklists, figures, page  # matplotlib and jinja2: not for those who only read
+
+    frames = frames_of(results, settings or Settings())
+    drawn = figures.names(frames)
+    files: dict[str, str | bytes] = {
+        "table.md": markdown.render(frames.sheet), "table.tex": latex.render(frames.sheet), "table.csv": tables.csv(frames.sheet),
+        "scores.csv": tables.frame(frames.scoring.scores), "comparisons.csv": tables.frame(frames.scoring.comparisons),
+        "tripod.md": checklists.tripod(frames), "probast.md": checklists.probast(frames),
+        "index.html": page.render(frames, {f"{name}/{task}": figures.svg(frames, name, task) for name, task in drawn}),
     }  # fmt: skip
-    save(folder, files)
-    return made
+    images = figures.files(frames)
+    save(folder, files | {f"figures/{name}": data for name, data in images.items()})
+    _forget(folder / "figures", images)
+    return Report(frames.scoring, frames.sheet)
 
 
-def save(folder: Path, files: Mapping[str, str]) -> None:
-    """Write texts into a reports folder, each whole or not at all."""
+def figure(results: Results, folder: Path, name: str, task: str | None, settings: Settings | None = None) -> list[Path]:
+    """Write one figure alone, as PDF, SVG and PNG; of every outcome if none is named. The paths."""
+    from bench.report import figures
+
+    images = figures.files(frames_of(results, settings or Settings()), name, task)
+    save(folder, {f"figures/{file}": data for file, data in images.items()})
+    return [folder / "figures" / file for file in images]
+
+
+def compared(results: Results, a: str, b: str, metric: str, margin: float | None, how: Settings) -> Compared:
+    """Method a against method b. BenchError where one of them has no predictions."""
+    evidence = _evidence(results, how)
+    if evidence is None:
+        raise BenchError(f"no test predictions of {a} and {b} on '{results.dataset}': every cell failed or was declined")
+    return comparison.shown(results, comparing.compare(evidence, a, b, metric, margin), a, b, metric)
+
+
+def frames_of(results: Results, how: Settings) -> Frames:
+    """All tables of a report."""
+    evidence = _evidence(results, how)
+    scoring = stats.score(evidence, primary=how.primary, adjust=how.adjust, interval=how.interval, resamples=how.resamples)
+    return Frames.of(results, evidence, scoring, how.style)
+
+
+def _evidence(results: Results, how: Settings) -> Evidence | None:
+    names = [task.name for task in results.tasks]
+    return stats.gather(
+        results.predictions, results.cohort, names, results.methods, results.reference, families=results.groups,
+        resamples=how.resamples, seed=how.seed,
+    )  # fmt: skip
+
+
+def save(folder: Path, files: Mapping[str, str | bytes]) -> None:
+    """Write texts and images into a reports folder, each whole or not at all."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            _write(folder / name, text)
+        for name, data in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, data.encode() if isinstance(data, str) else data)
     except OSError as error:
         raise BenchError(f"cannot write to the reports folder: {error}. The results are stored: see `bench report`.") from error
 
 
-def _csv(frame: pd.DataFrame) -> str:
-    safe = frame.copy()
-    for column in ("method", "reference", "task"):
-        if column in safe:
-            safe[column] = [words.csv(text) for text in safe[column]]
-    return safe.to_csv(index=False, float_format="%.10g", lineterminator="\n")
-
-
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, data: bytes) -> None:
     """Written beside, then renamed: a reader sees the old file or the new one."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)
         raise
+
+
+def _forget(folder: Path, images: Mapping[str, bytes]) -> None:
+    """Figures of an earlier report that this one does not have would be taken for its own."""
+    for old in folder.glob("*"):
+        if old.name not in images:
+            old.unlink()

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import pandas as pd
 
-from bench.report.sheet import Sheet
+from bench.report.sheet import Sheet, build
 from bench.stats import Evidence, Scoring
 from bench.store import Results
 
@@ -37,17 +37,19 @@ class Frames:
     costs: pd.DataFrame  # costs
 
     @classmethod
-    def of(cls, results: Results, evidence: Evidence | None, scoring: Scoring, sheet: Sheet) -> "Frames":
+    def of(cls, results: Results, evidence: Evidence | None, scoring: Scoring, style: str = "paper") -> "Frames":
+        """Compute them all. evidence: None where no cell has test predictions. style: of the sheet."""
         if evidence is None:
             none = {field.name: pd.DataFrame() for field in fields(cls)[3:]}
-            return cls(results, scoring, sheet, **none)
+            return cls(results, scoring, build(results, scoring, style), **none)
         from bench.stats import benefit, calibration, costs, curves, delong, multitask, procedure, subgroups
 
         tasks = results.tasks
+        calibrated = calibration.calibration(evidence)
         return cls(
-            results, scoring, sheet,
+            results, scoring, build(results, scoring, style, calibrated),
             curves=curves.curves(evidence), risks=curves.risks(evidence),
-            calibration=calibration.calibration(evidence), smooth=calibration.smooth(evidence),
+            calibration=calibrated, smooth=calibration.smooth(evidence),
             net_benefit=benefit.net_benefit(evidence, tasks), benefit_differences=benefit.differences(evidence, tasks),
             subgroups=subgroups.subgroups(evidence), heterogeneity=subgroups.heterogeneity(evidence),
             delong=delong.delong(evidence), corrected=procedure.corrected(evidence),

@@ -62,7 +62,7 @@ def _row(row: Row) -> str:
 
 def _entry(entry: Entry) -> str:
     value = {0: "{}", 1: r"\textbf{{{}}}", 2: r"\underline{{{}}}"}[entry.rank].format(say(entry.value))
-    spread = rf"\,{{\scriptsize$\pm${entry.spread}}}" if entry.spread else ""
+    spread = rf"\,{{\scriptsize {say(entry.spread.strip())}}}" if entry.spread else ""
     return value + spread + (rf"\textsuperscript{{{say(entry.marks)}}}" if entry.marks else "")
 
 

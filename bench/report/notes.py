@@ -82,12 +82,12 @@ def _pooled_gap(scoring: Scoring, method: str) -> list[str]:
     return [f"Alarm: AUROC pooled over folds is off by more than .005, so the folds' scales differ ({'; '.join(gaps)})."]
 
 
-def remarks(results: Results, scoring: Scoring) -> tuple[str, ...]:
+def remarks(results: Results, scoring: Scoring, style: str = "paper") -> tuple[str, ...]:
     """How the numbers came about and what the marks mean."""
     return tuple(
         text
         for text in [
-            _estimate(results),
+            _estimate(results, style),
             _marks(results, scoring),
             _family(results, scoring),
             _weights(results),
@@ -98,11 +98,15 @@ def remarks(results: Results, scoring: Scoring) -> tuple[str, ...]:
     )
 
 
-def _estimate(results: Results) -> str:
+def _estimate(results: Results, style: str) -> str:
+    spread = {
+        "paper": "± SD over folds, a description. ",
+        "clinical": "In brackets: 95 % percentile interval of the same bootstrap. ",
+    }
     over = " and averaged over repeats" if results.protocol.get("repeats", 1) != 1 else ""
     return (
         "AUROC: concordant pairs over all pairs, both summed over folds. Average precision (AP): event-weighted mean of the folds' "
-        f"AP{over}. ± SD over folds, a description. Chance: 50 for AUROC, the expected AP of a random ranking. Parameters and "
+        f"AP{over}. {spread.get(style, '')}Chance: 50 for AUROC, the expected AP of a random ranking. Parameters and "
         "steps: mean of a cell; seconds: sum."
     )
 

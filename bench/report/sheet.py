@@ -6,17 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bench.core import BenchError
 from bench.report import notes
-from bench.report.words import DASH, number, percent
-from bench.stats import LEVEL, MEAN, PRIMARY, Scoring
+from bench.report.words import DASH, fraction, number, percent
+from bench.stats import LEVEL, MEAN, METRICS, PRIMARY, Scoring
 from bench.store import Results
 
-TITLES = {"auroc": "AUROC, %", "ap": "Average precision, %"}
+TITLES = {
+    "auroc": "AUROC, %", "ap": "Average precision, %", "brier": "Brier score", "log_loss": "Log loss, nats",
+    "intercept": "Calibration in the large (intercept), raw risks", "slope": "Calibration slope, raw risks", "ici": "ICI, raw risks",
+}  # fmt: skip
+STYLES = ("paper", "clinical", "wide")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One number. rank: 1 best, 2 second, 0 otherwise. marks: of "▲▼≈", see the remarks of the sheet."""
+    """One number. spread: as it stands behind the value. rank: 1 best, 2 second, 0 otherwise. marks: of "▲▼≈", see the remarks."""
 
     value: str
     spread: str = ""
@@ -72,17 +77,26 @@ class Sheet:
     remarks: tuple[str, ...]
 
 
-def build(results: Results, scoring: Scoring) -> Sheet:
-    """The sheet of one dataset. Methods in their order, family by family, in the order in which families first appear."""
+def build(results: Results, scoring: Scoring, style: str = "paper", calibration: pd.DataFrame | None = None) -> Sheet:
+    """The sheet of one dataset. Methods in their order, family by family, in the order in which families first appear.
+
+    style: paper, AUROC and AP with the SD over folds; clinical, the same with 95 % intervals; wide, every metric by itself.
+    calibration: of `bench.stats.calibration`, for the wide style.
+    """
+    if style not in STYLES:
+        raise BenchError(f"style must be one of {', '.join(STYLES)}, but is '{style}'")
     footnotes, marks = notes.footnotes(results, scoring)
-    blocks = [_metric_block(results, scoring, metric, marks) for metric in PRIMARY]
+    shown = METRICS if style == "wide" else PRIMARY
+    blocks = [_metric_block(results, scoring, metric, marks, style) for metric in shown]
+    if style == "wide" and calibration is not None and len(calibration):
+        blocks += [_calibration_block(results, scoring, calibration, measure, marks) for measure in ("intercept", "slope", "ici")]
     return Sheet(
         title=results.dataset,
         protocol=notes.protocol(results),
         warnings=notes.warnings(results),
         blocks=(*blocks, _cost_block(results, scoring, marks)),
         footnotes=footnotes,
-        remarks=notes.remarks(results, scoring),
+        remarks=notes.remarks(results, scoring, style),
     )
 
 
@@ -95,14 +109,14 @@ def _grouped(
     )
 
 
-def _metric_block(results: Results, scoring: Scoring, metric: str, marks: Mapping[str, tuple[int, ...]]) -> Block:
+def _metric_block(results: Results, scoring: Scoring, metric: str, marks: Mapping[str, tuple[int, ...]], style: str) -> Block:
     names = [MEAN, *(task.name for task in results.tasks)]
     scores = _by(scoring.scores, metric)
     standings = _by(scoring.standings, metric)
     verdicts = {key: _verdict(row) for key, row in _by(scoring.comparisons, metric).items()}
     entries = {
         m: tuple(
-            _entry(scores.get((m, t)), standings.get((m, t)), verdicts.get((m, t), ""))
+            _entry(scores.get((m, t)), standings.get((m, t)), verdicts.get((m, t), ""), style)
             for t in names
         )
         for m in results.methods
@@ -117,18 +131,33 @@ def _by(frame: pd.DataFrame, metric: str) -> dict[tuple[str, str], pd.Series]:
 
 
 def _verdict(row: pd.Series) -> str:
-    if not row["p_adjusted"] < LEVEL:
+    if not row["p_adjusted"] < LEVEL or not row["steady"]:
         return ""
     return "▲" if row["difference"] > 0 else "▼"
 
 
-def _entry(score: pd.Series | None, standing: pd.Series | None, verdict: str) -> Entry:
+def _entry(score: pd.Series | None, standing: pd.Series | None, verdict: str, style: str) -> Entry:
     if score is None or np.isnan(score["value"]):
         return Entry(DASH)
+    say = percent if score["metric"] in PRIMARY else fraction
     rank = 0 if standing is None or np.isnan(standing["rank"]) else int(standing["rank"])
     tied = "≈" if standing is not None and standing["tied"] and rank != 1 else ""
-    spread = "" if np.isnan(score["sd"]) else percent(score["sd"])
-    return Entry(percent(score["value"]), spread, rank if rank < 3 else 0, verdict + tied)
+    spread = ""
+    if style == "paper" and not np.isnan(score["sd"]):
+        spread = f"±{say(score['sd'])}"
+    elif style == "clinical" and not np.isnan(score["low"]):
+        spread = f" ({say(score['low'])}, {say(score['high'])})"
+    return Entry(say(score["value"]), spread, rank if rank < 3 else 0, verdict + tied)
+
+
+def _calibration_block(
+    results: Results, scoring: Scoring, calibration: pd.DataFrame, measure: str, marks: Mapping[str, tuple[int, ...]]
+) -> Block:
+    names = [task.name for task in results.tasks]
+    raw = calibration[calibration["version"] == "raw"]
+    found = {(row["method"], row["task"]): row[measure] for _, row in raw.iterrows()}
+    entries = {m: tuple(Entry(fraction(found.get((m, t), np.nan))) for t in names) for m in results.methods}
+    return Block(TITLES[measure], _headings(scoring, names), _grouped(results, entries, marks))
 
 
 def _headings(scoring: Scoring, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -151,7 +180,9 @@ def _yardsticks(scoring: Scoring, metric: str, names: Sequence[str]) -> tuple[Ro
     bayes = _by(scoring.bayes, metric)
     if bayes:
         found = {task: row for (_, task), row in bayes.items()}
-        rows.append(Row("Bayes (planted probabilities)", tuple(_entry(found.get(t), None, "") for t in names)))
+        rows.append(Row("Bayes (planted probabilities)", tuple(_entry(found.get(t), None, "", "paper") for t in names)))
+    if metric not in PRIMARY:
+        return tuple(rows)
     chance = dict(zip(scoring.outcomes["task"], scoring.outcomes["chance"], strict=True))
     listed = [chance[t] for t in chance if not np.isnan(chance[t])]
     chance[MEAN] = float(np.mean(listed)) if listed else np.nan

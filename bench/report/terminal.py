@@ -60,7 +60,7 @@ def _name(row: Row) -> str:
 
 
 def _flat(entry: Entry) -> str:
-    return f"{entry.value}±{entry.spread}" if entry.spread else entry.value
+    return entry.value + entry.spread
 
 
 def _table(block: Block, say: Callable[[str], str]) -> Table:
@@ -90,5 +90,5 @@ def say_lines(lines: tuple[str, ...], say: Callable[[str], str]) -> str:
 def _text(entry: Entry, marks: int, say: Callable[[str], str]) -> Text:
     """The value with its style, the spread dimmed, the marks in a column of their own."""
     text = Text(say(entry.value), style=STYLES[entry.rank])
-    out = Text.assemble(text, (say(f"±{entry.spread}") if entry.spread else "", "dim"))
+    out = Text.assemble(text, (entry.spread if say is clean else plain(entry.spread), "dim"))
     return out.append(" " + say(entry.marks).ljust(marks)) if marks else out

@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.padding import Padding
 from rich.text import Text
 
-from bench.core import BenchError
-from bench.report import words
+from bench.report import save, words
 from bench.report.words import DASH
 
 Row: TypeAlias = dict[str, Any]  # of the table of `bench.claims.judge`
@@ -74,15 +72,7 @@ class Verdicts:
 
 def write(verdicts: Verdicts, folder: Path) -> None:
     """claims.md, claims.csv, claims.png and claims.svg, each whole or not at all; the same table gives the same bytes."""
-    files = {"claims.md": _markdown(verdicts).encode(), "claims.csv": _csv(verdicts.table).encode(), **_figures(verdicts)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            aside = folder / f".{name}.{os.getpid()}"
-            aside.write_bytes(data)
-            os.replace(aside, folder / name)
-    except OSError as error:
-        raise BenchError(f"cannot write to the reports folder: {error}. The results are stored: run the suite again.") from error
+    save(folder, {"claims.md": _markdown(verdicts), "claims.csv": _csv(verdicts.table), **_figures(verdicts)})
 
 
 # ---- words

@@ -67,6 +67,11 @@ def percent(value: float, digits: int = 1) -> str:
     return DASH if math.isnan(value) else f"{100 * value:.{digits}f}"
 
 
+def fraction(value: float) -> str:
+    """Three decimals, a dash for NaN."""
+    return DASH if math.isnan(value) else f"{value:z.3f}"
+
+
 def number(value: float) -> str:
     """Thousands separated, one decimal under 100 unless whole, a dash for NaN."""
     if math.isnan(value):

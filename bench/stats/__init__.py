@@ -27,9 +27,9 @@ class Scoring:
     """All that a table says.
 
     scores: method, task, metric, value, sd, low, high, folds, n, events; metrics auroc, ap, brier, log_loss, and the extras
-    auroc_pooled and ap_pooled (across folds, no interval). comparisons: method, reference, task, metric, difference, low, high, p,
-    p_adjusted, estimand. standings: method, task, metric, rank (NaN: not ranked), tied (not distinguishable from the best),
-    first (share of resamples in which it is the best), sd_repeats. outcomes: task, n, events, prevalence (weighted), naive,
+    auroc_pooled and ap_pooled (across folds, no interval). comparisons: see `ranking.comparisons`. standings: method, task,
+    metric, rank (NaN: not ranked), tied (not distinguishable from the best), first (share of resamples in which it is the best),
+    sd_repeats, low, high, set_low, set_high (see `decisions.ranks`). outcomes: task, n, events, prevalence (weighted), naive,
     chance (of ap), folds (with an ap), averaged (part of the mean). bayes: as scores, for the planted probabilities.
     """
 
@@ -44,9 +44,7 @@ class Scoring:
     family: int  # comparisons that p_adjusted accounts for
 
 
-def score(
-    evidence: Evidence | None, *, primary: Sequence[str] = PRIMARY, adjust: str = "max_t", resamples: int = 0
-) -> Scoring:
+def score(evidence: Evidence | None, *, primary: Sequence[str] = PRIMARY, adjust: str = "max_t", resamples: int = 0) -> Scoring:
     """Score the test predictions and compare every method with the reference (no comparison where it was not run).
 
     Empty tables where there is no evidence; resamples: what was asked for, to be told then.
@@ -73,6 +71,6 @@ def _nothing(resamples: int) -> Scoring:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in columns.split()})
 
     none = empty("method task metric value sd low high folds n events")
-    ranks = empty("method task metric rank tied first sd_repeats")
+    ranks = empty("method task metric rank tied first sd_repeats low high set_low set_high")
     about = empty("task n events prevalence naive chance folds averaged")
     return Scoring(none, empty(" ".join(COMPARISONS)), ranks, about, none, [], resamples, 0, 0)

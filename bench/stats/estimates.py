@@ -251,8 +251,6 @@ def _of_repeat(parts: Sums, plan: Plan, mask: Mask) -> Vector:
 
     auroc = ratio(parts.concordant[:, used], parts.pairs[used])
     ap = ratio(parts.precision[:, used] * kept, parts.events[used] * kept)
-    if not hasattr(parts, "squared"):  # TEMPORARY until the kernel has them
-        return with_mean(np.stack([auroc, ap, auroc * np.nan, ap * np.nan], axis=2), plan.averaged)
     brier = ratio(parts.squared[:, used], parts.rows[used])
     log_loss = ratio(parts.log_loss[:, used], parts.rows[used])
     return with_mean(np.stack([auroc, ap, brier, log_loss], axis=2), plan.averaged)
@@ -263,7 +261,7 @@ def of_folds(parts: Sums, plan: Plan) -> Vector:
     with np.errstate(divide="ignore", invalid="ignore"):
         auroc = parts.concordant[..., 0] / parts.pairs[..., 0]
         ap = np.where(plan.with_ap, parts.precision[..., 0] / parts.events[..., 0], np.nan)
-        losses = [auroc * np.nan, ap * np.nan] if not hasattr(parts, "squared") else [of[..., 0] / parts.rows[..., 0] for of in (parts.squared, parts.log_loss)]
+        losses = [of[..., 0] / parts.rows[..., 0] for of in (parts.squared, parts.log_loss)]
     return np.stack([auroc, ap, *losses], axis=-1).transpose(0, 2, 3, 1)
 
 

@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike
 from bench.bootstrap import Vector
 from bench.core import BenchError
 from bench.stats.estimates import Mask
+from bench.stats.scoring import LEVEL
 
 _Adjust: TypeAlias = Callable[[Vector, Vector], Vector]  # sorted p values and their ranks from 1 -> adjusted
 
-LEVEL = 0.05
 FINENESS = 20  # resamples below the smallest threshold alpha / m: its Monte Carlo error is then about a quarter of it
 
 

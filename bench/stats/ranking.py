@@ -8,18 +8,36 @@ import pandas as pd
 
 from bench import metrics
 from bench.bootstrap import Vector
-from bench.stats.estimates import BAYES, PRIMARY, Evidence, estimates
+from bench.stats import procedure
+from bench.stats.decisions import minimal_detectable, ranks
+from bench.stats.estimates import BAYES, METRICS, PRIMARY, Evidence, estimates
 from bench.stats.multiplicity import benjamini_hochberg, holm, max_t, not_distinguishable, share_beyond
 from bench.stats.scoring import columns, interval
 
 THESE = "these predictions"
-COMPARISONS = ["method", "reference", "task", "metric", "difference", "low", "high", "p", "p_adjusted", "estimand"]
+COMPARISONS = [
+    "method",
+    "reference",
+    "task",
+    "metric",
+    "difference",
+    "low",
+    "high",
+    "se",
+    "p",
+    "p_adjusted",
+    "detectable",
+    "steady",
+    "estimand",
+]
 ADJUSTMENTS = ("max_t", "holm", "bh")
 
 
 def comparisons(evidence: Evidence, primary: Sequence[str] = PRIMARY, adjust: str = "max_t") -> pd.DataFrame:
     """COMPARISONS of every method with the reference, outcome by outcome and on the mean; p_adjusted over the primary metrics.
 
+    detectable: the true difference that this cohort would show with 80 % power, before any adjustment. steady: with repeats, the
+    difference is at least two standard errors of the procedure's too; True with one repeat, which cannot tell.
     Nothing is compared with fewer than 20 events: NaN.
     adjust: one of ADJUSTMENTS.
     """
@@ -35,7 +53,9 @@ def comparisons(evidence: Evidence, primary: Sequence[str] = PRIMARY, adjust: st
             row = {"method": evidence.labels[m], "reference": evidence.reference, "task": task, "metric": metric}
             low, high = interval(d[1:])
             p = share_beyond(np.abs(d[:1]), np.abs(d[None, 1:] - d[0]))[0] if np.isfinite(d[0]) else np.nan
-            row |= {"difference": d[0], "low": low, "high": high, "p": p, "p_adjusted": np.nan, "estimand": THESE}
+            se = float(d[1:].std(ddof=1)) if np.isfinite(d[0]) else np.nan
+            row |= {"difference": d[0], "low": low, "high": high, "se": se, "p": p, "p_adjusted": np.nan}
+            row |= {"detectable": minimal_detectable(se), "steady": True, "estimand": THESE}
             if np.isfinite(d[0]) and metric in primary:
                 family.append(len(table))
                 observed.append(float(d[0]))
@@ -43,8 +63,18 @@ def comparisons(evidence: Evidence, primary: Sequence[str] = PRIMARY, adjust: st
             table.append(row)
     frame = pd.DataFrame(table, columns=COMPARISONS)
     if observed:
-        frame.loc[family, "p_adjusted"] = _adjusted(frame.loc[family, "p"].to_numpy(), np.array(observed), np.stack(drawn), adjust)
+        if evidence.plan.repeat.max() > 0:
+            frame["steady"] = _steady(evidence, frame)
+        frame.loc[family, "p_adjusted"] = _adjusted(
+            frame.loc[family, "p"].to_numpy(), np.array(observed), np.stack(drawn), adjust
+        )
     return frame
+
+
+def _steady(evidence: Evidence, frame: pd.DataFrame) -> list[bool]:
+    """Whether a difference may be called one, seeds and splits considered."""
+    found = procedure.seeds(evidence, METRICS).set_index(["method", "task", "metric"])["superior_allowed"]
+    return [bool(found[key]) for key in frame[["method", "task", "metric"]].itertuples(index=False, name=None)]
 
 
 def _adjusted(p: Vector, observed: Vector, drawn: Vector, how: str) -> Vector:
@@ -71,7 +101,7 @@ def differences(evidence: Evidence) -> Iterator[tuple[int, Vector]]:
 
 
 def standings(evidence: Evidence) -> pd.DataFrame:
-    """method, task, metric, rank, tied, first, sd_repeats, of the metrics that are ranked."""
+    """method, task, metric, rank, tied, first, sd_repeats, low, high, set_low, set_high (see `decisions.ranks`); primary metrics."""
     plan, found = evidence.plan, evidence.found
     ranked = np.flatnonzero(plan.complete)
     judged = np.vstack([plan.averaged, plan.averaged.any(axis=0)])
@@ -93,4 +123,4 @@ def standings(evidence: Evidence) -> pd.DataFrame:
             if method != BAYES:
                 row = {"method": method, "task": task, "metric": metric, "rank": rank[m], "tied": tied[m] == 1}
                 table.append(row | {"first": first[m], "sd_repeats": sd[m, t, k]})
-    return pd.DataFrame(table)
+    return pd.DataFrame(table).merge(ranks(evidence), on=["method", "task", "metric"])

@@ -1,0 +1,31 @@
+"""`bench compare`: two methods, one paragraph and a small table, from stored results alone."""
+
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def compare(
+    a: Annotated[str, Argument(help="A method.")],
+    b: Annotated[str, Argument(help="The method it is compared with.")],
+    dataset: Annotated[str, Option(help="The dataset as `bench run` was given it.")] = "surgical",
+    metric: Annotated[str, Option(help="auroc, ap, brier or log_loss.")] = "auroc",
+    margin: Annotated[
+        float | None, Option(help="A difference that would not matter, as 0.01: for non-inferiority and equivalence.")
+    ] = None,
+    resamples: Annotated[int, Option(help="Of the bootstrap.")] = 2000,
+    results: Annotated[str, Option(help="The folder of stored results.")] = "results",
+    quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
+) -> None:
+    """Say whether method A is better than method B, and what can be believed of it: no training.
+
+    \b
+    bench compare orthtd single_task --dataset support2
+    bench compare mmoe hard_sharing --metric ap --margin 0.01
+    """
+    from rich.console import Console
+
+    from bench import stored
+
+    found = stored.compare(a, b, dataset, metric=metric, margin=margin, resamples=resamples, results=results, quick=quick)
+    Console().print(found.terminal())

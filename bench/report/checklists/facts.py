@@ -1,0 +1,136 @@
+"""What the stored predictions say of the design, before any performance: who is in which part, and with how many events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.store import Results
+
+SIDES = ["repeat", "fold", "side", "task", "n", "known", "events"]
+SHRINKAGE = 0.9  # of the criterion of `parameters`
+NAGELKERKE = 0.15  # the share of the largest R2 that Riley et al. advise where nothing is known
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Of one results folder. `learned`, of sides, is training and validation rows together.
+
+    sides: repeat, fold, side ("train" | "valid" | "test" | "learned"), task, n, known, events. "train" and "learned" only of
+    a repeat of which every fold has predictions, "train" and "valid" only where validation rows are stored.
+    labels: row, y:<task> of the first repeat's test rows.
+    """
+
+    rows: int  # of the cohort
+    patients: int
+    groups: int
+    scored: int  # rows of the cohort with a test prediction
+    sides: pd.DataFrame
+    labels: pd.DataFrame
+    repeated: int  # rows in two test folds of one repeat
+    overlapping: int  # rows among the test and the validation rows of one fold
+    crossing: int  # groups or patients with rows in two test folds of a repeat, or in validation and test rows of a fold
+    external: tuple[str, ...]  # names of other data that were predicted
+
+    def of(self, side: str, task: str) -> pd.DataFrame:
+        """n, known and events of one side and outcome, one row per repeat and fold."""
+        return self.sides[(self.sides["side"] == side) & (self.sides["task"] == task)]
+
+    def smallest(self, task: str) -> tuple[float, float]:
+        """Rows with a known outcome that the fold with the fewest events learned from, and their events; NaN if unknown."""
+        learned = self.of("learned", task)
+        if learned.empty:
+            return np.nan, np.nan
+        known, events = learned[["known", "events"]].sort_values("events", kind="stable").to_numpy(np.float64)[0]
+        return float(known), float(events)
+
+
+def gather(results: Results) -> Facts:
+    """Count. Predictions of no method: everything 0 and empty. Methods agree about rows and labels (`stats.gather` checks)."""
+    cohort, tasks = results.cohort, [task.name for task in results.tasks]
+    keys = cohort[[column for column in ("row", "patient", "group") if column in cohort]]
+    placed = _placed(results.predictions, tasks)
+    test, valid = (placed[placed["view"] == view] for view in ("test", "valid"))
+    both = test.merge(valid, on=["repeat", "fold", "row"])
+    folds = int(results.protocol["folds"]) if "folds" in results.protocol else 0  # pyright: ignore[reportArgumentType]
+    first = test[test["repeat"] == test["repeat"].min()] if len(test) else test
+    return Facts(
+        rows=len(cohort),
+        patients=int(keys.iloc[:, 1].nunique()),
+        groups=int(keys.iloc[:, -1].nunique()),
+        scored=int(test["row"].nunique()),
+        sides=_sides(test, valid, tasks, folds),
+        labels=first[["row", *(f"y:{task}" for task in tasks)]] if len(first) else pd.DataFrame(),
+        repeated=int(test.duplicated(["repeat", "row"]).sum()),
+        overlapping=len(both),
+        crossing=_crossing(test.merge(keys, on="row"), valid.merge(keys, on="row"), list(keys.columns[1:])),
+        external=tuple(sorted(view.removeprefix("external:") for view in _views(results) if view.startswith("external:"))),
+    )
+
+
+def parameters(n: float, rate: float) -> float:
+    """Predictor parameters that n rows with this share of events allow for an expected shrinkage of .9.
+
+    NaN without both classes. Riley et al., "Calculating the sample size required for developing a clinical prediction model",
+    BMJ 2020;368:m441, criterion for shrinkage: P = n (S - 1) ln(1 - R2 / S), R2 (Cox-Snell) at 15 % of its largest value.
+    """
+    if not 0 < rate < 1:
+        return np.nan
+    largest = 1 - np.exp(2 * (rate * np.log(rate) + (1 - rate) * np.log1p(-rate)))
+    return float(n * (SHRINKAGE - 1) * np.log1p(-NAGELKERKE * largest / SHRINKAGE))
+
+
+def rows_for_overall_risk(rate: float) -> float:
+    """Rows that estimate the overall risk to within .05 with 95 % confidence (Riley et al. 2020, first criterion)."""
+    return float((1.96 / 0.05) ** 2 * rate * (1 - rate))
+
+
+def external_labels(results: Results, name: str) -> pd.DataFrame:
+    """row, y:<task> of other data: each row once."""
+    found = results.predictions[results.predictions["view"] == f"external:{name}"]
+    return found.drop_duplicates("row")[["row", *(f"y:{task.name}" for task in results.tasks)]]
+
+
+def _views(results: Results) -> list[str]:
+    return [str(view) for view in results.predictions["view"].unique()] if len(results.predictions) else []
+
+
+def _placed(predictions: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    """repeat, fold, view, row, y:<task>: each test and validation row of a fold once, from the first method that has it."""
+    columns = ["repeat", "fold", "view", "row", *(f"y:{task}" for task in tasks)]
+    if predictions.empty:
+        return pd.DataFrame({column: pd.Series(dtype=float) for column in columns})
+    here = predictions[predictions["view"].isin(["test", "valid"])]
+    first = here.groupby(["repeat", "fold", "view"], sort=False)["method"].transform("first")
+    return here.loc[here["method"] == first, columns]
+
+
+def _sides(test: pd.DataFrame, valid: pd.DataFrame, tasks: Sequence[str], folds: int) -> pd.DataFrame:
+    table: list[dict[str, Any]] = []
+    for repeat, tested in test.groupby("repeat"):
+        whole = tested["fold"].nunique() == folds
+        for fold, own in tested.groupby("fold"):
+            checked = valid[(valid["repeat"] == repeat) & (valid["fold"] == fold)]
+            learned = tested[(tested["fold"] != fold)]
+            parts = {"test": own} | ({"learned": learned} if whole else {}) | ({"valid": checked} if len(checked) else {})
+            if whole and len(checked):
+                parts["train"] = learned[~learned["row"].isin(checked["row"])]
+            table += [
+                {"repeat": repeat, "fold": fold, "side": side, "task": task, "n": len(part),
+                 "known": int(part[f"y:{task}"].notna().sum()), "events": int((part[f"y:{task}"] == 1).sum())}
+                for side, part in parts.items() for task in tasks
+            ]  # fmt: skip
+    return pd.DataFrame(table, columns=SIDES)
+
+
+def _crossing(test: pd.DataFrame, valid: pd.DataFrame, owners: Sequence[str]) -> int:
+    """Owners found on both sides of a fold; each kind of owner counted by itself, the larger number given."""
+    counts = [0]
+    for owner in owners:
+        folds = test.groupby(["repeat", owner])["fold"].nunique()
+        split = set(folds[folds > 1].index.get_level_values(1))
+        shared = test[["repeat", "fold", owner]].merge(valid[["repeat", "fold", owner]])[owner]
+        counts.append(len(split | set(shared)))
+    return max(counts)

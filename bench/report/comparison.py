@@ -1,0 +1,55 @@
+"""Two methods as `bench compare` shows them: the paragraph, and a row per outcome."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench.report import notes
+from bench.report.sheet import TITLES, Block, Entry, Row, Sheet
+from bench.report.terminal import Screen
+from bench.report.words import DASH, fraction, percent
+from bench.stats import PRIMARY
+from bench.stats.comparing import Comparison
+from bench.store import Results
+
+HEADINGS = (("n",), ("events",), ("a",), ("b",), ("a - b",), ("95 %", "interval"), ("p",), ("p", "adjusted"), ("detectable",), ("verdict",))
+DECIDED = ("non_inferiority", "equivalence")
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """table: see `bench.stats.comparing.COLUMNS`, fractions. paragraph: what can be believed."""
+
+    table: pd.DataFrame
+    paragraph: str
+    sheet: Sheet
+
+    def terminal(self) -> Screen:
+        """What `rich.console.Console.print` shows, fitted to its width."""
+        return Screen(self.sheet)
+
+
+def shown(results: Results, found: Comparison, a: str, b: str, metric: str) -> Compared:
+    """The comparison of a with b as a sheet."""
+    rows = tuple(_row(row, metric) for _, row in found.table.iterrows())
+    with_margin = found.table["non_inferiority"].astype(bool).any()
+    headings = HEADINGS + ((("non-", "inferiority"), ("equivalence",)) if with_margin else ())
+    sheet = Sheet(
+        title=f"a: {a}, b: {b}, on {results.dataset}", protocol=found.paragraph, warnings=notes.warnings(results),
+        blocks=(Block(TITLES[metric], headings, (("", rows),)),), footnotes=(),
+        remarks=("p adjusted by max-T over the outcomes; the mean is one question of its own. Detectable: the true difference that "
+                 "this cohort would show with 80 % power.",),
+    )  # fmt: skip
+    return Compared(found.table, found.paragraph, sheet)
+
+
+def _row(row: pd.Series, metric: str) -> Row:
+    say = percent if metric in PRIMARY else fraction
+    digits = {"digits": 2} if metric in PRIMARY else {}
+    p, adjusted = (DASH if np.isnan(row[name]) else f"{row[name]:.4f}" for name in ("p", "p_adjusted"))
+    interval = DASH if np.isnan(row["low"]) else f"{say(row['low'], **digits)} to {say(row['high'], **digits)}"
+    texts = [f"{row['n']:,}", f"{row['events']:,}", say(row["a"]), say(row["b"]), say(row["difference"], **digits), interval, p, adjusted]
+    texts += [say(row["detectable"], **digits), row["verdict"] or DASH]
+    texts += [row[name] for name in DECIDED if row[name]]
+    return Row(row["task"], tuple(Entry(text) for text in texts))

@@ -1,0 +1,174 @@
+"""The figures of a report: drawn from its tables, sized for one and two columns of print, readable in grey.
+
+A name and, where it has one, an outcome make a figure. A figure whose tables are empty is not offered.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bench import registry, store
+from bench.core import BenchError
+from bench.report.evidence import Frames
+from bench.report.figures import curves, forest, maps, paint, vector
+from bench.report.figures.marks import Page
+from bench.report.notes import families
+from bench.stats import MEAN
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = ("pdf", "svg", "png")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """page: from frames and an outcome ("" where the figure has none). table: what it is drawn from; empty: not offered."""
+
+    page: Callable[[Frames, str], Page]
+    table: Callable[[Frames], pd.DataFrame]
+    per_task: bool = True
+
+
+def _title(f: Frames, task: str) -> str:
+    return f"{f.results.dataset}, {curves.outcome(f.scoring.outcomes, task)}"
+
+
+def _chance(f: Frames, task: str) -> float:
+    return float(f.scoring.outcomes.set_index("task")["chance"].get(task, float("nan")))
+
+
+def _known(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    return table[table[column].notna()] if column in table else table
+
+
+FIGURES: dict[str, Kind] = {
+    "forest": Kind(
+        lambda f, t: forest.forest(f.scoring.comparisons, families(f.results), t, f.results.dataset),
+        lambda f: _known(f.scoring.comparisons, "difference"),
+    ),
+    "roc": Kind(
+        lambda f, t: curves.roc(f.curves, f.scoring.scores, f.results.methods, f.results.reference, t, _title(f, t)),
+        lambda f: _known(f.curves, "y"),
+    ),
+    "pr": Kind(
+        lambda f, t: curves.pr(
+            f.curves, f.scoring.scores, f.results.methods, f.results.reference, t, _title(f, t), _chance(f, t)
+        ),
+        lambda f: _pr(f.curves),
+    ),
+    "calibration": Kind(
+        lambda f, t: curves.calibration(f.smooth, f.calibration, f.results.methods, t, _title(f, t)),
+        lambda f: _known(f.smooth, "observed"),
+    ),
+    "decision": Kind(
+        lambda f, t: curves.decision(f.net_benefit, f.results.methods, f.results.reference, t, _title(f, t)),
+        lambda f: _known(f.net_benefit, "value"),
+    ),
+    "risks": Kind(
+        lambda f, t: curves.risks(f.risks, f.results.methods, t, _title(f, t)),
+        lambda f: _known(f.risks, "share"),
+    ),
+    "transfer": Kind(
+        lambda f, t: forest.transfer(f.transfer, families(f.results), t, f.results.dataset),
+        lambda f: _known(f.transfer, "difference"),
+    ),
+    "ranks": Kind(
+        lambda f, t: forest.ranks(f.scoring.standings, families(f.results), t, f.results.dataset),
+        lambda f: _known(f.scoring.standings, "rank"),
+    ),
+    "benefit": Kind(
+        lambda f, t: forest.benefit(f.benefit_differences, families(f.results), t, f.results.dataset),
+        lambda f: _averaged(f.benefit_differences),
+    ),
+    "subgroups": Kind(
+        lambda f, t: forest.subgroups(f.subgroups, f.heterogeneity, families(f.results), t, f.results.dataset),
+        lambda f: _known(f.subgroups, "value"),
+    ),
+    "pareto": Kind(lambda f, _: maps.pareto(f.costs, f.results.dataset), lambda f: f.costs, per_task=False),
+    "affinity": Kind(lambda f, _: maps.affinity(f.affinity, f.results.dataset), lambda f: f.affinity, per_task=False),
+}  # fmt: skip
+
+
+def _pr(table: pd.DataFrame) -> pd.DataFrame:
+    return _known(table[table["curve"] == "pr"], "y") if len(table) else table
+
+
+def _averaged(table: pd.DataFrame) -> pd.DataFrame:
+    return _known(table[table["threshold"].isna()], "difference") if len(table) else table
+
+
+def names(frames: Frames) -> list[tuple[str, str]]:
+    """(figure, outcome) of all that can be drawn, the mean over outcomes first; outcome "" where the figure has none."""
+    order = [MEAN, *(task.name for task in frames.results.tasks)]
+    found: list[tuple[str, str]] = []
+    for name, kind in FIGURES.items():
+        table = kind.table(frames)
+        if kind.per_task:
+            there = set(table["task"]) if len(table) else set()
+            found += [(name, task) for task in order if task in there]
+        elif len(table):
+            found.append((name, ""))
+    return found
+
+
+def page(frames: Frames, figure: str, task: str = "") -> Page:
+    """The figure as data. BenchError for a figure or outcome that there is not, with the closest name."""
+    if figure not in FIGURES:
+        raise BenchError(registry.unknown("figure", figure, list(FIGURES)))
+    offered = [t for name, t in names(frames) if name == figure]
+    if not offered:
+        raise BenchError(f"figure '{figure}' has nothing to show here: the results hold no numbers for it")
+    if task not in offered:
+        if offered == [""]:
+            raise BenchError(f"figure '{figure}' is of all outcomes at once, but was asked for '{task}': leave out --task")
+        if not task:
+            raise BenchError(f"figure '{figure}' is of one outcome: add --task with one of {', '.join(offered)}")
+        raise BenchError(registry.unknown(f"outcome of figure '{figure}'", task, offered))
+    return FIGURES[figure].page(frames, task)
+
+
+def draw(frames: Frames, figure: str, task: str = "") -> "Figure":
+    """As a matplotlib figure of its printed size. BenchError as `page`."""
+    return paint.figure(page(frames, figure, task))
+
+
+def svg(frames: Frames, figure: str, task: str = "") -> str:
+    """An `<svg>` element to stand in an HTML page: colours of text and axes are the page's own. BenchError as `page`."""
+    return vector.svg(page(frames, figure, task), themed=True)
+
+
+def files(
+    frames: Frames, which: Iterable[tuple[str, str]] | None = None, formats: Sequence[str] = FORMATS
+) -> dict[str, bytes]:
+    """File name -> content, of all figures or some; the same tables give the same bytes. BenchError as `page`."""
+    chosen = names(frames) if which is None else list(which)
+    stems = file_names(chosen)
+    out: dict[str, bytes] = {}
+    for figure, task in chosen:
+        for kind, data in saved(page(frames, figure, task), formats).items():
+            out[f"{stems[figure, task]}.{kind}"] = data
+    return out
+
+
+def file_names(chosen: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """forest-aki; safe on every system, and a number behind where two outcomes would share a name."""
+    stems: dict[tuple[str, str], str] = {}
+    taken: set[str] = set()
+    for figure, task in chosen:
+        stem = base = f"{figure}-{store.safe(task)}" if task else figure
+        count = 1
+        while stem.lower() in taken:
+            count += 1
+            stem = f"{base}-{count}"
+        taken.add(stem.lower())
+        stems[figure, task] = stem
+    return stems
+
+
+def saved(made: Page, formats: Sequence[str] = FORMATS) -> dict[str, bytes]:
+    """Format -> content."""
+    drawn = paint.figure(made) if set(formats) - {"svg"} else None
+    return {kind: vector.svg(made, themed=False).encode() if drawn is None or kind == "svg" else paint.saved(drawn, kind) for kind in formats}

@@ -1,0 +1,173 @@
+"""The four essentials of every method and outcome: ROC (and precision-recall), calibration, net benefit, risks by outcome."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.report.figures import panels
+from bench.report.figures.furniture import Key
+from bench.report.figures.lettering import number
+from bench.report.figures.marks import BLUE, GREY, INK, SKY, VERMILLION, Page, Pen
+from bench.report.figures.panels import Area, Curve, Panel
+from bench.report.figures.scales import Axis, ticks
+
+OWN, REFERENCE, CHANCE = Pen(BLUE, 1.1), Pen(GREY, 0.9), Pen(GREY, 0.5, (1.2, 1.2))
+RAW, RECALIBRATED = Pen(VERMILLION, 0.9, (2.2, 1.1)), Pen(BLUE, 1.1)
+TREAT_ALL = Pen(INK, 0.5, (3.5, 1.2, 0.8, 1.2))
+EVENT, NO_EVENT = VERMILLION, SKY
+ALL, NONE = "treat all", "treat none"
+WHOLE = tuple((value, text) for value, text in ((0.0, "0"), (0.5, "50"), (1.0, "100")))
+
+
+def outcome(outcomes: pd.DataFrame, task: str) -> str:
+    """aki, 589 events in 12,430 patients."""
+    own = outcomes[outcomes["task"] == task]
+    return task if own.empty else f"{task}, {int(own['events'].iloc[0]):,} events in {int(own['n'].iloc[0]):,}"
+
+
+def roc(table: pd.DataFrame, scores: pd.DataFrame, methods: Sequence[str], reference: str, task: str, title: str) -> Page:
+    """table: of `curves.curves`. A method without a curve has an empty panel."""
+    own = _of(table, task, curve="roc")
+    diagonal = _line([0, 1], [0, 1], CHANCE)
+    shown = [Panel(m, _score(scores, m, task, "auroc", "AUROC"), _drawn(own, m, OWN)) for m in methods]
+    axes = (Axis(0, 1, WHOLE, "1 \u2212 specificity, %"), Axis(0, 1, WHOLE, "sensitivity, %"))
+    return panels.page(
+        f"{title}: ROC curves", shown, *axes, behind=(diagonal, *_drawn(own, reference, REFERENCE)), keys=_keys(reference, "chance")
+    )
+
+
+def pr(
+    table: pd.DataFrame, scores: pd.DataFrame, methods: Sequence[str], reference: str, task: str, title: str, chance: float
+) -> Page:
+    """table: of `curves.curves`. chance: the precision of a random ranking. Precision up to the highest but the first points'."""
+    own = _of(table, task, curve="pr")
+    high = _ceiling([part["y"][part["x"] >= 0.05] for _, part in own.groupby("method")], 0.1, 1.0)
+    y = Axis(0, high, ticks(0, high, 4, percent=True), "precision, %")
+    shown = [Panel(m, _score(scores, m, task, "ap", "AP"), _drawn(own, m, OWN)) for m in methods]
+    behind = (_line([0, 1], [chance, chance], CHANCE), *_drawn(own, reference, REFERENCE))
+    x = Axis(0, 1, WHOLE, "recall (sensitivity), %")
+    return panels.page(f"{title}: precision and recall", shown, x, y, behind=behind, keys=_keys(reference, "chance"))
+
+
+def calibration(smooth: pd.DataFrame, table: pd.DataFrame, methods: Sequence[str], task: str, title: str) -> Page:
+    """smooth, table: of `calibration.smooth` and `.calibration`. Both versions in one panel; NaN stay out."""
+    own = smooth[smooth["task"] == task]
+    high = _ceiling([part[["risk", "observed"]].max(axis=1) for _, part in own.groupby(["method", "version"])], 0.05, 1.0)
+    marks = ticks(0, high, 4, percent=True)
+    facts = table[table["task"] == task].set_index(["method", "version"])
+    shown = [Panel(m, _calibrated(facts, m), _versions(own, m, "risk", "observed")) for m in methods]
+    axes = (Axis(0, high, marks, "predicted risk, %"), Axis(0, high, marks, "observed share, %"))
+    keys = [Key("as predicted", RAW), Key("recalibrated on validation rows", RECALIBRATED), Key("perfect", CHANCE)]
+    said = ["a: intercept in the large, b: slope, ICI: mean distance from the diagonal in points; as predicted \u2192 recalibrated."]
+    return panels.page(
+        f"{title}: calibration", shown, *axes, behind=(_line([0, 1], [0, 1], CHANCE),), keys=keys, said=said
+    )
+
+
+def _calibrated(facts: pd.DataFrame, method: str) -> tuple[str, ...]:
+    def pair(column: str, factor: float, digits: int) -> str:
+        found = [factor * float(facts.at[(method, v), column]) for v in ("raw", "recalibrated") if (method, v) in facts.index]
+        return " \u2192 ".join(number(value, digits) for value in found)
+
+    return (f"a {pair('intercept', 1, 2)}", f"b {pair('slope', 1, 2)}", f"ICI {pair('ici', 100, 1)}")
+
+
+def decision(table: pd.DataFrame, methods: Sequence[str], reference: str, task: str, title: str) -> Page:
+    """table: of `benefit.net_benefit`, its two strategies without a model among the methods."""
+    own = table[table["task"] == task]
+    models = own[~own["method"].isin([ALL, NONE])]
+    low, high = float(own["threshold"].min()), float(own["threshold"].max())
+    top = _ceiling([part["value"] for _, part in models.groupby(["method", "version"])], 1e-4, 1.0, room=1.08)
+    x = Axis(low, high, ticks(low, high, 4, percent=True), "threshold risk, %")
+    y = Axis(-0.2 * top, top, ticks(-0.2 * top, top, 4, percent=True), "net benefit, per 100")
+    shown = [Panel(m, (), _versions(own, m, "threshold", "value")) for m in methods]
+    standard = own[(own["method"] == reference) & (own["version"] == "recalibrated")]
+    behind = [
+        _line([low, high], [0, 0], Pen(INK, 0.4)), *_drawn(_of(own, task), ALL, TREAT_ALL, "threshold", "value"),
+        *_drawn(standard, reference, REFERENCE, "threshold", "value"),
+    ]  # fmt: skip
+    keys = [
+        Key("as predicted", RAW), Key("recalibrated", RECALIBRATED), Key(f"{reference}, recalibrated", REFERENCE),
+        Key("treat all", TREAT_ALL), Key("treat none", Pen(INK, 0.4)),
+    ]  # fmt: skip
+    clinical = bool(own["clinical"].all())
+    said = [] if clinical else ["The outcome states no range of thresholds: prevalence/4 to 4 x prevalence, not a clinical range."]
+    return panels.page(f"{title}: decision curves", shown, x, y, behind=behind, keys=keys, said=said, shape=0.85)
+
+
+def risks(table: pd.DataFrame, methods: Sequence[str], task: str, title: str) -> Page:
+    """table: of `curves.risks`. Patients with the event upward, those without downward, as shares of each.
+
+    Bars are cut at the edge of the panel where one method has nearly all patients in one bin.
+    """
+    own = table[table["task"] == task]
+    right = _ceiling([_reach(part) for _, part in own.groupby("method")], 0.02, 1.0)
+    top = _ceiling([part["share"][part["low"] < right] for _, part in own.groupby(["method", "outcome"])], 1e-3, 1.0)
+    marks = ticks(-top, top, 5, percent=True)
+    y = Axis(-top, top, tuple((v, t.lstrip("\u2212")) for v, t in marks), "share of patients, %")
+    x = Axis(0, right, ticks(0, right, 4, percent=True), "predicted risk, %")
+    shown = [Panel(m, (), areas=_bars(own[own["method"] == m], right, top)) for m in methods]
+    keys = [Key("with the event, upward", patch=EVENT), Key("without, downward", patch=NO_EVENT)]
+    behind = (_line([0, right], [0, 0], Pen(INK, 0.4)),)
+    return panels.page(f"{title}: predicted risks by outcome", shown, x, y, keys=keys, behind=behind, shape=0.85)
+
+
+def _reach(own: pd.DataFrame) -> pd.Series:
+    """The risk below which 98 % of those with the event lie, and of those without."""
+    total = own.sort_values("low").groupby("outcome")["share"].cumsum().reindex(own.sort_values("low").index)
+    inside = own.sort_values("low").loc[total < 0.98, "high"]
+    return inside if len(inside) else own["high"].head(1)
+
+
+def _bars(own: pd.DataFrame, right: float, top: float) -> tuple[Area, ...]:
+    """The two histograms as one stepped outline each."""
+    areas: list[Area] = []
+    for value, colour, sign in ((1, EVENT, 1), (0, NO_EVENT, -1)):
+        part = own[(own["outcome"] == value) & own["share"].notna() & (own["low"] < right)].sort_values("low")
+        if len(part):
+            low, high, share = (part[c].to_numpy(float) for c in ("low", "high", "share"))
+            x = np.concatenate([[low[0]], np.column_stack([low, np.minimum(high, right)]).ravel(), [min(high[-1], right)]])
+            y = np.concatenate([[0], np.repeat(np.minimum(share, top), 2), [0]])
+            areas.append(Area(x, sign * y, colour))
+    return tuple(areas)
+
+
+def _of(table: pd.DataFrame, task: str, **equal: str) -> pd.DataFrame:
+    own = table[table["task"] == task]
+    for column, value in equal.items():
+        own = own[own[column] == value]
+    return own
+
+
+def _drawn(own: pd.DataFrame, method: str, pen: Pen, x: str = "x", y: str = "y") -> tuple[Curve, ...]:
+    part = own[own["method"] == method]
+    return (Curve(part[x].to_numpy(float), part[y].to_numpy(float), pen),) if part[y].notna().any() else ()
+
+
+def _versions(own: pd.DataFrame, method: str, x: str, y: str) -> tuple[Curve, ...]:
+    pens: Mapping[str, Pen] = {"recalibrated": RECALIBRATED, "raw": RAW}
+    return tuple(curve for v, pen in pens.items() for curve in _drawn(own[own["version"] == v], method, pen, x, y))
+
+
+def _line(x: Sequence[float], y: Sequence[float], pen: Pen) -> Curve:
+    return Curve(np.array(x, float), np.array(y, float), pen)
+
+
+def _keys(reference: str, chance: str) -> list[Key]:
+    return [Key("the method", OWN), Key(reference, REFERENCE), Key(chance, CHANCE)]
+
+
+def _score(scores: pd.DataFrame, method: str, task: str, metric: str, name: str) -> tuple[str, ...]:
+    """AUROC 81.2 [80.1, 82.3]."""
+    own = scores[(scores["method"] == method) & (scores["task"] == task) & (scores["metric"] == metric)]
+    if own.empty:
+        return (f"{name} {number(float('nan'))}",)
+    value, low, high = (100 * float(own[c].iloc[0]) for c in ("value", "low", "high"))
+    return (f"{name} {number(value)}" + ("" if low != low else f" [{number(low)}, {number(high)}]"),)
+
+
+def _ceiling(parts: Sequence[pd.Series], least: float, most: float, room: float = 1.05) -> float:
+    """The upper end of an axis: what nine in ten curves reach, so that one wild method does not press the others flat."""
+    tops = np.array([part.max() for part in parts if part.notna().any()], float)
+    return float(np.clip(room * np.quantile(tops, 0.9), least, most)) if len(tops) else most

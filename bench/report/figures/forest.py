@@ -1,0 +1,167 @@
+"""Differences of every method from the reference, or from its own single-task twin, with 95 % intervals; and ranks."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.report.figures import rows
+from bench.report.figures.furniture import Key
+from bench.report.figures.lettering import interval, number
+from bench.report.figures.marks import BLUE, INK, PAPER, VERMILLION, Look, Page
+from bench.report.figures.rows import Column, Estimate
+from bench.report.figures.scales import Axis, ticks
+from bench.stats import LEVEL
+
+METRICS = {"auroc": "AUROC", "ap": "Average precision", "brier": "Brier score", "log_loss": "Log loss"}
+LESS_IS_BETTER = ("brier", "log_loss")
+BETTER, WORSE = Look("circle", BLUE, BLUE), Look("square", VERMILLION, VERMILLION)
+OPEN = Look("circle", INK, PAPER)
+JOINT, OWN = Look("circle", BLUE, BLUE), Look("square", VERMILLION, PAPER)
+Families = Mapping[str, Sequence[str]]
+
+
+def forest(comparisons: pd.DataFrame, families: Families, task: str, dataset: str) -> Page:
+    """comparisons: of `Scoring`. The metrics that were tested, side by side; filled where adjusted p < .05.
+
+    A difference that is NaN (too few events, no shared cell) leaves its row empty. Errors: none, but see `names`.
+    """
+    own = comparisons[comparisons["task"] == task]
+    reference = str(own["reference"].iloc[0])
+    columns = [_differences(own[own["metric"] == metric], metric, reference) for metric in tested(own)]
+    keys = [
+        Key("better, adjusted p < .05", look=BETTER), Key("worse, adjusted p < .05", look=WORSE),
+        Key("no difference shown", look=OPEN),
+    ]  # fmt: skip
+    said = ["Difference with 95 % interval, paired bootstrap. An arrow: beyond the axis, see the number."]
+    return rows.page(f"{dataset}, {task}: difference from {reference}", families, columns, keys, said)
+
+
+def tested(comparisons: pd.DataFrame) -> list[str]:
+    """The primary metrics: those with an adjusted p; AUROC and AP where nothing has one."""
+    found = comparisons.loc[comparisons["p_adjusted"].notna(), "metric"].unique().tolist()
+    return [m for m in METRICS if m in found] or [m for m in ("auroc", "ap") if m in set(comparisons["metric"])]
+
+
+def _differences(own: pd.DataFrame, metric: str, reference: str) -> Column:
+    sign = -1 if metric in LESS_IS_BETTER else 1
+    estimates: dict[str, Sequence[Estimate]] = {}
+    texts = {reference: "reference"}
+    for method, d, low, high, p in own[["method", "difference", "low", "high", "p_adjusted"]].itertuples(index=False):
+        look = OPEN if not p < LEVEL else BETTER if sign * d > 0 else WORSE
+        estimates[method] = [Estimate(100 * d, 100 * low, 100 * high, look)]
+        texts[method] = interval(100 * d, 100 * low, 100 * high)
+    unit = "points (less is better)" if sign < 0 else "points"
+    return Column(METRICS[metric], unit, estimates, texts, "difference [95 %]")
+
+
+def transfer(table: pd.DataFrame, families: Families, task: str, dataset: str) -> Page:
+    """table: of `multitask.transfer`. Multi-task less single-task, both with joint and both with per-task stopping.
+
+    NaN differences leave their place empty. Beside it: in what share of the folds sharing hurt.
+    """
+    own = table[table["task"] == task]
+    methods = set(own["method"])
+    shown = {family: [m for m in names if m in methods] for family, names in families.items()}
+    named = {m for names in families.values() for m in names}
+    shown["sharing"] = [*shown.get("sharing", []), *sorted(methods - named)]
+    columns = [_transfer(own[own["metric"] == metric], metric) for metric in METRICS if metric in set(own["metric"])]
+    keys = [Key("stopped jointly", look=JOINT), Key("stopped per outcome", look=OWN)]
+    keys = [key for key, stop in zip(keys, ("joint", "per_task"), strict=True) if stop in set(own["stopping"])]
+    said = ["Left of the line sharing hurts. Difference with 95 % interval; hurt: share of folds in which it is below 0, in %."]
+    kept = {family: names for family, names in shown.items() if names}
+    return rows.page(f"{dataset}, {task}: multi-task less {', '.join(_unique(own['baseline']))}", kept, columns, keys, said)
+
+
+def _unique(values: pd.Series) -> list[str]:
+    return list(dict.fromkeys(str(v) for v in values))
+
+
+def _transfer(own: pd.DataFrame, metric: str) -> Column:
+    estimates: dict[str, list[Estimate]] = {}
+    hurt: dict[str, list[str]] = {}
+    for method, stop, d, low, high, share in own[["method", "stopping", "difference", "low", "high", "hurt"]].itertuples(index=False):
+        look = OWN if stop == "per_task" else JOINT
+        estimates.setdefault(method, []).append(Estimate(100 * d, 100 * low, 100 * high, look))
+        hurt.setdefault(method, []).append(number(100 * share, 0))
+    texts = {method: " / ".join(shares) for method, shares in hurt.items()}
+    return Column(METRICS.get(metric, metric), "points", estimates, texts, "hurt, %")
+
+
+def ranks(standings: pd.DataFrame, families: Families, task: str, dataset: str) -> Page:
+    """standings: of `Scoring`; rank 1 is best. Filled: not distinguishable from the best. No dot: not ranked (NaN).
+
+    The line is the 95 % interval of the rank over resamples, where the table has one (columns low and high).
+    """
+    own = standings[standings["task"] == task]
+    columns = [_ranks(own[own["metric"] == metric], metric) for metric in METRICS if metric in set(own["metric"])]
+    keys = [Key("not distinguishable from the best", look=BETTER), Key("behind the best", look=OPEN)]
+    said = ["Rank with 95 % interval over resamples; P: share of resamples in which the method is the best, in %."]
+    return rows.page(f"{dataset}, {task}: ranks", families, columns, keys, said)
+
+
+def _ranks(own: pd.DataFrame, metric: str) -> Column:
+    table = own.reindex(columns=["method", "rank", "low", "high", "tied", "first"])
+    estimates: dict[str, Sequence[Estimate]] = {}
+    texts: dict[str, str] = {}
+    for method, rank, low, high, tied, first in table.itertuples(index=False):
+        estimates[method] = [Estimate(rank, low, high, BETTER if tied else OPEN)]
+        texts[method] = f"{number(rank, 0)}   {number(100 * first, 0)}"
+    most = max(len(table), 2)
+    marked = [(v, t) for v, t in ticks(0, most, 7) if v >= 1 and v == int(v)]
+    axis = Axis(0.4, most + 0.6, ((1, "1"), *(m for m in marked if m[0] > 1)), "rank (1 is best)")
+    return Column(METRICS.get(metric, metric), axis.title, estimates, texts, "rank  P, %", None, axis)
+
+
+def benefit(table: pd.DataFrame, families: Families, task: str, dataset: str) -> Page:
+    """table: of `benefit.differences`. Net benefit less that of a yardstick, averaged over the range of thresholds.
+
+    Both as predicted and recalibrated, in true positives per 1,000 patients. NaN leave their place empty.
+    """
+    own = table[(table["task"] == task) & table["threshold"].isna()]
+    columns = [_benefit(own[own["against"] == name], str(name)) for name in own["against"].unique()]
+    keys = [Key("as predicted", look=OWN), Key("recalibrated", look=JOINT)]
+    said = ["Average over the range of thresholds with 95 % interval, in net true positives per 1,000 patients."]
+    return rows.page(f"{dataset}, {task}: difference in net benefit", families, columns, keys, said)
+
+
+def _benefit(own: pd.DataFrame, against: str) -> Column:
+    estimates: dict[str, list[Estimate]] = {}
+    for method, version, d, low, high in own[["method", "version", "difference", "low", "high"]].itertuples(index=False):
+        look = OWN if version == "raw" else JOINT
+        estimates.setdefault(method, []).append(Estimate(1000 * d, 1000 * low, 1000 * high, look))
+    return Column(f"less {against}", "per 1,000 patients", estimates)
+
+
+def subgroups(table: pd.DataFrame, differences: pd.DataFrame, families: Families, task: str, dataset: str) -> Page:
+    """table: of `subgroups.subgroups`; differences: of `subgroups.heterogeneity`. A column per level of each variable.
+
+    The first metric of the table. Levels beyond six are left out of the figure and counted in words.
+    """
+    metric = str(table["metric"].iloc[0])
+    own = table[(table["task"] == task) & (table["metric"] == metric)]
+    levels = own[["variable", "level", "n", "events"]].drop_duplicates(["variable", "level"])
+    shown = levels.head(6)
+    low, high = 100 * float(np.nanmin(own[["low", "value"]])), 100 * float(np.nanmax(own[["high", "value"]]))
+    axis = Axis(low - 1, high + 1, ticks(low, high, 3), f"{METRICS.get(metric, metric)}, %")
+    columns = [_level(own, variable, level, n, events, axis) for variable, level, n, events in shown.itertuples(index=False)]
+    said = [f"{len(levels) - len(shown)} more levels: see the table."] if len(levels) > len(shown) else []
+    return rows.page(f"{dataset}, {task}: subgroups", families, columns, (), [*said, *_spread(differences, task, metric)])
+
+
+def _level(own: pd.DataFrame, variable: str, level: object, n: float, events: float, axis: Axis) -> Column:
+    part = own[(own["variable"] == variable) & (own["level"] == level)]
+    estimates = {
+        str(method): [Estimate(100 * value, 100 * low, 100 * high, OPEN)]
+        for method, value, low, high in part[["method", "value", "low", "high"]].itertuples(index=False)
+    }
+    return Column(f"{variable}: {level}", f"{axis.title}; {events:,.0f} of {n:,.0f}", estimates, zero=None, axis=axis)
+
+
+def _spread(differences: pd.DataFrame, task: str, metric: str) -> list[str]:
+    """In words, per variable: for how many methods the levels differ."""
+    if differences.empty:
+        return []
+    own = differences[(differences["task"] == task) & (differences["metric"] == metric)]
+    counted = own.groupby("variable", sort=False)["p"].agg([lambda p: int((p < LEVEL).sum()), "count"])
+    return [f"{variable}: levels differ at p < .05 for {few} of {all_} methods." for variable, (few, all_) in counted.iterrows()]

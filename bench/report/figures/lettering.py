@@ -1,0 +1,80 @@
+"""Words on a page: cleaned, measured, shortened. Names come from users: none is markup, and none is longer than its place."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from bench.report import words
+from bench.report.figures.marks import POINT
+
+SMALLEST = 5.5  # points, at print size
+TITLE, LABEL, SMALL = 7.5, 6.0, 5.5
+MINUS = "\u2212"
+
+
+def font_file(bold: bool = False) -> Path:
+    """DejaVu Sans as it comes with matplotlib: the same on every machine."""
+    import matplotlib as mpl
+
+    return Path(mpl.get_data_path()) / "fonts" / "ttf" / f"DejaVuSans{'-Bold' if bold else ''}.ttf"
+
+
+@lru_cache
+def _font(bold: bool) -> Any:
+    from matplotlib.ft2font import FT2Font
+
+    font = FT2Font(str(font_file(bold)))
+    font.set_size(1000, 72)
+    return font
+
+
+@lru_cache(maxsize=4096)
+def _advance(character: str, bold: bool) -> float:
+    """In em; NaN for a character that the font does not have."""
+    font = _font(bold)
+    if not font.get_char_index(ord(character)):
+        return float("nan")
+    return font.load_char(ord(character)).linearHoriAdvance / 65536 / 1000
+
+
+def clean(text: str) -> str:
+    """One line of characters that the font has."""
+    return "".join(c if _advance(c, False) >= 0 else "\ufffd" for c in words.clean(text))
+
+
+def width(text: str, size: float = LABEL, bold: bool = False) -> float:
+    """In mm."""
+    return sum(_advance(c, bold) for c in text) * size * POINT
+
+
+def fit(text: str, most: float, size: float = LABEL, bold: bool = False) -> str:
+    """The text, cleaned; of one wider than `most` mm the middle gives way to dots, as labels differ at both ends."""
+    whole = clean(text)
+    if width(whole, size, bold) <= most:
+        return whole
+    for kept in range(len(whole) - 1, 1, -1):
+        short = f"{whole[: (kept + 1) // 2].rstrip()}\u2026{whole[len(whole) - kept // 2 :].lstrip()}"
+        if width(short, size, bold) <= most:
+            return short
+    return whole[:1]
+
+
+def drop(size: float) -> float:
+    """How far, in mm, the baseline lies below the middle of a line of this size."""
+    return 0.36 * size * POINT
+
+
+def number(value: float, digits: int = 1, sign: bool = False) -> str:
+    """With a true minus sign; a dash for NaN."""
+    if value != value:
+        return words.DASH
+    text = f"{value:{'+' if sign else ''}z.{digits}f}"
+    return text.replace("-", MINUS)
+
+
+def interval(value: float, low: float, high: float, digits: int = 1) -> str:
+    """+1.2 [0.3, 2.1]; no brackets where there is no interval."""
+    if value != value:
+        return words.DASH
+    inside = "" if low != low else f" [{number(low, digits)}, {number(high, digits)}]"
+    return number(value, digits, sign=True) + inside

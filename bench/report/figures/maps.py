@@ -1,0 +1,199 @@
+"""Performance against cost, and outcomes against outcomes."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+
+from bench.report.figures.furniture import FRAME, MARGIN, Key, absent, bottom, frame, gutter, heading, left
+from bench.report.figures.lettering import LABEL, SMALL, drop, fit, number, width
+from bench.report.figures.marks import (
+    BLUE, DARK, FAINT, GREEN, GREY, INK, LIGHT, ORANGE, PAPER, PURPLE, SHAPES, SKY, TWO_COLUMNS, VERMILLION,
+    Areas, Dots, Look, Mark, Page, Pen, Vector, Words, box, dots, lines,
+)  # fmt: skip
+from bench.report.figures.scales import Axis, Place, log_ticks, span, ticks
+
+METRICS = {"auroc": "AUROC, %", "ap": "average precision, %"}
+COSTS = {"seconds": "seconds of training and prediction", "parameters": "parameters", "joules": "joules"}
+LEAST = {"seconds": 0.01, "parameters": 1.0, "joules": 0.01}
+COLOURS = (BLUE, VERMILLION, GREEN, INK, PURPLE, ORANGE, SKY)
+FRONT = Pen(INK, 0.6, (2.0, 1.2))
+
+
+def looks(families: Sequence[str]) -> dict[str, Look]:
+    """Shape, colour and fill of each family; the first eight differ in shape alone."""
+    pairs = zip(families, cycle(SHAPES), cycle(COLOURS), strict=False)
+    return {
+        family: Look(shape, colour, colour if i // len(SHAPES) % 2 == 0 else PAPER, 0.85)
+        for i, (family, shape, colour) in enumerate(pairs)
+    }
+
+
+def pareto(costs: pd.DataFrame, dataset: str) -> Page:
+    """costs: of `costs.costs`. Log scales; a dashed line joins the methods that none beats on both axes.
+
+    A cost that no method knows has no panel; a method without a cost or a score is in the list only. Numbers name the dots.
+    """
+    table = costs.reset_index(drop=True)
+    families = list(dict.fromkeys(table["family"]))
+    style = looks(families)
+    known = [c for c in COSTS if c in table and table[c].notna().any()]
+    marks, top = heading(f"{dataset}: performance against cost", [Key("none is both better and cheaper", FRONT)], TWO_COLUMNS)
+    listed, side = _list(table, style, top)
+    rows = [m for m in METRICS if table[m].notna().any()]
+    axes = {m: _linear(table[m]) for m in rows}
+    x0 = MARGIN + 3.6 + max(map(gutter, axes.values()))
+    each = (TWO_COLUMNS - side - x0 - MARGIN - 3.0 * len(known)) / len(known)
+    for r, metric in enumerate(rows):
+        places = [Place(x0 + c * (each + 3.0), top + 1 + r * 59, each, 50) for c in range(len(known))]
+        for place, cost in zip(places, known, strict=True):
+            marks += _scatter(table, place, cost, metric, axes[metric], style)
+        marks += left(places[:1], axes[metric])
+        middle = places[0].y + 25
+        marks.append(Words(MARGIN + 1.8, middle, axes[metric].title, LABEL, "middle", turned=True))
+    end = max(top + 59 * len(rows), max((m.y for m in listed if isinstance(m, Words)), default=0) + 2)
+    return Page(TWO_COLUMNS, end, (*marks, *listed), f"{dataset}: performance against cost")
+
+
+def _linear(values: pd.Series, metric: str = "") -> Axis:
+    low, high = span(100 * values, 100 * values, None)
+    return Axis(low, high, ticks(low, high, 6), METRICS.get(metric or str(values.name), ""))
+
+
+def _logarithmic(values: pd.Series, cost: str) -> Axis:
+    known = np.maximum(values.dropna().to_numpy(float), LEAST[cost])
+    low, high = known.min() / 1.5, known.max() * 1.5
+    return Axis(low, high, log_ticks(low, high), COSTS[cost], log=True)
+
+
+def _scatter(
+    table: pd.DataFrame, place: Place, cost: str, metric: str, y: Axis, style: Mapping[str, Look]
+) -> list[Mark]:
+    x = _logarithmic(table[cost], cost)
+    own = table[table[cost].notna() & table[metric].notna()]
+    at = place.at(x, y, np.maximum(own[cost].to_numpy(float), LEAST[cost]), 100 * own[metric].to_numpy(float))
+    at[:, 1] = np.clip(at[:, 1], place.y, place.bottom)  # a far-off method stands at the edge
+    best = _front(own[cost].to_numpy(float), own[metric].to_numpy(float))
+    marks = [*lines([_steps(at[best], place)] if len(best) else [], FRONT), *frame(place), *bottom([place], x)]
+    for family, look in style.items():
+        marks += dots([(px, py) for (px, py), f in zip(at.tolist(), own["family"], strict=True) if f == family], look)
+    names = [str(i + 1) for i in own.index]
+    where = beside(at, np.array([width(n, SMALL) for n in names]), place)
+    bold = set(best.tolist())
+    return marks + [
+        Words(px, py + drop(SMALL), name, SMALL, "middle", bold=i in bold)
+        for i, (name, (px, py)) in enumerate(zip(names, where.tolist(), strict=True))
+    ]
+
+
+def _front(cost: Vector, score: Vector) -> np.ndarray:
+    """Which are beaten by none on both axes, cheapest first."""
+    order = np.lexsort((-score, cost))
+    best = np.maximum.accumulate(score[order])
+    return order[(score[order] == best) & np.concatenate([[True], best[1:] > best[:-1]])] if len(order) else order
+
+
+def _steps(at: Vector, place: Place) -> Vector:
+    """A staircase through the front, on to the right edge."""
+    path = [at[0]]
+    for previous, following in zip(at[:-1], at[1:], strict=True):
+        path += [np.array([following[0], previous[1]]), following]
+    return np.vstack([*path, [place.right, at[-1, 1]]])
+
+
+def beside(at: Vector, widths: Vector, place: Place) -> Vector:
+    """Where each dot's number stands: of 24 places around it the one that meets fewest dots and numbers. (n, 2) centres."""
+    angles = np.linspace(0, 2 * np.pi, 8, endpoint=False)
+    ring = np.column_stack([np.cos(angles), -np.sin(angles)])
+    half = np.column_stack([widths / 2 + 0.2, np.full(len(widths), 0.95)])
+    put = np.full_like(at, np.inf)
+    for i, own in enumerate(at):
+        tries = np.vstack([own + ring * (half[i] + r) for r in (0.9, 2.0, 3.3)])
+        cost = np.repeat([0.0, 0.4, 0.8], len(ring))
+        cost += 3 * _meets(tries, half[i], at, np.full_like(at, 0.8))
+        cost += 4 * _meets(tries, half[i], put, half)
+        inside = (np.abs(tries - [place.x + place.width / 2, place.y + place.height / 2]) + half[i]) <= [place.width / 2, place.height / 2]
+        put[i] = tries[np.argmin(cost + 20 * ~inside.all(axis=1))]
+    return put
+
+
+def _meets(tries: Vector, half: Vector, others: Vector, sizes: Vector) -> Vector:
+    """How many boxes each try's box meets."""
+    return (np.abs(tries[:, None] - others) < half + sizes).all(axis=2).sum(axis=1).astype(float)
+
+
+def _list(table: pd.DataFrame, style: Mapping[str, Look], top: float) -> tuple[list[Mark], float]:
+    """Families and their numbered methods at the right, and the width they take."""
+    room = min(42.0, max(width(f"{len(table)} {fit(str(m), 34, SMALL)}", SMALL) for m in table["method"]) + 3)
+    x = TWO_COLUMNS - MARGIN - room
+    marks: list[Mark] = []
+    y = top + 2
+    for family, look in style.items():
+        marks += [Dots(np.array([[x + 0.9, y - drop(SMALL)]]), look), Words(x + 2.6, y, fit(family, room - 3, SMALL), SMALL, bold=True)]
+        for i, method in table.loc[table["family"] == family, "method"].items():
+            y += 2.5
+            number_of = str(int(str(i)) + 1)
+            marks += [Words(x + 2.0, y, number_of, SMALL, "end"), Words(x + 2.6, y, fit(str(method), room - 2.6, SMALL), SMALL)]
+        y += 3.6
+    return marks, room + 4
+
+
+def affinity(table: pd.DataFrame, dataset: str) -> Page:
+    """table: of `multitask.affinity`: one map per quantity that is known. NaN and the diagonal stay empty."""
+    said = {"phi": "correlation of labels (phi)", "affinity": "affinity in training", "cosine": "cosine of gradients"}
+    known = [c for c in said if c in table and table[c].notna().any()]
+    tasks = list(dict.fromkeys([*table["task"], *table["other"]]))
+    marks, top = heading(f"{dataset}: which outcomes go together", (), TWO_COLUMNS)
+    name = min(30.0, max(width(fit(t, 30), LABEL) for t in tasks)) + 1
+    side = min(46.0, (TWO_COLUMNS - 2 * MARGIN - name - 4 * len(known)) / max(len(known), 1))
+    for i, column in enumerate(known):
+        place = Place(MARGIN + name + i * (side + 4), top + 4, side, side)
+        marks += _heat(_square(table, tasks, column), place, said[column])
+        marks += _below(tasks, place, name)
+    cell = side / len(tasks)
+    at = enumerate(tasks)
+    marks += [Words(MARGIN + name - 1, top + 4 + (i + 0.5) * cell + drop(LABEL), fit(t, name - 1), LABEL, "end") for i, t in at]
+    return Page(TWO_COLUMNS, top + 4 + side + name + 2, tuple(marks), f"{dataset}: which outcomes go together")
+
+
+def _square(table: pd.DataFrame, tasks: Sequence[str], column: str) -> Vector:
+    """(T, T), row by column as given; a pair given once stands on both sides."""
+    found = table.pivot_table(index="task", columns="other", values=column, dropna=False).reindex(index=tasks, columns=tasks)
+    values = found.to_numpy(float)
+    values = np.where(np.isnan(values), values.T, values)
+    values[np.diag_indices(len(tasks))] = np.nan
+    return values
+
+
+def _heat(values: Vector, place: Place, title: str) -> list[Mark]:
+    """Blue above 0, orange below, paler near 0; the number stands in the cell where there is room for it."""
+    cell = place.width / len(values)
+    most = float(np.nanmax(np.abs(values))) or 1.0
+    marks: list[Mark] = []
+    digits = 2 if most >= 0.05 else 3
+    for (i, j), value in np.ndenumerate(values):
+        x, y = place.x + j * cell, place.y + i * cell
+        if not np.isnan(value):
+            strength = abs(value) / most
+            marks.append(Areas((box(x, y, cell, cell),), _mixed(BLUE if value > 0 else ORANGE, strength)))
+            dark = LIGHT if value > 0 and strength > 0.6 else DARK
+            text = number(value, digits)
+            if width(text, SMALL) < cell - 0.4:
+                marks.append(Words(x + cell / 2, y + cell / 2 + drop(SMALL), text, SMALL, "middle", dark))
+    marks += [*frame(place), Words(place.x + place.width / 2, place.y - 1.2, fit(title, place.width + 3), LABEL, "middle", bold=True)]
+    return marks
+
+
+def _mixed(colour: str, strength: float) -> str:
+    """The colour over white."""
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(255 + (part - 255) * strength):02x}" for part in parts)
+
+
+def _below(tasks: Sequence[str], place: Place, room: float) -> list[Mark]:
+    cell = place.width / len(tasks)
+    return [
+        Words(place.x + (i + 0.5) * cell + drop(LABEL), place.bottom + 1 + room, fit(task, room - 1), LABEL, turned=True)
+        for i, task in enumerate(tasks)
+    ]

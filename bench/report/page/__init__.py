@@ -1,0 +1,83 @@
+"""index.html: everything a run says of a dataset, in one file that needs nothing else.
+
+The page asks for no other file and no network, by its content security policy too: only the one script whose hash it states may
+run. It is whole without that script, which adds sorting, search and pickers. Every string of data or users is escaped by jinja2;
+figures are drawings of `bench.report.figures`, which escape their own.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from bench.report import notes
+from bench.report.evidence import Frames
+from bench.report.page import sections
+from bench.report.page.compare import name_of
+from bench.report.words import clean
+from bench.stats import MEAN, PRIMARY
+
+
+def render(frames: Frames, figures: Mapping[str, str]) -> str:
+    """The text of index.html. A table of `frames` that is empty has no section; no frame of predictions needs to be there.
+
+    figures: "<kind>/<outcome>", or "<kind>" where it is of all outcomes -> a drawing as inline SVG; put in as it is.
+    """
+    script = _file("page.js")
+    return _template().render(
+        title=clean(frames.sheet.title),
+        sheet=frames.sheet,
+        facts=_facts(frames),
+        sections=sections.build(frames, figures),
+        pickers=_pickers(frames),
+        style=Markup(_file("page.css")),
+        script=Markup(script),
+        hash=_digest(script),
+    )
+
+
+def _facts(frames: Frames) -> tuple[tuple[str, str], ...]:
+    """What was compared, in numbers."""
+    results = frames.results
+    return (
+        ("patients", f"{results.cohort['patient'].nunique():,}"),
+        ("outcomes", f"{len(results.tasks)}"),
+        ("methods", f"{len(results.methods)}"),
+        ("reference", clean(results.reference)),
+        ("resamples", f"{frames.scoring.resamples:,}"),
+    )
+
+
+def _pickers(frames: Frames) -> tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]:
+    """Attribute, label, and (value, text) of the choices beside "all"."""
+    tasks = [MEAN, *(task.name for task in frames.results.tasks)]
+    families = [family for family in notes.families(frames.results) if family]
+
+    def plain(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        return tuple((name, clean(name)) for name in names)
+
+    return (
+        ("task", "Outcome", plain(tasks)),
+        ("metric", "Metric", tuple((metric, name_of(metric)) for metric in PRIMARY)),
+        ("family", "Family", plain(families)),
+    )
+
+
+@cache
+def _file(name: str) -> str:
+    return resources.files(__name__).joinpath(name).read_text("utf-8")
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_file("page.html"))
+
+
+def _digest(script: str) -> str:
+    """The hash by which the policy of the page knows its script: of the very characters between the tags."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")

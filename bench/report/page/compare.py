@@ -1,0 +1,222 @@
+"""The comparison: who is best at what, every score with its interval and test behind it, and all tests in one list."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.report import notes
+from bench.report.evidence import Frames
+from bench.report.page import grid
+from bench.report.page.grid import Cell, Column, Grid, Line
+from bench.report.words import DASH, clean, percent
+from bench.stats import LEVEL, MEAN, METRICS, PRIMARY
+
+NAMES = {"auroc": "AUROC", "ap": "average precision", "brier": "Brier score", "log_loss": "log loss"}
+TITLES = {"auroc": "AUROC, %", "ap": "Average precision, %", "brier": "Brier score, %", "log_loss": "Log loss"}
+
+Records = Mapping[tuple[str, str], grid.Record]  # by method and task
+
+
+def writer(metric: str) -> Any:
+    """How a value of a metric is written."""
+    return grid.decimals(3) if metric == "log_loss" else grid.percents
+
+
+def tested(metric: str) -> Any:
+    """How a difference of a metric is written."""
+    return grid.plus(3) if metric == "log_loss" else grid.points
+
+
+def name_of(metric: str) -> str:
+    return NAMES.get(metric, clean(metric))
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """What is known of one metric, by method and task."""
+
+    metric: str
+    scores: Records
+    pooled: Records
+    standings: Records
+    tests: Records
+
+    @classmethod
+    def of(cls, frames: Frames, metric: str) -> "_Tables":
+        scoring = frames.scoring
+        tables = (scoring.scores, scoring.standings, scoring.comparisons)
+        scores, standings, tests = (by_task(frame, metric) for frame in tables)
+        return cls(metric, scores, by_task(scoring.scores, f"{metric}_pooled"), standings, tests)
+
+
+def by_task(frame: pd.DataFrame, metric: str) -> Records:
+    return {(row["method"], row["task"]): row for row in grid.records(frame[frame["metric"] == metric])}
+
+
+def grids(frames: Frames, metrics: Sequence[str]) -> tuple[Grid, ...]:
+    """A table of each metric there are scores of: methods in families, the mean and every outcome beside each other."""
+    there = set(frames.scoring.scores.loc[frames.scoring.scores["value"].notna(), "metric"])
+    return tuple(_metric(frames, metric) for metric in metrics if metric in there)
+
+
+def _metric(frames: Frames, metric: str) -> Grid:
+    tables, names = _Tables.of(frames, metric), [MEAN, *(task.name for task in frames.results.tasks)]
+    _, marks = notes.footnotes(frames.results, frames.scoring)
+    families = notes.families(frames.results)
+
+    def line(family: str, method: str) -> Line:
+        cells = tuple(_cell(tables, method, task) for task in names)
+        return Line(clean(method), cells, method, family, notes=marks.get(method, ()))
+
+    groups = tuple((family, tuple(line(family, method) for method in methods)) for family, methods in families.items())
+    return Grid(TITLES.get(metric, clean(metric)), "Method", _columns(frames, names), groups, _foot(frames, metric, names), metric)
+
+
+def _columns(frames: Frames, names: Sequence[str]) -> tuple[Column, ...]:
+    outcomes = {str(row["task"]): row for row in grid.records(frames.scoring.outcomes)}
+    averaged = sum(bool(row["averaged"]) for row in outcomes.values())
+
+    def column(name: str) -> Column:
+        if name not in outcomes:
+            return Column((clean(name), f"of {averaged} outcomes") if name == MEAN else (clean(name),), name)
+        row = outcomes[name]
+        return Column((clean(name), f"{row['events']:,} of {row['n']:,}", f"{percent(row['prevalence'])} %"), name)
+
+    return tuple(column(name) for name in names)
+
+
+def _cell(tables: _Tables, method: str, task: str) -> Cell:
+    score, standing = tables.scores.get((method, task)), tables.standings.get((method, task))
+    if score is None or np.isnan(score["value"]):
+        return Cell(DASH)
+    rank = standing["rank"] if standing is not None else np.nan
+    tied = "≈" if standing is not None and standing["tied"] and rank != 1 else ""
+    test = tables.tests.get((method, task))
+    return Cell(
+        writer(tables.metric)(score["value"]),
+        grid.key(score["value"]),
+        "" if np.isnan(score["sd"]) else writer(tables.metric)(score["sd"]),
+        _verdict(test) + tied,
+        _tip(tables, method, task),
+        {1: "best", 2: "second"}.get(rank, ""),
+    )
+
+
+def _verdict(test: grid.Record | None) -> str:
+    if test is None or not test["p_adjusted"] < LEVEL:
+        return ""
+    return "▲" if test["difference"] > 0 else "▼"
+
+
+def _tip(tables: _Tables, method: str, task: str) -> tuple[str, ...]:
+    score, metric = tables.scores[method, task], tables.metric
+    write = writer(metric)
+    lines = [f"{clean(method)}, {clean(task)}: {name_of(metric)} {write(score['value'])}"]
+    if not np.isnan(score["low"]):
+        lines.append(f"95 % interval {write(score['low'])} to {write(score['high'])}")
+    if (test := tables.tests.get((method, task))) is not None and not np.isnan(test["difference"]):
+        lines += _test(test, tested(metric))
+    if (standing := tables.standings.get((method, task))) is not None and not np.isnan(standing["rank"]):
+        lines.append(f"rank {standing['rank']:.0f}; best in {percent(standing['first'], 0)} % of resamples")
+    if (pooled := tables.pooled.get((method, task))) is not None and not np.isnan(pooled["value"]):
+        lines.append(f"pooled across folds {write(pooled['value'])}")
+    return (*lines, f"n {score['n']:,}, {score['events']:,} events, {score['folds']} folds")
+
+
+def _test(test: grid.Record, write: Any) -> list[str]:
+    difference = grid.with_interval(test["difference"], test["low"], test["high"], write)
+    adjusted = "" if np.isnan(test["p_adjusted"]) else f", adjusted {grid.p_value(test['p_adjusted'])}"
+    return [f"against {clean(test['reference'])}: {difference}", f"p {grid.p_value(test['p'])}{adjusted}"]
+
+
+def _foot(frames: Frames, metric: str, names: Sequence[str]) -> tuple[Line, ...]:
+    """Yardsticks: the planted probabilities of a synthetic cohort, and chance."""
+    scoring, write = frames.scoring, writer(metric)
+    truth = {str(row["task"]): row["value"] for row in grid.records(scoring.bayes[scoring.bayes["metric"] == metric])}
+    chance = {str(row["task"]): row["chance"] for row in grid.records(scoring.outcomes)}
+    known = [value for value in chance.values() if not np.isnan(value)]
+    chance[MEAN] = float(np.mean(known)) if known else np.nan
+    levels = {"auroc": dict.fromkeys(names, 0.5), "ap": chance}.get(metric)
+    rows = [("Bayes (planted probabilities)", truth)] if truth else []
+    rows += [("chance", levels)] if levels else []
+    return tuple(Line(name, tuple(grid.valued(of.get(task, np.nan), write) for task in names)) for name, of in rows)
+
+
+# ---- at a glance
+
+
+def glance(frames: Frames) -> Grid | None:
+    """Per outcome and metric: the best method, how many may be as good, how many differ from the reference, both ways."""
+    rows = [
+        _summary(frames, _Tables.of(frames, metric), metric, task)
+        for metric in PRIMARY
+        for task in [MEAN, *(task.name for task in frames.results.tasks)]
+    ]
+    lines = tuple(row for row in rows if row is not None)
+    against = clean(frames.results.reference)
+    heads = ("best", "value (95 % interval)", "not distinguishable from the best", f"better than {against} ▲", f"worse than {against} ▼")
+    columns = (Column(("metric",), words=True), *(Column((head,), words=i == 0) for i, head in enumerate(heads)))
+    return Grid("At a glance", "Outcome", columns, (("", lines),)) if lines else None
+
+
+def _summary(frames: Frames, tables: _Tables, metric: str, task: str) -> Line | None:
+    own = {method: row for (method, name), row in tables.standings.items() if name == task and not np.isnan(row["rank"])}
+    best = [method for method, row in own.items() if row["rank"] == 1]
+    if not best:
+        return None
+    score = tables.scores[best[0], task]
+    tied = sum(bool(row["tied"]) for method, row in own.items() if method not in best)
+    verdicts = [_verdict(row) for (_, name), row in tables.tests.items() if name == task]
+    cells = (
+        grid.said(name_of(metric)),
+        grid.said(" = ".join(clean(method) for method in best)),
+        Cell(
+            grid.with_interval(score["value"], score["low"], score["high"], writer(metric)), grid.key(score["value"])
+        ),
+        *(grid.valued(float(count), grid.whole) for count in (tied, verdicts.count("▲"), verdicts.count("▼"))),
+    )
+    return Line(clean(task), cells, task=task, metric=metric)
+
+
+# ---- all tests
+
+
+def tests(frames: Frames) -> Grid | None:
+    """Every difference from the reference, by all tests on offer side by side."""
+    found = frames.scoring.comparisons
+    found = found[found["difference"].notna()]
+    if found.empty:
+        return None
+    keys = ["method", "task", "metric"]
+    joined = _joined(found, frames.delong.assign(metric="auroc") if len(frames.delong) else frames.delong, keys, "delong")
+    joined = _joined(joined, frames.corrected, keys, "corrected")
+    fields = (
+        grid.text("outcome", "task"),
+        grid.Field("metric", lambda row: grid.said(name_of(row["metric"])), words=True),
+        grid.Field("difference (95 % interval)", _difference),
+        grid.figure("p", "p", grid.p_value),
+        grid.figure("p adjusted", "p_adjusted", grid.p_value),
+        grid.figure("p DeLong", "p_delong", grid.p_value),
+        grid.figure("p corrected t", "p_corrected", grid.p_value),
+    )
+    about = (
+        "Differences in percentage points (log loss: as it is). p and DeLong: about these predictions, given the fitted models. "
+        "Corrected t (Nadeau and Bengio): about the procedure, over repeats and folds; weak with few folds."
+    )
+    families = frames.results.groups
+    return grid.build(joined, f"Every method against {clean(frames.results.reference)}", fields, families, about=about)
+
+
+def _difference(row: grid.Record) -> Cell:
+    text = grid.with_interval(row["difference"], row["low"], row["high"], tested(row["metric"]))
+    return Cell(text, grid.key(row["difference"]))
+
+
+def _joined(found: pd.DataFrame, other: pd.DataFrame, keys: list[str], name: str) -> pd.DataFrame:
+    """The p values of another test as a column p_<name>; NaN where it says nothing."""
+    if other.empty:
+        return found.assign(**{f"p_{name}": np.nan})
+    return found.merge(other[[*keys, "p"]].rename(columns={"p": f"p_{name}"}), on=keys, how="left")

@@ -1,0 +1,118 @@
+"""What the page holds, in order: sections of figures, tables and tables that are folded away."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from markupsafe import Markup
+
+from bench.report import notes
+from bench.report.evidence import Frames
+from bench.report.page import clinical, compare, sharing, trust
+from bench.report.page.grid import Grid, present
+from bench.report.words import clean
+from bench.stats import METRICS, PRIMARY
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure. task: the outcome it is of, "" where it is of all."""
+
+    task: str
+    title: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Section:
+    """id: of its heading. about: a paragraph. folded: tables behind a line that opens them. notes, items: lists of text."""
+
+    id: str
+    title: str
+    about: str = ""
+    figures: tuple[Drawing, ...] = ()
+    grids: tuple[Grid, ...] = ()
+    folded: tuple[Grid, ...] = ()
+    notes: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        return any((self.figures, self.grids, self.folded, self.notes, self.items))
+
+
+# Section -> its heading, and the kinds of figures that belong to it.
+FIGURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "forest": ("Differences from the reference", ("forest",)),
+    "discrimination": ("ROC and precision-recall", ("roc", "pr")),
+    "calibration": ("Calibration", ("calibration",)),
+    "decision": ("Decision curves", ("decision", "benefit")),
+    "risks": ("Risks by outcome", ("risks",)),
+    "sharing": ("Sharing between outcomes", ("transfer", "affinity")),
+    "cost": ("Cost and budget", ("pareto",)),
+    "subgroups": ("Subgroups and sites", ("subgroups",)),
+}
+
+
+def build(frames: Frames, figures: Mapping[str, str]) -> tuple[Section, ...]:
+    """The sections that hold something. A figure of an unknown kind stands in a section of its own."""
+    drawn = {name: _drawings(kinds, figures) for name, (_, kinds) in FIGURES.items()}
+    known = set(chain.from_iterable(kinds for _, kinds in FIGURES.values()))
+    others = dict.fromkeys(kind for kind in map(_kind, figures) if kind not in known)
+    made = (*_results(frames, drawn), Section("more", "More figures", figures=_drawings(tuple(others), figures)), *_trust(frames))
+    return tuple(section for section in made if section.holds)
+
+
+def _results(frames: Frames, drawn: Mapping[str, tuple[Drawing, ...]]) -> tuple[Section, ...]:
+    def section(name: str, grids: Sequence[Grid | None] = (), folded: Sequence[Grid | None] = (), about: str = "") -> Section:
+        return Section(name, FIGURES[name][0], about, drawn[name], present(grids), present(folded))
+
+    losses = compare.grids(frames, [metric for metric in METRICS if metric not in PRIMARY])
+    return (
+        Section("glance", "At a glance", grids=present([compare.glance(frames)])),
+        Section("comparison", "Comparison", _marks(frames), grids=compare.grids(frames, PRIMARY), folded=losses),
+        section("forest", folded=[compare.tests(frames)]),
+        section("discrimination"),
+        section("calibration", folded=[clinical.calibration(frames)]),
+        section("decision", folded=[clinical.benefit(frames)]),
+        section("risks"),
+        section(
+            "sharing",
+            [sharing.affinity(frames)],
+            [sharing.transfer(frames), sharing.gains(frames), sharing.unions(frames), sharing.coherence(frames)],
+        ),
+        section("subgroups", folded=clinical.subgroups(frames)),
+        section("cost", [trust.budget(frames)], [sharing.costs(frames)]),
+        Section("diagnostics", "Diagnostics", "Means over cells of fitted models.", folded=trust.diagnostics(frames)),
+    )
+
+
+def _marks(frames: Frames) -> str:
+    against = clean(frames.results.reference)
+    return (
+        f"Bold: best; underlined: second; ≈: not distinguishable from the best; ▲ ▼: better, worse than {against} at adjusted "
+        "p < .05; ±: SD over folds. Point at, focus or tap a number for its interval and test."
+    )
+
+
+def _trust(frames: Frames) -> tuple[Section, ...]:
+    footnotes, _ = notes.footnotes(frames.results, frames.scoring)
+    return (
+        Section("alarms", "Alarms", grids=(trust.alarms(frames),)),
+        Section("notes", "Footnotes", notes=tuple(clean(text) for text in footnotes)),
+        Section("splits", "Splits", grids=present([trust.receipt(frames)])),
+        Section("reading", "How to read it", items=tuple(clean(text) for text in frames.sheet.remarks)),
+        Section("environment", "Environment", folded=(*present([trust.facts(frames)]), *trust.environment(frames))),
+    )
+
+
+def _kind(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _drawings(kinds: Sequence[str], figures: Mapping[str, str]) -> tuple[Drawing, ...]:
+    """Outcome by outcome where figures have one, so that those of one outcome stand together."""
+    own = [(name.partition("/")[2], kind, svg) for kind in kinds for name, svg in figures.items() if _kind(name) == kind]
+    order = list(dict.fromkeys(task for task, _, _ in own))
+    own.sort(key=lambda figure: order.index(figure[0]))
+    return tuple(Drawing(task, clean(f"{kind} {task}".strip()), Markup(svg)) for task, kind, svg in own)
