@@ -78,9 +78,10 @@ def draw(
     counts = np.zeros((len(stratum), resamples), np.uint16)
     pending, redraws = np.arange(resamples), 0
     for _ in range(ROUNDS):
-        for start in range(0, len(pending), BLOCK):  # drawn row by row and turned over: 2 x faster than column by column
-            some = pending[start : start + BLOCK]
-            counts[:, some] = np.stack([_one(streams[b], members, len(stratum)) for b in some]).T
+        for b in pending:
+            for units in members:
+                drawn = streams[b].integers(0, len(units), len(units))
+                counts[units, b] = np.bincount(drawn, minlength=len(units))
         if defined is None or not len(pending):
             return counts, redraws
         pending = pending[~defined(counts[:, pending])]
@@ -89,13 +90,6 @@ def draw(
         f"every outcome must be defined in a resample, but {len(pending)} of {resamples} resamples were not after {ROUNDS} "
         "redraws: the events of an outcome sit in too few groups. Leave that outcome out."
     )
-
-
-def _one(stream: np.random.Generator, members: Sequence[NDArray[np.int64]], units: int) -> Counts:
-    counts = np.empty(units, np.uint16)
-    for own in members:
-        counts[own] = np.bincount(stream.integers(0, len(own), len(own)), minlength=len(own))
-    return counts
 
 
 def class_sums(cell: Cell, counts: Counts) -> tuple[Vector, Vector]:

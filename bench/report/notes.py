@@ -13,6 +13,12 @@ from bench.store import Results
 BASELINES = ("linear", "trees", "tabular deep", "single-task")
 GAP = 0.005  # pooled against stratified AUROC
 CAPPED = 0.2  # share of cells
+METRIC_NAMES = {"auroc": "AUROC", "ap": "AP", "brier": "Brier score", "log_loss": "log loss"}
+ADJUSTED = {
+    "max_t": "max-T step-down (Romano-Wolf)",
+    "holm": "Holm's method, which does not know how the comparisons depend on each other,",
+    "bh": "Benjamini and Hochberg's method, which bounds the share of false marks and not the chance of one,",
+}
 
 
 def protocol(results: Results) -> str:
@@ -90,6 +96,8 @@ def remarks(results: Results, scoring: Scoring, style: str = "paper") -> tuple[s
             _estimate(results, style),
             _marks(results, scoring),
             _family(results, scoring),
+            _detectable(scoring),
+            _repeats(results),
             _weights(results),
             *_few(scoring),
             *_outcomes(results),
@@ -124,12 +132,33 @@ def _family(results: Results, scoring: Scoring) -> str:
     what = "patients" if results.cohort["group"].is_unique else "groups"
     others = scoring.comparisons["method"].nunique()
     redrawn = f", {_count(scoring.redraws, 'redraws')} of undefined ones" if scoring.redraws else ""
+    metrics = " and ".join(METRIC_NAMES[metric] for metric in scoring.primary)
     return (
-        f"Paired bootstrap of {what} within folds, {_count(scoring.resamples, 'resamples')}{redrawn}; p adjusted by max-T "
-        f"step-down over one family of {scoring.family} comparisons ({_count(others, 'methods')} against {results.reference}, "
-        f"outcomes and their mean, AUROC and AP). About these predictions, conditional on the fitted models. "
-        f"P(best): share of resamples in which the method has the best {MEAN}."
+        f"Paired bootstrap of {what} within folds, {_count(scoring.resamples, 'resamples')}{redrawn}; p adjusted by "
+        f"{ADJUSTED[scoring.adjust]} over one family of {scoring.family} comparisons ({_count(others, 'methods')} against "
+        f"{results.reference}, outcomes and their mean, {metrics}). About these predictions, conditional on the fitted models. "
+        f"P(best): share of resamples in which the method has the best {MEAN}; rank: 95 % set of its true rank, all methods at once."
     )
+
+
+def _detectable(scoring: Scoring) -> str:
+    """What no mark means: how large a difference would have been seen."""
+    of_mean = scoring.comparisons[(scoring.comparisons["task"] == MEAN) & scoring.comparisons["metric"].isin(scoring.primary)]
+    found = of_mean.groupby("metric", sort=False)["detectable"].median().dropna()
+    if found.empty:
+        return ""
+    sizes = " and ".join(f"{percent(size, 2)} points of {METRIC_NAMES[str(metric)]}" for metric, size in found.items())
+    return (
+        f"No mark is no evidence of equality: on the mean, only a true difference of about {sizes} (median over methods) would be "
+        "found with 80 % power, before the adjustment. Whether another training set would say the same is another question: see "
+        "`bench compare` and the corrected t in index.html."
+    )
+
+
+def _repeats(results: Results) -> str:
+    if results.protocol.get("repeats", 1) == 1:
+        return ""
+    return "No ▲ ▼ either where the difference is under two standard errors of the corrected t over repeats and folds."
 
 
 def _weights(results: Results) -> str:

@@ -193,7 +193,7 @@ def _yardsticks(scoring: Scoring, metric: str, names: Sequence[str]) -> tuple[Ro
 def _cost_block(results: Results, scoring: Scoring, marks: Mapping[str, tuple[int, ...]]) -> Block:
     first = {metric: _by(scoring.standings, metric) for metric in PRIMARY}
     repeated = len(scoring.standings) > 0 and bool(scoring.standings["sd_repeats"].notna().any())
-    columns = ["cells", "parameters", "steps", "at cap", "seconds", "P(best AUROC)", "P(best AP)"]
+    columns = ["cells", "parameters", "steps", "at cap", "seconds", "P(best AUROC)", "P(best AP)", "rank, AUROC", "rank, AP"]
     columns += ["SD of repeats, AUROC"] if repeated else []
     entries: dict[str, tuple[Entry, ...]] = {}
     for method in results.methods:
@@ -204,6 +204,7 @@ def _cost_block(results: Results, scoring: Scoring, marks: Mapping[str, tuple[in
         texts = [f"{len(done)} of {len(own)}", number(means[0]), number(means[1]), number(capped)]
         texts.append(number(float(done["seconds"].sum()) if len(done) else np.nan))
         texts += [_probability(first[metric].get((method, MEAN))) for metric in PRIMARY]
+        texts += [_ranks(first[metric].get((method, MEAN))) for metric in PRIMARY]
         standing = first["auroc"].get((method, MEAN))
         texts += [percent(standing["sd_repeats"], 2) if standing is not None else ""] if repeated else []
         entries[method] = tuple(Entry(text) for text in texts)
@@ -214,6 +215,13 @@ def _mean_fact(done: pd.DataFrame, name: str) -> float:
     """Mean over the cells that state it, rounded; NaN where none does."""
     values = [facts[name] for facts in done["facts"] if isinstance(facts.get(name), int | float)]
     return float(np.round(np.mean(values))) if values else np.nan
+
+
+def _ranks(standing: pd.Series | None) -> str:
+    """The simultaneous 95 % set of true ranks."""
+    if standing is None or np.isnan(standing["set_low"]):
+        return DASH
+    return f"{standing['set_low']:.0f} to {standing['set_high']:.0f}"
 
 
 def _probability(standing: pd.Series | None) -> str:

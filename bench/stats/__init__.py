@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.core import BenchError
 from bench.stats.estimates import BAYES, MEAN, METRICS, PRIMARY, Evidence, gather
-from bench.stats.ranking import COMPARISONS, comparisons, standings
-from bench.stats.scoring import LEVEL, identical, outcomes, scores
+from bench.stats.ranking import ADJUSTMENTS, COMPARISONS, comparisons, standings
+from bench.stats.scoring import INTERVALS, LEVEL, identical, outcomes, scores
 
 __all__ = ["BAYES", "LEVEL", "MEAN", "METRICS", "PRIMARY", "Evidence", "Scoring", "gather", "score"]
 
@@ -42,16 +43,30 @@ class Scoring:
     resamples: int
     redraws: int
     family: int  # comparisons that p_adjusted accounts for
+    primary: tuple[str, ...] = PRIMARY  # the metrics of the family
+    adjust: str = "max_t"
+    interval: str = "percentile"
 
 
-def score(evidence: Evidence | None, *, primary: Sequence[str] = PRIMARY, adjust: str = "max_t", resamples: int = 0) -> Scoring:
+def score(
+    evidence: Evidence | None,
+    *,
+    primary: Sequence[str] = PRIMARY,
+    adjust: str = "max_t",
+    interval: str = "percentile",
+    resamples: int = 0,
+) -> Scoring:
     """Score the test predictions and compare every method with the reference (no comparison where it was not run).
 
-    Empty tables where there is no evidence; resamples: what was asked for, to be told then.
+    primary: which of PRIMARY are tested as a family. adjust: one of ADJUSTMENTS. interval: one of INTERVALS. Empty tables where
+    there is no evidence; resamples: what was asked for, to be told then. BenchError for a choice that is not there.
     """
+    for name, chosen, known in (("primary", primary, PRIMARY), ("adjust", [adjust], ADJUSTMENTS), ("interval", [interval], INTERVALS)):
+        if not chosen or not set(chosen) <= set(known):
+            raise BenchError(f"{name} must be of {', '.join(known)}, but is '{','.join(chosen)}'")
     if evidence is None:
         return _nothing(resamples)
-    all_scores, compared = scores(evidence), comparisons(evidence, primary, adjust)
+    all_scores, compared = scores(evidence, interval), comparisons(evidence, primary, adjust, interval)
     of_truth = all_scores["method"] == BAYES
     return Scoring(
         scores=all_scores[~of_truth].reset_index(drop=True),
@@ -63,6 +78,9 @@ def score(evidence: Evidence | None, *, primary: Sequence[str] = PRIMARY, adjust
         resamples=evidence.resamples,
         redraws=evidence.redraws,
         family=int(compared["p_adjusted"].notna().sum()),
+        primary=tuple(primary),
+        adjust=adjust,
+        interval=interval,
     )
 
 

@@ -33,7 +33,9 @@ COMPARISONS = [
 ADJUSTMENTS = ("max_t", "holm", "bh")
 
 
-def comparisons(evidence: Evidence, primary: Sequence[str] = PRIMARY, adjust: str = "max_t") -> pd.DataFrame:
+def comparisons(
+    evidence: Evidence, primary: Sequence[str] = PRIMARY, adjust: str = "max_t", how: str = "percentile"
+) -> pd.DataFrame:
     """COMPARISONS of every method with the reference, outcome by outcome and on the mean; p_adjusted over the primary metrics.
 
     detectable: the true difference that this cohort would show with 80 % power, before any adjustment. steady: with repeats, the

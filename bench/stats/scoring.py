@@ -12,6 +12,7 @@ from bench.bootstrap import Sums, Vector
 from bench.stats.estimates import INTERVAL_EVENTS, MEAN, METRICS, Evidence, Plan, of_folds, with_mean
 
 LEVEL = 0.05
+INTERVALS = ("percentile", "bca")
 POOLED = ("auroc", "ap")  # those of which the value across folds is shown too
 
 
@@ -28,7 +29,7 @@ def columns(tasks: Sequence[str]) -> Iterator[tuple[int, str, int, str]]:
             yield t, task, k, metric
 
 
-def scores(evidence: Evidence) -> pd.DataFrame:
+def scores(evidence: Evidence, how: str = "percentile") -> pd.DataFrame:
     """method, task, metric, value, sd, low, high, folds, n, events; BAYES among the methods where there is a truth.
 
     Metrics are those of METRICS, and auroc_pooled and ap_pooled (across folds, no interval). No interval of fewer than 5 events.

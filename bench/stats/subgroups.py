@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
-from bench.bootstrap import Cell, Vector, sums
-from bench.stats.estimates import Evidence
+from bench.bootstrap import Cell, Counts, Vector, sums
+from bench.metrics import TOTAL_EVENTS
+from bench.stats.estimates import Evidence, Mask
 from bench.stats.multiplicity import LEVEL, share_beyond
-from bench.stats.pooled import enough, mean_of_known, remembered
+from bench.stats.pooled import mean_of_known, remembered
 
 LEVELS = 12  # of a variable, shown by themselves
 OTHER, UNKNOWN = "other levels", "unknown"
+TINY = 1e-12  # variances and ratios are kept from 0
 METRICS = ("auroc", "oe")
 LEVEL_COLUMNS = ["method", "task", "variable", "level", "n", "events", "metric", "value", "low", "high"]
 TEST_COLUMNS = ["method", "task", "variable", "metric", "spread", "p"]
@@ -68,17 +71,18 @@ class Level:
 
 @remembered
 def _tables(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
-    rows: list[dict[str, Any]] = []
+    rows: list[pd.DataFrame] = []
     tests: list[dict[str, Any]] = []
     for variable, level_of in variables(evidence.cohort).items():
         levels = [_level(evidence, name, level_of == name) for name in _ordered(level_of)]
-        named = [level for level in levels if level.name not in (OTHER, UNKNOWN)]
+        rows += [_described(evidence, level).assign(variable=variable) for level in levels]
+        named = [level.values for level in levels if level.name not in (OTHER, UNKNOWN)]
         for m, method in enumerate(evidence.labels):
             for t, task in enumerate(evidence.tasks):
                 about = {"method": method, "task": task, "variable": variable}
-                rows += [about | row for level in levels for row in _described(level, m, t)]
-                tests += [about | row for row in _tested([level.values[m, t] for level in named])]
-    return pd.DataFrame(rows, columns=LEVEL_COLUMNS), pd.DataFrame(tests, columns=TEST_COLUMNS)
+                tests += [about | row for row in _tested([values[m, t] for values in named])]
+    table = pd.concat(rows)[LEVEL_COLUMNS] if rows else pd.DataFrame(columns=LEVEL_COLUMNS)
+    return table.reset_index(drop=True), pd.DataFrame(tests, columns=TEST_COLUMNS)
 
 
 def _ordered(level_of: pd.Series) -> list[str]:
@@ -87,19 +91,80 @@ def _ordered(level_of: pd.Series) -> list[str]:
 
 
 def _level(evidence: Evidence, name: str, inside: pd.Series) -> Level:
+    """Rows of the level in every cell; its cells without such rows are left out."""
     chosen = [inside.reindex(rows).to_numpy(bool) for rows in evidence.rows]
-    cells = [_part(cell, own) for cell, own in zip(evidence.cells, chosen, strict=True)]
-    repeats = [np.flatnonzero(evidence.plan.repeat == r) for r in np.unique(evidence.plan.repeat)]
-    scope = evidence.plan.scope.astype(int)
-    events = np.array([(cell.y == 1).sum(axis=0) for cell in cells])  # (C, T)
-    n = events + np.array([(cell.y == 0).sum(axis=0) for cell in cells])
-    return Level(
-        name,
-        np.max([scope[:, own] @ n[own] for own in repeats], axis=0),
-        np.max([scope[:, own] @ events[own] for own in repeats], axis=0),
-        _estimates(evidence, cells, repeats),
-    )
+    used = [c for c, own in enumerate(chosen) if own.any()]
+    cells = [_part(evidence.cells[c], chosen[c]) for c in used]
+    events, others = (np.array([(cell.y == label).sum(axis=0) for cell in cells]) for label in (1, 0))  # (C, T)
+    repeat = evidence.plan.repeat[used]
+    scopes = [evidence.plan.scope[:, used] & (repeat == r) for r in np.unique(repeat)]  # (M, C) each
+    n, hits = (np.max([scope.astype(int) @ of for scope in scopes], axis=0) for of in (events + others, events))
+    judged = np.minimum(hits, n - hits) >= TOTAL_EVENTS
+    return Level(name, n, hits, np.where(judged[..., None, None], _estimates(cells, evidence.counts, scopes), np.nan))
 
 
-def _part(cell: Cell, own: NDArray[np.bool_]) -> Cell:
+def _part(cell: Cell, own: Mask) -> Cell:
     return replace(cell, unit=cell.unit[own], y=cell.y[own], weight=cell.weight[own], p=cell.p[:, own])
+
+
+def _estimates(cells: Sequence[Cell], counts: Counts, scopes: Sequence[Mask]) -> Vector:
+    """(M, T, 2, 1 + B) AUROC and observed over expected events, means over repeats."""
+    parts = sums(cells, counts)
+    expected = np.stack([_expected(cell, counts) for cell in cells], axis=1)  # (M, C, T, 1 + B)
+    per_repeat: list[Vector] = []
+    for scope in scopes:
+        inside = scope.astype(float)
+        pairs, observed = (np.tensordot(inside, total, 1) for total in (parts.pairs, parts.events))
+        concordant, foreseen = (np.einsum("mc,mctb->mtb", inside, np.nan_to_num(of)) for of in (parts.concordant, expected))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            per_repeat.append(np.stack([concordant / pairs, observed / foreseen], axis=2))
+    return mean_of_known(np.stack(per_repeat))
+
+
+def _expected(cell: Cell, counts: Counts) -> Vector:
+    """(M, T, 1 + B) sum of the risks of the rows with a known label in every resample."""
+    units, local = np.unique(cell.unit, return_inverse=True)
+    weighted = np.nan_to_num(cell.p * cell.weight).transpose(1, 0, 2)  # (n, M, T), 0 where the label is unknown
+    per_unit = sparse.csr_array((np.ones(len(local)), (local, np.arange(len(local)))), shape=(len(units), len(local)))
+    total = (per_unit @ weighted.reshape(len(local), -1)).T @ counts[units].astype(np.float64)
+    return total.reshape(*weighted.shape[1:], -1)
+
+
+def _described(evidence: Evidence, level: Level) -> pd.DataFrame:
+    """The rows of a level: method by method, outcome by outcome, metric by metric."""
+    index = pd.MultiIndex.from_product([evidence.labels, evidence.tasks, METRICS], names=["method", "task", "metric"])
+    frame = index.to_frame(index=False).assign(level=level.name, n=np.repeat(level.n, 2), events=np.repeat(level.events, 2))
+    low, high = _interval(level.values[..., 1:].reshape(len(frame), -1))
+    return frame.assign(value=level.values[..., 0].ravel(), low=low, high=high)
+
+
+def _interval(drawn: Vector) -> Vector:
+    """(2, k) ends of the percentile intervals of (k, B); a resample that drew no pair of a level is left out."""
+    ends = np.percentile(drawn, [100 * LEVEL / 2, 100 - 100 * LEVEL / 2], axis=1)
+    for k in np.flatnonzero(np.isnan(ends[0]) & ~np.isnan(drawn).all(axis=1)).tolist():
+        ends[:, k] = np.nanpercentile(drawn[k], [100 * LEVEL / 2, 100 - 100 * LEVEL / 2])
+    return ends
+
+
+def _tested(levels: Sequence[Vector]) -> Iterator[dict[str, Any]]:
+    """Spread and p of each metric. levels: (2, 1 + B) each."""
+    for k, metric in enumerate(METRICS):
+        judged = np.array([level[k] for level in levels if not np.isnan(level[k, 0])])
+        spread, p = np.nan, np.nan
+        if len(judged) > 1:
+            spread, p = np.ptp(judged[:, 0]), cochran(judged if metric == "auroc" else np.log(np.maximum(judged, TINY)))
+        yield {"metric": metric, "spread": spread, "p": p}
+
+
+def cochran(values: Vector) -> float:
+    """p of the hypothesis that all levels have one value. values: (L, 1 + B), the observed value first; NaN draws are left out.
+
+    Q = sum over levels of (value - weighted mean)^2 / variance, with the bootstrap's variances, among Q of resamples minus values.
+    """
+    drawn = values[:, 1:][:, ~np.isnan(values).any(axis=0)[1:]] - values[:, :1]
+    weight = 1 / np.maximum(drawn.var(axis=1, ddof=1), TINY)
+
+    def q(x: Vector) -> Vector:
+        return weight @ (x - weight @ x / weight.sum()) ** 2
+
+    return float(share_beyond(q(values[:, :1]), q(drawn)[None])[0])

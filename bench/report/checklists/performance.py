@@ -1,15 +1,18 @@
 """TRIPOD+AI items 23a and 23b: the numbers. All methods in their order; subgroups for the reference and the one that leads."""
 
-import pandas as pd
+from collections.abc import Mapping
+from typing import Any
 
 from bench.report.checklists.design import levels
 from bench.report.checklists.facts import Facts
-from bench.report.checklists.text import decimal, interval, names, say, table, where
+from bench.report.checklists.text import decimal, interval, lookup, names, say, table, where
 from bench.report.evidence import Frames
 from bench.report.words import DASH
 from bench.stats import MEAN
 
-PRIMARY = "auroc"  # what leads, and what is shown by subgroup
+METRICS = ("auroc", "ap")
+NUMBERS = {"raw": ("intercept", "slope", "ici", "ici_floor", "brier"), "recalibrated": ("slope", "ici", "ici_floor", "brier")}
+POLICIES = ("treat all", "treat none")
 
 
 def performance(frames: Frames, facts: Facts) -> list[str]:
@@ -35,28 +38,24 @@ def _ranking(frames: Frames, task: str) -> str:
         "difference of average precision",
         "adjusted p",
     ]
-    scores, compared = where(frames.scoring.scores, task=task), where(frames.scoring.comparisons, task=task)
+    scores = lookup(where(frames.scoring.scores, task=task), "method", "metric")
+    compared = lookup(where(frames.scoring.comparisons, task=task), "method", "metric")
     rows: list[list[str]] = []
     for method in frames.results.methods:
-        values = [_value(where(scores, method=method, metric=metric), "value") for metric in ("auroc", "ap")]
-        differences: list[str] = []
-        for metric in ("auroc", "ap"):
-            own = where(compared, method=method, metric=metric)
-            differences += [_value(own, "difference"), _number(own, "p_adjusted")]
-        rows.append([say(method), *values, *differences])
+        cells = [_value(scores.get((method, metric)), "value") for metric in METRICS]
+        for own in (compared.get((method, metric)) for metric in METRICS):
+            cells += [_value(own, "difference"), _number(own, "p_adjusted")]
+        rows.append([say(method), *cells])
     return table(head, rows)
 
 
-def _value(own: pd.DataFrame, column: str) -> str:
-    """One row's estimate with its interval."""
-    if own.empty:
-        return DASH
-    row = own.iloc[0]
-    return interval(float(row[column]), float(row["low"]), float(row["high"]))
+def _value(row: Mapping[str, Any] | None, column: str) -> str:
+    """An estimate with its interval."""
+    return interval(float(row[column]), float(row["low"]), float(row["high"])) if row else DASH
 
 
-def _number(own: pd.DataFrame, column: str, digits: int = 3) -> str:
-    return decimal(float(own[column].iloc[0]), digits) if len(own) else DASH
+def _number(row: Mapping[str, Any] | None, column: str) -> str:
+    return decimal(float(row[column])) if row else DASH
 
 
 def _clinical(frames: Frames, task: str) -> str:
@@ -64,35 +63,32 @@ def _clinical(frames: Frames, task: str) -> str:
         "Method", "intercept", "slope", "ICI", "ICI if perfect", "Brier", "recalibrated: slope", "ICI", "ICI if perfect", "Brier",
         "net benefit over treating all", "over treating none",
     ]  # fmt: skip
-    found, gained = where(frames.calibration, task=task), where(frames.benefit_differences, task=task, version="raw")
+    found = lookup(where(frames.calibration, task=task), "method", "version")
+    gained = where(frames.benefit_differences, task=task, version="raw")
+    averages = lookup(gained[gained["threshold"].isna()] if len(gained) else gained, "method", "against")
     rows: list[list[str]] = []
     for method in frames.results.methods:
-        raw, after = (where(found, method=method, version=version) for version in ("raw", "recalibrated"))
-        texts = [_number(raw, column) for column in ("intercept", "slope", "ici", "ici_floor", "brier")]
-        texts += [_number(after, column) for column in ("slope", "ici", "ici_floor", "brier")]
-        for policy in ("treat all", "treat none"):
-            own = where(gained, method=method, against=policy)
-            texts.append(_value(own[own["threshold"].isna()] if len(own) else own, "difference"))
-        rows.append([say(method), *texts])
+        cells = [_number(found.get((method, version)), column) for version, columns in NUMBERS.items() for column in columns]
+        cells += [_value(averages.get((method, policy)), "difference") for policy in POLICIES]
+        rows.append([say(method), *cells])
     return table(head, rows)
 
 
 def shown(frames: Frames) -> list[str]:
     """The reference, and the methods that lead in mean AUROC."""
-    standings = where(frames.scoring.standings, task=MEAN, metric=PRIMARY)
-    first = list(where(standings, rank=1)["method"]) if len(standings) else []
-    return list(dict.fromkeys([frames.results.reference, *first]))
+    first = where(frames.scoring.standings, task=MEAN, metric="auroc", rank=1)
+    return list(dict.fromkeys([frames.results.reference, *first.get("method", [])]))
 
 
 def _subgroups(frames: Frames) -> list[str]:
     chosen = shown(frames)
-    found = where(frames.subgroups, metric=PRIMARY)
+    found = where(frames.subgroups, metric="auroc")
     if found.empty:
         return ["Performance by subgroup was not computed."] if levels(frames.results) else []
     rows = [
-        [say(str(row["variable"])), say(str(row["level"])), say(str(row["task"])), say(str(row["method"])),
-         f"{int(row['n']):,}", f"{int(row['events']):,}", interval(row["value"], row["low"], row["high"])]
-        for _, row in found[found["method"].isin(chosen)].iterrows()
+        [say(str(row["variable"])), say(str(row["level"])), say(row["task"]), say(row["method"]),
+         f"{int(row['n']):,}", f"{int(row['events']):,}", _value(row, "value")]
+        for row in found[found["method"].isin(chosen)].to_dict("records")
     ]  # fmt: skip
     note = f"By subgroup, of the reference and of what leads in mean AUROC ({names(chosen)}), which flatters the leader:"
     return [note, table(["Variable", "level", "outcome", "method", "n", "events", "AUROC"], rows, named=4)]
@@ -101,13 +97,13 @@ def _subgroups(frames: Frames) -> list[str]:
 def heterogeneity(frames: Frames, facts: Facts) -> list[str]:
     """Item 23b."""
     chosen = shown(frames)
-    found = where(frames.heterogeneity, metric=PRIMARY)
+    found = where(frames.heterogeneity, metric="auroc")
     if found.empty:
         named = levels(frames.results)
         return ["Not computed." if named else "Not looked at: the cohort names no site and no subgroup with two levels."]
     rows = [
-        [say(str(row["variable"])), say(str(row["task"])), say(str(row["method"])), decimal(float(row["spread"])), decimal(float(row["p"]))]
-        for _, row in found[found["method"].isin(chosen)].iterrows()
+        [say(str(row["variable"])), say(row["task"]), say(row["method"]), _number(row, "spread"), _number(row, "p")]
+        for row in found[found["method"].isin(chosen)].to_dict("records")
     ]  # fmt: skip
     note = f"Highest less lowest AUROC over the levels, with the p value of no difference ({names(chosen)}):"
     return [note, table(["Variable", "outcome", "method", "spread", "p"], rows, named=3)]

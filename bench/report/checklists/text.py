@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -61,3 +62,8 @@ def where(frame: pd.DataFrame, **equal: object) -> pd.DataFrame:
     for column, value in equal.items():
         kept &= frame[column] == value
     return frame[kept]
+
+
+def lookup(frame: pd.DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The rows by the values of some columns."""
+    return {tuple(row[key] for key in keys): {str(k): v for k, v in row.items()} for row in frame.to_dict("records")}

@@ -6,11 +6,32 @@ from itertools import cycle
 import numpy as np
 import pandas as pd
 
-from bench.report.figures.furniture import FRAME, MARGIN, Key, absent, bottom, frame, gutter, heading, left
+from bench.report.figures.furniture import MARGIN, Key, bottom, frame, gutter, heading, left
 from bench.report.figures.lettering import LABEL, SMALL, drop, fit, number, width
 from bench.report.figures.marks import (
-    BLUE, DARK, FAINT, GREEN, GREY, INK, LIGHT, ORANGE, PAPER, PURPLE, SHAPES, SKY, TWO_COLUMNS, VERMILLION,
-    Areas, Dots, Look, Mark, Page, Pen, Vector, Words, box, dots, lines,
+    BLUE,
+    DARK,
+    GREEN,
+    INK,
+    LIGHT,
+    ORANGE,
+    PAPER,
+    PURPLE,
+    SHAPES,
+    SKY,
+    TWO_COLUMNS,
+    VERMILLION,
+    Areas,
+    Dots,
+    Look,
+    Mark,
+    Page,
+    Pen,
+    Vector,
+    Words,
+    box,
+    dots,
+    lines,
 )  # fmt: skip
 from bench.report.figures.scales import Axis, Place, log_ticks, span, ticks
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.report.figures import lettering
-from bench.report.figures.marks import POINT, SHAPES, Areas, Dots, Lines, Look, Page, Vector, Words
+from bench.report.figures.marks import POINT, SHAPES, Areas, Dots, Lines, Page, Vector, Words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from bench.report.evidence import Frames
 from bench.report.page import grid
 from bench.report.page.grid import Cell, Column, Grid, Line
 from bench.report.words import DASH, clean, percent
-from bench.stats import LEVEL, MEAN, METRICS, PRIMARY
+from bench.stats import LEVEL, MEAN, PRIMARY
 
 NAMES = {"auroc": "AUROC", "ap": "average precision", "brier": "Brier score", "log_loss": "log loss"}
 TITLES = {"auroc": "AUROC, %", "ap": "Average precision, %", "brier": "Brier score, %", "log_loss": "Log loss"}
@@ -72,7 +72,8 @@ def _metric(frames: Frames, metric: str) -> Grid:
         return Line(clean(method), cells, method, family, notes=marks.get(method, ()))
 
     groups = tuple((family, tuple(line(family, method) for method in methods)) for family, methods in families.items())
-    return Grid(TITLES.get(metric, clean(metric)), "Method", _columns(frames, names), groups, _foot(frames, metric, names), metric)
+    title, foot = TITLES.get(metric, clean(metric)), _foot(frames, metric, names)
+    return Grid(title, "Method", _columns(frames, names), groups, foot, metric, marked=True)
 
 
 def _columns(frames: Frames, names: Sequence[str]) -> tuple[Column, ...]:

@@ -50,7 +50,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """One table. groups: headings (maybe "") and their rows. foot: yardsticks, never sorted. metric: of the whole table."""
+    """One table. groups: headings (maybe "") and their rows. foot: yardsticks, never sorted. metric: of the whole table. marked: has
+    spreads and marks, which stand below each other.
+    """
 
     title: str
     corner: str
@@ -59,6 +61,7 @@ class Grid:
     foot: tuple[Line, ...] = ()
     metric: str = ""
     about: str = ""
+    marked: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from bench.report.evidence import Frames
 from bench.report.page import grid
 from bench.report.page.compare import name_of, tested, writer
 from bench.report.page.grid import Cell, Field, Grid
-from bench.report.words import clean
+from bench.report.words import clean, percent
 
 TRANSFER = (
     "Method less the single-task baseline, in points; below 0 sharing hurt. Hurt: share of cells (repeat and fold) in which it did. "
@@ -35,7 +35,7 @@ def transfer(frames: Frames) -> Grid | None:
         grid.text("stopping", "stopping"),
         grid.text("baseline", "baseline"),
         Field("difference (95 % interval)", _difference),
-        grid.figure("hurt, % of cells", "hurt", lambda value: grid.percent(value, 0)),
+        grid.figure("hurt, % of cells", "hurt", lambda value: percent(value, 0)),
         grid.figure("cells", "cells", grid.whole),
     )
     return grid.build(frames.transfer, "Transfer by outcome", fields, frames.results.groups, about=TRANSFER)
@@ -68,7 +68,7 @@ def coherence(frames: Frames) -> Grid | None:
         grid.text("part", "part"),
         grid.text("union", "union"),
         grid.figure("violations, % of patients", "violations", grid.percents),
-        grid.figure("mean excess, points", "mean_excess", lambda value: grid.percent(value, 2)),
+        grid.figure("mean excess, points", "mean_excess", lambda value: percent(value, 2)),
     )
     return grid.build(frames.coherence, "Coherence of nested outcomes", fields, frames.results.groups, about=COHERENCE)
 

@@ -1,0 +1,228 @@
+"""Simulated cohorts whose true AUROC and average precision are known exactly: what the null rates are measured on.
+
+A patient has a standard normal latent risk per outcome, and an event with probability sigmoid(intercept + SLOPE x latent). Every
+score here has a normal joint distribution with the latent, so that its AUROC and average precision are functions of their
+correlation alone, found by numerical integration. Average precision in a fold of 60 or 120 patients is on average above that
+of the population; that expectation is simulated once.
+
+Two nulls. `predictions`: fixed models; six methods have the same correlation with the latent, and share part of their noise.
+`learners`: six methods are trained on every training fold, each on features of its own beside common ones; all learn equally well
+on average, and differ after training. In both, `plus` is truly better than the six by about GAIN of AUROC, `minus` worse by MARGIN.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit, roots_hermitenorm
+
+from bench.bootstrap import Cell
+
+Vector: TypeAlias = NDArray[np.float64]
+
+N = 600  # patients
+PREVALENCE = (0.3, 0.25, 0.2)  # 12 events or more in a fold of 60
+TASKS = len(PREVALENCE)
+SLOPE = 2.5
+EQUAL = 6  # the first methods have the same true performance
+METHODS = ("a", "b", "c", "d", "e", "f", "plus", "minus")
+AUROC, GAIN, MARGIN = 0.75, 0.01, 0.05  # of the predictions; what the learners come to is measured
+COMMON, OWN = 8, 15  # features of all learners, and of each
+OFFSET = 0.4  # SD of what a fold adds to all its logits
+
+
+class Sample(NamedTuple):
+    """One simulated run. truth: (M, T + 1, 3) AUROC, AP in folds of this size, AP of a population, of the models as fitted; the mean
+    over outcomes last. expected: (M,) AUROC of the procedure, mean over outcomes; NaN where only a simulation knows it."""
+
+    cells: list[Cell]
+    truth: Vector
+
+
+class World(NamedTuple):
+    """Truth as functions of the correlation of score and latent. grid: (G,). table: (T, G, 3) as `Sample.truth`."""
+
+    intercept: Vector
+    grid: Vector
+    table: Vector
+
+    def truth(self, correlation: Vector) -> Vector:
+        """(..., T) -> (..., T, 3)"""
+        by_task = [
+            np.stack([np.interp(correlation[..., t], self.grid, self.table[t, :, k]) for k in range(3)], axis=-1)
+            for t in range(TASKS)
+        ]
+        return np.stack(by_task, axis=-2)
+
+    def correlation(self, auroc: float) -> Vector:
+        """(T,) the correlation that gives an AUROC."""
+        return np.array([np.interp(auroc, self.table[t, :, 0], self.grid) for t in range(TASKS)])
+
+
+@lru_cache
+def world(fold_rows: int, draws: int = 20_000) -> World:
+    """draws: simulated folds per grid point behind the expected average precision (standard error about .0005, smoothed)."""
+    grid = np.linspace(0.05, 0.95, 46)
+    intercept = np.array([brentq(lambda a, p=p: risk(np.zeros(1), 0.0, a)[0] - p, -20, 20) for p in PREVALENCE], float)
+    rng = np.random.default_rng([fold_rows, draws])
+    table = np.empty((TASKS, len(grid), 3))
+    for t, prevalence in enumerate(PREVALENCE):
+        densities = [class_densities(rho, intercept[t]) for rho in grid]
+        table[t, :, [0, 2]] = np.array([population(*pair) for pair in densities]).T
+        some = np.arange(0, len(grid), 5)
+        above = [fold_ap(*densities[g], fold_rows, prevalence, draws, rng) - table[t, g, 2] for g in some]
+        table[t, :, 1] = table[t, :, 2] + np.polyval(np.polyfit(grid[some], above, 4), grid)
+    return World(intercept, grid, table)
+
+
+SCORES = np.linspace(-6, 6, 2401)
+NODES, MASS = roots_hermitenorm(64)
+
+
+def risk(score: Vector, rho: float, intercept: float) -> Vector:
+    """(s,) probability of an event at a score that has correlation rho with the latent."""
+    latent = rho * score[:, None] + np.sqrt(1 - rho**2) * NODES
+    return expit(intercept + SLOPE * latent) @ MASS / MASS.sum()
+
+
+def class_densities(rho: float, intercept: float) -> tuple[Vector, Vector]:
+    """Masses of the events' and the others' scores on SCORES, together 1."""
+    mass = np.exp(-(SCORES**2) / 2)
+    mass /= mass.sum()
+    p = risk(SCORES, rho, intercept)
+    return mass * p, mass * (1 - p)
+
+
+def population(events: Vector, others: Vector) -> tuple[float, float]:
+    """AUROC and average precision without sampling error."""
+    hits, false = (np.cumsum(x[::-1])[::-1] - x / 2 for x in (events, others))  # at or above a score
+    auroc = events @ (others.sum() - false) / (events.sum() * others.sum())
+    return float(auroc), float(events @ (hits / (hits + false)) / events.sum())
+
+
+def fold_ap(events: Vector, others: Vector, rows: int, prevalence: float, draws: int, rng: np.random.Generator) -> float:
+    """Expected average precision, weighted by events, in folds of so many rows: the estimate's own expectation."""
+    folds = N // rows
+    total = rng.binomial(N, prevalence, draws)
+    count = total // folds + (rng.random(draws) < (total % folds) / folds)  # folds are stratified
+    is_event = np.arange(rows) < count[:, None]
+    u = rng.random((draws, rows))
+    scores = [np.interp(u, np.cumsum(x) / x.sum(), SCORES) for x in (events, others)]
+    order = np.argsort(-np.where(is_event, *scores), axis=1)
+    hit = np.take_along_axis(is_event, order, axis=1)
+    precision = np.cumsum(hit, axis=1) / np.arange(1, rows + 1)
+    return float((precision * hit).sum() / hit.sum())
+
+
+def sample(null: str, folds: int, repeats: int, seed: list[int]) -> Sample:
+    """One run of `repeats` x `folds` under a null; unit u is in fold u // (N / folds) of the first repeat."""
+    rng = np.random.default_rng(seed)
+    known = world(N // folds)
+    return {"predictions": _predictions, "learners": _learners}[null](known, folds, repeats, rng)
+
+
+def deal(y: Vector, folds: int, repeats: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(R, n) folds, stratified by the pattern of the outcomes."""
+    out = np.empty((repeats, len(y)), np.int64)
+    for r in range(repeats):
+        order = np.lexsort((rng.random(len(y)), *y.T))
+        out[r, order] = (np.arange(len(y)) + rng.integers(folds)) % folds
+    return out
+
+
+def _predictions(known: World, folds: int, repeats: int, rng: np.random.Generator) -> Sample:
+    rho = np.tile(known.correlation(AUROC), (len(METHODS), 1))  # (M, T)
+    rho[METHODS.index("plus")], rho[METHODS.index("minus")] = known.correlation(AUROC + GAIN), known.correlation(AUROC - MARGIN)
+    latent, shared = (np.sqrt([0.5, 0.5]) @ _pair(rng) for _ in range(2))
+    noise = np.sqrt(0.7) * shared + np.sqrt(0.3) * rng.normal(size=(len(METHODS), N, TASKS))
+    score = rho[:, None] * latent + np.sqrt(1 - rho[:, None] ** 2) * noise
+    y = _labels(known, latent, rng)
+    fold = deal(y, folds, repeats, rng)
+    order = np.argsort(fold[0], kind="stable")
+    logit = known.intercept + SLOPE * rho[:, None] * score
+    cells = [
+        _cell(r, f, y[order], expit(logit[:, order] + rng.normal(0, OFFSET)), np.flatnonzero(fold[r, order] == f))
+        for r in range(repeats)
+        for f in range(folds)
+    ]
+    return Sample(cells, with_mean(known.truth(rho)))
+
+
+def _pair(rng: np.random.Generator) -> Vector:
+    """(2, n * T) -> a part common to a patient's outcomes and a part of each, both standard normal."""
+    return np.stack([np.repeat(rng.normal(size=(N, 1)), TASKS, axis=1), rng.normal(size=(N, TASKS))]).transpose(1, 0, 2)
+
+
+def _labels(known: World, latent: Vector, rng: np.random.Generator) -> Vector:
+    return (rng.random(latent.shape) < expit(known.intercept + SLOPE * latent)).astype(float)
+
+
+def _cell(repeat: int, fold: int, y: Vector, p: Vector, rows: NDArray[np.int64]) -> Cell:
+    return Cell(repeat, fold, rows, y[rows], np.ones((len(rows), TASKS)), p[:, rows])
+
+
+def with_mean(truth: Vector) -> Vector:
+    """(M, T, k) -> (M, T + 1, k)"""
+    return np.concatenate([truth, truth.mean(axis=1, keepdims=True)], axis=1)
+
+
+@lru_cache
+def features() -> tuple[Vector, list[NDArray[np.int64]]]:
+    """(F, T) true coefficients, their squares summing to 1 with what no learner sees; and the features that each learner sees."""
+    rng = np.random.default_rng(7)
+    common = rng.normal(size=(COMMON, 1)) + 0.7 * rng.normal(size=(COMMON, TASKS))
+    own = rng.normal(size=(OWN, 1)) + 0.7 * rng.normal(size=(OWN, TASKS))
+    common, own = (x / np.sqrt((x**2).sum(axis=0)) for x in (common, own))
+    strength = {"plus": PLUS}
+    blocks = [np.sqrt(0.3) * common, *(np.sqrt(0.06) * strength.get(m, 1.0) * own for m in METHODS)]
+    beta = np.concatenate(blocks)
+    seen = [np.r_[:COMMON, COMMON + m * OWN : COMMON + (m + 1) * OWN] for m in range(len(METHODS))]
+    seen[METHODS.index("minus")] = seen[METHODS.index("minus")][LESS:]
+    return beta, seen
+
+
+PLUS, LESS = 1.3, 3  # by these the learners' expected AUROC is about GAIN above and MARGIN below: measured, printed
+RIDGE = 10.0
+
+
+def _learners(known: World, folds: int, repeats: int, rng: np.random.Generator) -> Sample:
+    beta, seen = features()
+    unseen = np.sqrt(1 - (beta**2).sum(axis=0))
+    z = rng.normal(size=(N, len(beta)))
+    y = _labels(known, z @ beta + unseen * rng.normal(size=(N, TASKS)), rng)
+    fold = deal(y, folds, repeats, rng)
+    order = np.argsort(fold[0], kind="stable")
+    z, y, fold = z[order], y[order], fold[:, order]
+    cells: list[Cell] = []
+    truth: list[Vector] = []
+    for r in range(repeats):
+        for f in range(folds):
+            test = fold[r] == f
+            weights, intercept = _fit(z[~test], y[~test], seen)  # (M, F, T), (M, T)
+            p = expit(intercept[:, None] + z[test] @ weights)
+            rows = np.flatnonzero(test)
+            cells.append(Cell(r, f, rows, y[rows], np.ones((len(rows), TASKS)), p))
+            along = (weights * beta).sum(axis=1) / np.sqrt((weights**2).sum(axis=1))
+            truth.append(known.truth(along))
+    return Sample(cells, with_mean(_over_folds(cells, truth)))
+
+
+def _fit(z: Vector, y: Vector, seen: list[NDArray[np.int64]]) -> tuple[Vector, Vector]:
+    """Ridge regression on the labels, in closed form, on the scale of the logit: (M, F, T) coefficients and (M, T) intercepts."""
+    centre, rate = z.mean(axis=0), y.mean(axis=0)
+    centred = z - centre
+    gram, with_y = centred.T @ centred, centred.T @ (y - rate)
+    weights = np.zeros((len(seen), *with_y.shape))
+    for m, own in enumerate(seen):
+        weights[m, own] = np.linalg.solve(gram[np.ix_(own, own)] + RIDGE * np.eye(len(own)), with_y[own]) / (rate * (1 - rate))
+    return weights, np.log(rate / (1 - rate)) - centre @ weights
+
+
+def _over_folds(cells: list[Cell], truth: list[Vector]) -> Vector:
+    """(M, T, 3) the true values of the folds' models, weighted as the estimates are; the mean over repeats."""
+    events = np.array([cell.y.sum(axis=0) for cell in cells])  # (C, T)
+    pairs = events * (np.array([[len(cell.y)] for cell in cells]) - events)
+    weight = np.stack([pairs, events, events], axis=-1)  # (C, T, 3)
+    return np.einsum("ctk,cmtk->mtk", weight / weight.sum(axis=0), np.array(truth))  # repeats have the same totals
