@@ -104,7 +104,7 @@ def class_sums(cell: Cell, counts: Counts) -> tuple[Vector, Vector]:
 
 def _per_unit(values: Vector, local: NDArray[Any], units: int) -> Vector:
     """(K, n) values of rows -> (K, units) their sum over each unit's rows."""
-    return np.stack([np.bincount(local, row, minlength=units) for row in values])
+    return np.array([np.bincount(local, row, minlength=units) for row in values], np.float64)
 
 
 def sums(cells: Sequence[Cell], counts: Counts, *, compiled: bool | None = None) -> Sums:

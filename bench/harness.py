@@ -1,8 +1,6 @@
 """What is to be computed, and how one cell is: plan(...) -> jobs; run_cell(job) -> record, stored the moment it ends."""
 
 import functools
-import resource
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,6 +15,7 @@ import bench
 from bench import diagnose, draws, provenance, registry, splits
 from bench.core import JSON, BenchError, Cohort, Inputs, Predictor, Rows, Run, Split, Unsupported
 from bench.draws import Draws
+from bench.meter import Meter
 from bench.registry import Spec
 from bench.store import Part, Store, finite, task_json
 
@@ -164,11 +163,10 @@ def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
     digests: dict[str, JSON] = {"cohort": cohort.digest, "split": splits.digest(split)}
     record = _record(job, "done", "") | {"environment": provenance.environment(), "digests": digests}
     predictions = None
-    _reset_peak()
-    start = time.perf_counter()
+    meter = Meter()
     try:
         predictor, predicted = _trained(job, cohort, split, report)
-        record |= _cost(start)
+        record |= meter.read()  # of training and predicting alone, not of the diagnosis
         facts: Any = finite({**predictor.facts, **_diagnosed(job, cohort, split, predictor)})
         record |= {"facts": facts, "alarms": _alarms(facts, predicted, cohort.task_names)}
         predictions = predicted  # only now: a cell whose facts are wrong has no predictions either
@@ -176,7 +174,7 @@ def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
         record |= {"status": "declined", "error": str(reason)}
     except (Exception, SystemExit) as error:
         record |= {"status": "failed", "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-    record = _cost(start) | record
+    record = meter.read() | record
     Store(Path(job.root)).save_cell(Path(job.folder), job.repeat, job.fold, record, predictions)
     return record
 
@@ -194,11 +192,6 @@ def _record(job: Job, status: str, error: str) -> dict[str, JSON]:
         **job.about, "status": status, "error": error, "method": job.method.label, "repeat": job.repeat, "fold": job.fold,
         "digests": {"cohort": job.digest, "split": job.split_digest}, "diagnosed_by": job.diagnosed_by,
     }  # fmt: skip
-
-
-def _cost(start: float) -> dict[str, JSON]:
-    """Of training and predicting alone, if asked before the diagnosis."""
-    return {"seconds": round(time.perf_counter() - start, 3), "peak_mb": _peak_mb()}
 
 
 def _diagnosed(job: Job, cohort: Cohort, split: Split, predictor: Predictor) -> dict[str, JSON]:
@@ -332,19 +325,3 @@ def _too_few(cohort: Cohort, protocol: Protocol) -> list[str]:
     return [
         f"too few events to tell methods apart, under 10 a fold: {', '.join(few)}. Fewer folds, more patients or a commoner outcome help."
     ]
-
-
-def _reset_peak() -> None:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: start the high-water mark anew for this cell
-    except OSError:
-        return
-
-
-def _peak_mb() -> float:
-    """Peak resident memory of the cell in MiB where the system tells (Linux), else of the process so far."""
-    try:
-        line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
-        return round(int(line.split()[1]) / 1024, 1)
-    except (OSError, StopIteration):
-        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

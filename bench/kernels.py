@@ -20,15 +20,17 @@ Weight: TypeAlias = NDArray[np.float64] | NDArray[np.int32]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 LANES = 128  # of 32 .. 256 tried; under 64 LLVM unrolls the loops and does not vectorise them (25 x slower)
-THREADS: int = config.NUMBA_NUM_THREADS  # the environment variable of that name, else the processors this process may use
+THREADS = int(vars(config)["NUMBA_NUM_THREADS"])  # the environment variable of that name, else the processors this process may use
 
 
 def _compiled(function: Function) -> Function:
     """The function in machine code, kept on disk where numba finds a folder it may write to."""
+    kept: Any = njit(cache=True, nogil=True)
+    forgotten: Any = njit(nogil=True)
     try:
-        return njit(cache=True, nogil=True)(function)
+        return kept(function)
     except RuntimeError:  # no such folder: compiled again in each process
-        return njit(nogil=True)(function)
+        return forgotten(function)
 
 
 @_compiled

@@ -167,7 +167,7 @@ def read(
 
     cohort: row, patient, group, site, time, weight:<task>, truth:<task> where there are any.
     predictions: method, repeat, fold, row, view, y:<task>, p:<task>.
-    cells: method, repeat, fold, status, seconds, peak_mb, facts, alarms, error.
+    cells: method, repeat, fold, status, seconds, peak_mb, joules (None: the machine does not tell), facts, alarms, error.
     """
     path = _newest_run(root, dataset, quick)
     run = _loaded(path)
@@ -235,7 +235,7 @@ def _newest_run(root: Path, dataset: str, quick: bool) -> Path:
 
 
 _MISSING: dict[str, Any] = {
-    "status": "failed", "seconds": math.nan, "peak_mb": math.nan, "facts": {}, "alarms": [],
+    "status": "failed", "seconds": math.nan, "peak_mb": math.nan, "joules": None, "facts": {}, "alarms": [],
     "environment": {}, "error": "missing or damaged; the same `bench run` makes it again",
 }  # fmt: skip
 

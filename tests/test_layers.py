@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 # DESIGN.md 2. A module may import what stands in a lower layer, or a sibling in its own package.
 LAYERS = [
     {"core"},
-    {"checks", "registry", "sources", "splits", "prep", "metrics", "bootstrap", "kernels", "jackknife", "store", "provenance", "recalibrate"},
+    {"checks", "registry", "sources", "splits", "prep", "metrics", "bootstrap", "kernels", "jackknife", "meter", "store", "provenance", "recalibrate"},
     {"stats", "nets", "losses", "balance", "draws", "suites", "cards"},
     {"train", "pertask"},
     {"diagnose"},

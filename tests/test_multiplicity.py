@@ -39,11 +39,11 @@ def test_too_few_resamples_are_refused(name: str) -> None:
     # 20 x 3 / .05 = 1,200
     assert least_resamples(3) == 1200
     assert len(FUNCTIONS[name]([0.1, 0.2, 0.3], resamples=1200)) == 3
-    with pytest.raises(BenchError, match="3 bootstrap p values needs 1,200 resamples .* but there are 1,199"):
+    with pytest.raises(BenchError, match=r"3 bootstrap p values needs 1,200 resamples .* but there are 1,199"):
         FUNCTIONS[name]([0.1, 0.2, 0.3], resamples=1199)
     assert len(FUNCTIONS[name]([0.1, np.nan, 0.3], resamples=800)) == 3  # two tests
     assert len(FUNCTIONS[name]([0.1, 0.2, 0.3], resamples=600, level=0.1)) == 3
-    with pytest.raises(BenchError, match="between 0 and 1, but one is 1.5"):
+    with pytest.raises(BenchError, match=r"between 0 and 1, but one is 1\.5"):
         FUNCTIONS[name]([0.1, 1.5])
 
 

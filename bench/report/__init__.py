@@ -67,12 +67,11 @@ def write(results: Results, folder: Path, settings: Settings | None = None) -> R
     from bench.report import checklists, figures, page  # matplotlib and jinja2: not for those who only read
 
     frames = frames_of(results, settings or Settings())
-    drawn = figures.names(frames)
     files: dict[str, str | bytes] = {
         "table.md": markdown.render(frames.sheet), "table.tex": latex.render(frames.sheet), "table.csv": tables.csv(frames.sheet),
         "scores.csv": tables.frame(frames.scoring.scores), "comparisons.csv": tables.frame(frames.scoring.comparisons),
         "tripod.md": checklists.tripod(frames), "probast.md": checklists.probast(frames),
-        "index.html": page.render(frames, {f"{name}/{task}": figures.svg(frames, name, task) for name, task in drawn}),
+        "index.html": page.render(frames, {"/".join(filter(None, key)): figures.svg(frames, *key) for key in figures.names(frames)}),
     }  # fmt: skip
     images = figures.files(frames)
     save(folder, files | {f"figures/{name}": data for name, data in images.items()})
@@ -84,7 +83,9 @@ def figure(results: Results, folder: Path, name: str, task: str | None, settings
     """Write one figure alone, as PDF, SVG and PNG; of every outcome if none is named. The paths."""
     from bench.report import figures
 
-    images = figures.files(frames_of(results, settings or Settings()), name, task)
+    frames = frames_of(results, settings or Settings())
+    every = [key for key in figures.names(frames) if key[0] == name and task is None]
+    images = figures.files(frames, every or [(name, task or "")])
     save(folder, {f"figures/{file}": data for file, data in images.items()})
     return [folder / "figures" / file for file in images]
 

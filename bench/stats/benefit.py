@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from bench.bootstrap import Vector
 from bench.core import Task
 from bench.stats.estimates import BAYES, Evidence, Mask
 from bench.stats.multiplicity import LEVEL
-from bench.stats.pooled import Pool, Version, enough, mean_of_known, pools, versions
+from bench.stats.pooled import Pool, Version, by_unit, enough, mean_of_known, pools, versions
 
 YARDSTICK = "logistic"  # the model that a clinic would use without us
 ALL, NONE = "treat all", "treat none"
@@ -151,12 +150,11 @@ def _resampled(evidence: Evidence, pool: Pool, chosen: list[int], grid: Grid) ->
     """(k + 2, 10, 1 + B) in one repeat: what rows add, summed per unit once, times how often each unit is drawn."""
     _, gains = grid.summed_up()
     label, width = pool.y.astype(int), gains.shape[-1]
-    units, local = np.unique(pool.unit, return_inverse=True)
-    per_unit = sparse.csr_array((pool.weight, (local, np.arange(len(local)))), shape=(len(units), len(local)))
+    units, per_unit = by_unit(pool.unit)
     added = np.empty((len(units), len(chosen) + 2, width))
     for k, p in enumerate(_with_rivals(pool.p[chosen])):
-        added[:, k] = per_unit @ gains[label, np.searchsorted(grid.thresholds, p, "right")]
-    weight, flat = per_unit.sum(axis=1), added.reshape(len(units), -1).T
+        added[:, k] = per_unit @ (gains[label, np.searchsorted(grid.thresholds, p, "right")] * pool.weight[:, None])
+    weight, flat = per_unit @ pool.weight, added.reshape(len(units), -1).T
     out = np.full((len(flat), evidence.counts.shape[1]), np.nan)
     if enough(pool.y):
         for start in range(0, out.shape[1], BLOCK):

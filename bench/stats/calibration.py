@@ -70,8 +70,8 @@ def _line(fits: list["Fit"]) -> list[dict[str, Vector]]:
     """The mean curve of the repeats, or none."""
     if not fits:
         return []
-    ends = np.mean([fit.between for fit in fits], axis=0)
-    risk = np.unique(np.linspace(*ends, POINTS))
+    low, high = np.mean([fit.between for fit in fits], axis=0)
+    risk = np.unique(np.linspace(low, high, POINTS))
     return [{"risk": risk, "observed": np.mean([np.interp(risk, fit.risk, fit.observed) for fit in fits], axis=0)}]
 
 

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from bench.bootstrap import Cell, Vector
 from bench.metrics import TOTAL_EVENTS
@@ -123,6 +124,12 @@ def pools(evidence: Evidence, version: Version, t: int, cells: Mask | None = Non
             p=np.concatenate(p, axis=1),
             varies=np.any([(of_fold[:, :1] != of_fold[:, 1:]).any(axis=1) for of_fold in p], axis=0),
         )
+
+
+def by_unit(unit: NDArray[np.int64]) -> tuple[NDArray[np.int64], Any]:
+    """(u,) the units of some rows (n,), and the sparse matrix (u, n) that sums values of rows over each unit."""
+    units, local = np.unique(unit, return_inverse=True)
+    return units, sparse.csr_array((np.ones(len(local)), (local, np.arange(len(local)))), shape=(len(units), len(local)))
 
 
 def enough(y: Vector) -> bool:

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
+from pandas.api.types import is_numeric_dtype
 
 from bench.bootstrap import Cell, Counts, Vector, sums
 from bench.metrics import TOTAL_EVENTS
 from bench.stats.estimates import Evidence, Mask
 from bench.stats.multiplicity import LEVEL, share_beyond
-from bench.stats.pooled import mean_of_known, remembered
+from bench.stats.pooled import by_unit, mean_of_known, remembered
 
 LEVELS = 12  # of a variable, shown by themselves
 OTHER, UNKNOWN = "other levels", "unknown"
@@ -47,16 +47,28 @@ def heterogeneity(evidence: Evidence) -> pd.DataFrame:
     return _tables(evidence)[1]
 
 
-def variables(cohort: pd.DataFrame) -> dict[str, pd.Series]:
-    """Name -> the level of each row of the cohort, as text: "site" and what "subgroup:<name>" holds."""
-    columns = [str(c) for c in cohort if c == "site" or str(c).startswith("subgroup:")]
-    return {column.removeprefix("subgroup:"): _levels(cohort.set_index("row")[column]) for column in columns}
+def variables(evidence: Evidence) -> dict[str, pd.Series]:
+    """Name -> the level of every tested row (index: row), as an ordered category: of "site" and each "subgroup:<name>"."""
+    tested = evidence.cohort[evidence.cohort["row"].isin(np.concatenate(evidence.rows))].set_index("row")
+    columns = [str(column) for column in tested if column == "site" or str(column).startswith("subgroup:")]
+    return {column.removeprefix("subgroup:"): levels(tested[column]) for column in columns}
 
 
-def _levels(column: pd.Series) -> pd.Series:
-    text = column.astype(object).where(column.notna(), UNKNOWN).astype(str)
-    sizes = text[column.notna()].value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    return text.where(text.isin([*sizes.index[:LEVELS], UNKNOWN]), OTHER)
+def levels(column: pd.Series) -> pd.Series:
+    """The 12 largest levels in their own order, "other levels", "unknown". More than 12 different numbers are cut at their quartiles."""
+    if is_numeric_dtype(column) and column.nunique() > LEVELS:
+        column = pd.qcut(column, 4, duplicates="drop")
+    text = column.map(_name, na_action="ignore").astype(object).where(column.notna(), UNKNOWN)
+    sizes = text[~text.isin([OTHER, UNKNOWN])].value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    kept = set(sizes.index[:LEVELS])
+    order = dict.fromkeys(_name(level) for level in sorted(column.dropna().unique()))
+    text = text.where(text.isin([*kept, UNKNOWN]), OTHER)
+    categories = [*(name for name in order if name in kept), OTHER, UNKNOWN]
+    return pd.Series(pd.Categorical(text, categories), column.index).cat.remove_unused_categories()
+
+
+def _name(level: object) -> str:
+    return f"{level:g}" if isinstance(level, float) else str(level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,21 +85,16 @@ class Level:
 def _tables(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows: list[pd.DataFrame] = []
     tests: list[dict[str, Any]] = []
-    for variable, level_of in variables(evidence.cohort).items():
-        levels = [_level(evidence, name, level_of == name) for name in _ordered(level_of)]
-        rows += [_described(evidence, level).assign(variable=variable) for level in levels]
-        named = [level.values for level in levels if level.name not in (OTHER, UNKNOWN)]
+    for variable, level_of in variables(evidence).items():
+        found = [_level(evidence, name, level_of == name) for name in level_of.cat.categories]
+        rows += [_described(evidence, level).assign(variable=variable) for level in found]
+        named = [level.values for level in found if level.name not in (OTHER, UNKNOWN)]
         for m, method in enumerate(evidence.labels):
             for t, task in enumerate(evidence.tasks):
                 about = {"method": method, "task": task, "variable": variable}
                 tests += [about | row for row in _tested([values[m, t] for values in named])]
     table = pd.concat(rows)[LEVEL_COLUMNS] if rows else pd.DataFrame(columns=LEVEL_COLUMNS)
     return table.reset_index(drop=True), pd.DataFrame(tests, columns=TEST_COLUMNS)
-
-
-def _ordered(level_of: pd.Series) -> list[str]:
-    """By name, the two that are no levels last."""
-    return sorted(set(level_of), key=lambda name: (name in (OTHER, UNKNOWN), name == UNKNOWN, name))
 
 
 def _level(evidence: Evidence, name: str, inside: pd.Series) -> Level:
@@ -123,11 +130,10 @@ def _estimates(cells: Sequence[Cell], counts: Counts, scopes: Sequence[Mask]) ->
 
 def _expected(cell: Cell, counts: Counts) -> Vector:
     """(M, T, 1 + B) sum of the risks of the rows with a known label in every resample."""
-    units, local = np.unique(cell.unit, return_inverse=True)
+    units, per_unit = by_unit(cell.unit)
     weighted = np.nan_to_num(cell.p * cell.weight).transpose(1, 0, 2)  # (n, M, T), 0 where the label is unknown
-    per_unit = sparse.csr_array((np.ones(len(local)), (local, np.arange(len(local)))), shape=(len(units), len(local)))
-    total = (per_unit @ weighted.reshape(len(local), -1)).T @ counts[units].astype(np.float64)
-    return total.reshape(*weighted.shape[1:], -1)
+    total = (per_unit @ weighted.reshape(len(weighted), -1)).T @ counts[units].astype(np.float64)
+    return total.reshape(weighted.shape[1], weighted.shape[2], counts.shape[1])
 
 
 def _described(evidence: Evidence, level: Level) -> pd.DataFrame:
@@ -146,10 +152,10 @@ def _interval(drawn: Vector) -> Vector:
     return ends
 
 
-def _tested(levels: Sequence[Vector]) -> Iterator[dict[str, Any]]:
-    """Spread and p of each metric. levels: (2, 1 + B) each."""
+def _tested(found: Sequence[Vector]) -> Iterator[dict[str, Any]]:
+    """Spread and p of each metric. found: (2, 1 + B) of each level."""
     for k, metric in enumerate(METRICS):
-        judged = np.array([level[k] for level in levels if not np.isnan(level[k, 0])])
+        judged = np.array([level[k] for level in found if not np.isnan(level[k, 0])])
         spread, p = np.nan, np.nan
         if len(judged) > 1:
             spread, p = np.ptp(judged[:, 0]), cochran(judged if metric == "auroc" else np.log(np.maximum(judged, TINY)))
@@ -161,7 +167,8 @@ def cochran(values: Vector) -> float:
 
     Q = sum over levels of (value - weighted mean)^2 / variance, with the bootstrap's variances, among Q of resamples minus values.
     """
-    drawn = values[:, 1:][:, ~np.isnan(values).any(axis=0)[1:]] - values[:, :1]
+    drawn = values[:, 1:] - values[:, :1]
+    drawn = drawn[:, ~np.isnan(drawn).any(axis=0)]
     weight = 1 / np.maximum(drawn.var(axis=1, ddof=1), TINY)
 
     def q(x: Vector) -> Vector:

@@ -1,57 +1,68 @@
-"""Evidence from made-up predictions: the label plus a noise that all methods share plus the method's own."""
+"""Evidence from plain arrays: labels and risks in, folds, validation rows and resamples made."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.stats.estimates import Evidence, gather
+from bench import stats
+from bench.stats import Evidence
 
-Change = Callable[[pd.DataFrame], pd.DataFrame]
 
-
-def build(
-    noise: Mapping[str, float],
-    reference: str,
+def make(
+    y: Any,
+    risks: Mapping[str, Any],
     *,
-    n: int = 400,
-    prevalence: Sequence[float] = (0.3, 0.2),
-    events: Mapping[int, int] | None = None,
     folds: int = 4,
-    repeats: int = 1,
-    seed: int = 0,
-    unknown: float = 0.0,
-    resamples: int = 100,
-    predictions: Change = lambda frame: frame,
-    cohort: Change = lambda frame: frame,
+    weight: Any = None,
+    group: Any = None,
+    columns: Mapping[str, Any] | None = None,
+    valid: bool = True,
+    missing: Mapping[str, int] | None = None,
+    resamples: int = 20,
+    reference: str | None = None,
+    fold: Any = None,
 ) -> Evidence:
-    """noise: SD of each method's own. events: exact number of events of an outcome. predictions, cohort: changes to the tables."""
-    rng = np.random.default_rng(seed)
-    tasks = [f"t{i}" for i in range(len(prevalence))]
-    y = (rng.random((n, len(tasks))) < prevalence).astype(float)
-    for t, count in (events or {}).items():
-        y[:, t] = np.arange(n) < count
-    y[rng.random(y.shape) < unknown] = np.nan
-    shared = np.nan_to_num(y) + rng.normal(size=y.shape)
+    """y: (n, T) or (n,), NaN unknown. risks: method -> (n, T) or (n,), or (R, n, T) for R repeats. missing: method -> a fold it lacks.
+
+    Row i is tested in fold i % folds (of repeat r: (i // folds^r) % folds), or as `fold` says; the rows of the next fold validate.
+    """
+    labels = np.asarray(y, float).reshape(len(y), -1)
+    n, outcomes = labels.shape
+    tasks = [f"t{t}" for t in range(outcomes)]
     frames: list[pd.DataFrame] = []
-    for repeat in range(repeats):
-        fold = rng.permutation(np.arange(n) % folds)
-        for method, size in noise.items():
-            p = 1 / (1 + np.exp(-(shared + size * rng.normal(size=y.shape))))
-            columns: dict[str, Any] = {"method": method, "repeat": repeat, "fold": fold, "row": np.arange(n), "view": "test"}
-            columns |= {f"y:{t}": y[:, i] for i, t in enumerate(tasks)} | {f"p:{t}": p[:, i] for i, t in enumerate(tasks)}
-            frames.append(pd.DataFrame(columns))
+    for method, values in risks.items():
+        given = np.asarray(values, float)
+        repeats = given if given.ndim == 3 else given.reshape(1, n, outcomes)
+        for repeat, p in enumerate(repeats):
+            own = np.arange(n) // folds**repeat % folds if fold is None else np.asarray(fold)
+            about = {f"y:{t}": labels[:, i] for i, t in enumerate(tasks)} | {f"p:{t}": p[:, i] for i, t in enumerate(tasks)}
+            frame = pd.DataFrame({"method": method, "repeat": repeat, "fold": own, "row": np.arange(n), "view": "test"} | about)
+            frame = frame[frame["fold"] != (missing or {}).get(method, -1)]
+            frames.append(frame)
+            if valid:
+                frames.append(frame.assign(view="valid", fold=(frame["fold"] - 1) % folds))
     ids = np.arange(n).astype(str)
-    people = cohort(pd.DataFrame({"row": np.arange(n), "patient": ids, "group": ids}))
-    methods = list(noise)
-    made = predictions(pd.concat(frames, ignore_index=True))
-    methods += [m for m in made["method"].unique() if m not in methods]
-    found = gather(made, people, tasks, methods, reference, resamples=resamples)
-    assert found is not None
-    return found
+    cohort = pd.DataFrame({"row": np.arange(n), "patient": ids, "group": ids if group is None else group})
+    if weight is not None:
+        w = np.asarray(weight, float).reshape(n, -1)
+        cohort = cohort.assign(**{f"weight:{t}": w[:, i] for i, t in enumerate(tasks)})
+    cohort = cohort.assign(**dict(columns or {}))
+    methods = list(risks)
+    made = stats.gather(
+        pd.concat(frames, ignore_index=True), cohort, tasks, methods, reference or methods[0], resamples=resamples
+    )
+    assert made is not None
+    return made
 
 
-def copied(method: str, name: str) -> Change:
-    """Another method with the same predictions."""
-    return lambda frame: pd.concat([frame, frame[frame["method"] == method].assign(method=name)], ignore_index=True)
+def expit(z: Any) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.asarray(z, float)))
+
+
+def drawn_cohort(n: int, seed: int, shift: float = -1.5) -> tuple[np.ndarray, np.ndarray]:
+    """(y, p) of n patients whose outcomes are drawn from their risks p."""
+    rng = np.random.default_rng(seed)
+    p = expit(shift + 1.2 * rng.normal(size=n))
+    return (rng.random(n) < p).astype(float), p

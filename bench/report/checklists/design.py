@@ -13,9 +13,8 @@ from bench.report.checklists.facts import Facts, parameters, rows_for_overall_ri
 from bench.report.checklists.text import count, decimal, names, say, share, span, table, where
 from bench.report.evidence import Frames
 from bench.report.words import DASH, number, percent
+from bench.stats.subgroups import LEVELS, OTHER, UNKNOWN
 from bench.store import Results
-
-UNKNOWN = "unknown"  # the level of a row without one
 
 
 def sample_size(frames: Frames, facts: Facts) -> list[str]:
@@ -174,7 +173,16 @@ def clusters(frames: Frames, facts: Facts) -> list[str]:
 
 
 def levels(results: Results) -> dict[str, list[str]]:
-    """Site and subgroups that the cohort names -> the level of each of its rows. Not those with one level."""
+    """Site and subgroups that the cohort names -> the level of each of its rows; not those with one level.
+
+    Unknown ones are `unknown`; of many levels the largest have their names, the rest are `other levels`.
+    """
     columns = [str(c) for c in results.cohort if c == "site" or str(c).startswith("subgroup:")]
-    found = {c.removeprefix("subgroup:"): [UNKNOWN if pd.isna(x) else str(x) for x in results.cohort[c]] for c in columns}
+    found = {column.removeprefix("subgroup:"): _levels(results.cohort[column]) for column in columns}
     return {name: of_rows for name, of_rows in found.items() if len(set(of_rows)) > 1}
+
+
+def _levels(column: "pd.Series[str]") -> list[str]:
+    text = column.astype(object).where(column.notna(), UNKNOWN).astype(str)
+    largest = text[column.notna()].value_counts().index[:LEVELS]
+    return text.where(text.isin([*largest, UNKNOWN]), OTHER).tolist()

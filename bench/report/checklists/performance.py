@@ -82,28 +82,31 @@ def shown(frames: Frames) -> list[str]:
 
 def _subgroups(frames: Frames) -> list[str]:
     chosen = shown(frames)
-    found = where(frames.subgroups, metric="auroc")
+    found = where(frames.subgroups, method=chosen)
     if found.empty:
         return ["Performance by subgroup was not computed."] if levels(frames.results) else []
+    by_key = lookup(found, "variable", "level", "task", "method", "metric")
     rows = [
-        [say(str(row["variable"])), say(str(row["level"])), say(row["task"]), say(row["method"]),
-         f"{int(row['n']):,}", f"{int(row['events']):,}", _value(row, "value")]
-        for row in found[found["method"].isin(chosen)].to_dict("records")
+        [*map(say, key[:-1]), f"{row['n']:,}", f"{row['events']:,}", _value(row, "value"), _value(by_key.get((*key[:-1], "oe")), "value")]
+        for key, row in by_key.items() if key[-1] == "auroc"
     ]  # fmt: skip
     note = f"By subgroup, of the reference and of what leads in mean AUROC ({names(chosen)}), which flatters the leader:"
-    return [note, table(["Variable", "level", "outcome", "method", "n", "events", "AUROC"], rows, named=4)]
+    head = ["Variable", "level", "outcome", "method", "n", "events", "AUROC", "observed / expected"]
+    return [note, table(head, rows, named=4)]
 
 
 def heterogeneity(frames: Frames, facts: Facts) -> list[str]:
     """Item 23b."""
     chosen = shown(frames)
-    found = where(frames.heterogeneity, metric="auroc")
+    found = where(frames.heterogeneity, method=chosen)
     if found.empty:
         named = levels(frames.results)
         return ["Not computed." if named else "Not looked at: the cohort names no site and no subgroup with two levels."]
-    rows = [
-        [say(str(row["variable"])), say(row["task"]), say(row["method"]), _number(row, "spread"), _number(row, "p")]
-        for row in found[found["method"].isin(chosen)].to_dict("records")
-    ]  # fmt: skip
-    note = f"Highest less lowest AUROC over the levels, with the p value of no difference ({names(chosen)}):"
-    return [note, table(["Variable", "outcome", "method", "spread", "p"], rows, named=3)]
+    by_key = lookup(found, "variable", "task", "method", "metric")
+    rows: list[list[str]] = []
+    for *key, metric in by_key:
+        if metric == "auroc":
+            tests = [by_key.get((*key, of)) for of in ("auroc", "oe")]
+            rows.append([*map(say, key), *(_number(test, column) for test in tests for column in ("spread", "p"))])
+    note = f"Highest less lowest value over the levels, and p of no difference, not adjusted ({names(chosen)}):"
+    return [note, table(["Variable", "outcome", "method", "AUROC", "p", "observed / expected", "p"], rows, named=3)]

@@ -55,12 +55,12 @@ def names(given: Iterable[str]) -> str:
 
 
 def where(frame: pd.DataFrame, **equal: object) -> pd.DataFrame:
-    """The rows with these values; none of a table without columns, as one is that could not be computed."""
+    """The rows with this value, or one of these; none of a table without columns, as one is that could not be computed."""
     if frame.empty:
         return frame
     kept = pd.Series(True, index=frame.index)
     for column, value in equal.items():
-        kept &= frame[column] == value
+        kept &= frame[column].isin(value) if isinstance(value, list) else frame[column] == value
     return frame[kept]
 
 

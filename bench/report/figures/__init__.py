@@ -13,8 +13,9 @@ from bench import registry, store
 from bench.core import BenchError
 from bench.report.evidence import Frames
 from bench.report.figures import curves, forest, maps, paint, vector
+from bench.report.figures.furniture import noted
 from bench.report.figures.marks import Page
-from bench.report.notes import families
+from bench.report.notes import families, warnings
 from bench.stats import MEAN
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ def _chance(f: Frames, task: str) -> float:
     return float(f.scoring.outcomes.set_index("task")["chance"].get(task, float("nan")))
 
 
+def _ordered(f: Frames) -> list[str]:
+    """Methods in the order of the tables."""
+    return [method for methods in families(f.results).values() for method in methods]
+
+
 def _known(table: pd.DataFrame, column: str) -> pd.DataFrame:
     return table[table[column].notna()] if column in table else table
 
@@ -50,25 +56,25 @@ FIGURES: dict[str, Kind] = {
         lambda f: _known(f.scoring.comparisons, "difference"),
     ),
     "roc": Kind(
-        lambda f, t: curves.roc(f.curves, f.scoring.scores, f.results.methods, f.results.reference, t, _title(f, t)),
+        lambda f, t: curves.roc(f.curves, f.scoring.scores, _ordered(f), f.results.reference, t, _title(f, t)),
         lambda f: _known(f.curves, "y"),
     ),
     "pr": Kind(
         lambda f, t: curves.pr(
-            f.curves, f.scoring.scores, f.results.methods, f.results.reference, t, _title(f, t), _chance(f, t)
+            f.curves, f.scoring.scores, _ordered(f), f.results.reference, t, _title(f, t), _chance(f, t)
         ),
         lambda f: _pr(f.curves),
     ),
     "calibration": Kind(
-        lambda f, t: curves.calibration(f.smooth, f.calibration, f.results.methods, t, _title(f, t)),
+        lambda f, t: curves.calibration(f.smooth, f.calibration, _ordered(f), t, _title(f, t)),
         lambda f: _known(f.smooth, "observed"),
     ),
     "decision": Kind(
-        lambda f, t: curves.decision(f.net_benefit, f.results.methods, f.results.reference, t, _title(f, t)),
+        lambda f, t: curves.decision(f.net_benefit, _ordered(f), f.results.reference, t, _title(f, t)),
         lambda f: _known(f.net_benefit, "value"),
     ),
     "risks": Kind(
-        lambda f, t: curves.risks(f.risks, f.results.methods, t, _title(f, t)),
+        lambda f, t: curves.risks(f.risks, _ordered(f), t, _title(f, t)),
         lambda f: _known(f.risks, "share"),
     ),
     "transfer": Kind(
@@ -87,7 +93,7 @@ FIGURES: dict[str, Kind] = {
         lambda f, t: forest.subgroups(f.subgroups, f.heterogeneity, families(f.results), t, f.results.dataset),
         lambda f: _known(f.subgroups, "value"),
     ),
-    "pareto": Kind(lambda f, _: maps.pareto(f.costs, f.results.dataset), lambda f: f.costs, per_task=False),
+    "pareto": Kind(lambda f, _: maps.pareto(f.costs, list(families(f.results)), f.results.dataset), lambda f: f.costs, per_task=False),
     "affinity": Kind(lambda f, _: maps.affinity(f.affinity, f.results.dataset), lambda f: f.affinity, per_task=False),
 }  # fmt: skip
 
@@ -102,23 +108,24 @@ def _averaged(table: pd.DataFrame) -> pd.DataFrame:
 
 def names(frames: Frames) -> list[tuple[str, str]]:
     """(figure, outcome) of all that can be drawn, the mean over outcomes first; outcome "" where the figure has none."""
-    order = [MEAN, *(task.name for task in frames.results.tasks)]
-    found: list[tuple[str, str]] = []
-    for name, kind in FIGURES.items():
-        table = kind.table(frames)
-        if kind.per_task:
-            there = set(table["task"]) if len(table) else set()
-            found += [(name, task) for task in order if task in there]
-        elif len(table):
-            found.append((name, ""))
-    return found
+    return [(name, task) for name in FIGURES for task in _tasks(frames, name)]
+
+
+def _tasks(frames: Frames, figure: str) -> list[str]:
+    """Outcomes of which a figure can be drawn."""
+    kind = FIGURES[figure]
+    table = kind.table(frames)
+    if not kind.per_task:
+        return [""] if len(table) else []
+    there = set(table["task"].unique()) if len(table) else set[str]()
+    return [task for task in (MEAN, *(task.name for task in frames.results.tasks)) if task in there]
 
 
 def page(frames: Frames, figure: str, task: str = "") -> Page:
     """The figure as data. BenchError for a figure or outcome that there is not, with the closest name."""
     if figure not in FIGURES:
         raise BenchError(registry.unknown("figure", figure, list(FIGURES)))
-    offered = [t for name, t in names(frames) if name == figure]
+    offered = _tasks(frames, figure)
     if not offered:
         raise BenchError(f"figure '{figure}' has nothing to show here: the results hold no numbers for it")
     if task not in offered:
@@ -127,7 +134,7 @@ def page(frames: Frames, figure: str, task: str = "") -> Page:
         if not task:
             raise BenchError(f"figure '{figure}' is of one outcome: add --task with one of {', '.join(offered)}")
         raise BenchError(registry.unknown(f"outcome of figure '{figure}'", task, offered))
-    return FIGURES[figure].page(frames, task)
+    return noted(FIGURES[figure].page(frames, task), warnings(frames.results))
 
 
 def draw(frames: Frames, figure: str, task: str = "") -> "Figure":
@@ -140,9 +147,7 @@ def svg(frames: Frames, figure: str, task: str = "") -> str:
     return vector.svg(page(frames, figure, task), themed=True)
 
 
-def files(
-    frames: Frames, which: Iterable[tuple[str, str]] | None = None, formats: Sequence[str] = FORMATS
-) -> dict[str, bytes]:
+def files(frames: Frames, which: Iterable[tuple[str, str]] | None = None, formats: Sequence[str] = FORMATS) -> dict[str, bytes]:
     """File name -> content, of all figures or some; the same tables give the same bytes. BenchError as `page`."""
     chosen = names(frames) if which is None else list(which)
     stems = file_names(chosen)
@@ -171,4 +176,7 @@ def file_names(chosen: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
 def saved(made: Page, formats: Sequence[str] = FORMATS) -> dict[str, bytes]:
     """Format -> content."""
     drawn = paint.figure(made) if set(formats) - {"svg"} else None
-    return {kind: vector.svg(made, themed=False).encode() if drawn is None or kind == "svg" else paint.saved(drawn, kind) for kind in formats}
+    return {
+        kind: vector.svg(made, themed=False).encode() if drawn is None or kind == "svg" else paint.saved(drawn, kind)
+        for kind in formats
+    }

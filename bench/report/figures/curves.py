@@ -1,6 +1,7 @@
 """The four essentials of every method and outcome: ROC (and precision-recall), calibration, net benefit, risks by outcome."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -28,12 +29,16 @@ def outcome(outcomes: pd.DataFrame, task: str) -> str:
 
 def roc(table: pd.DataFrame, scores: pd.DataFrame, methods: Sequence[str], reference: str, task: str, title: str) -> Page:
     """table: of `curves.curves`. A method without a curve has an empty panel."""
-    own = _of(table, task, curve="roc")
+    own = _parts(table, task, "curve")
     diagonal = _line([0, 1], [0, 1], CHANCE)
-    shown = [Panel(m, _score(scores, m, task, "auroc", "AUROC"), _drawn(own, m, OWN)) for m in methods]
+    shown = [Panel(m, _score(scores, m, task, "auroc", "AUROC"), _drawn(own, m, "roc", OWN)) for m in methods]
     axes = (Axis(0, 1, WHOLE, "1 \u2212 specificity, %"), Axis(0, 1, WHOLE, "sensitivity, %"))
     return panels.page(
-        f"{title}: ROC curves", shown, *axes, behind=(diagonal, *_drawn(own, reference, REFERENCE)), keys=_keys(reference, "chance")
+        f"{title}: ROC curves",
+        shown,
+        *axes,
+        behind=(diagonal, *_drawn(own, reference, "roc", REFERENCE)),
+        keys=_keys(reference, "chance"),
     )
 
 
@@ -41,28 +46,28 @@ def pr(
     table: pd.DataFrame, scores: pd.DataFrame, methods: Sequence[str], reference: str, task: str, title: str, chance: float
 ) -> Page:
     """table: of `curves.curves`. chance: the precision of a random ranking. Precision up to the highest but the first points'."""
-    own = _of(table, task, curve="pr")
-    high = _ceiling([part["y"][part["x"] >= 0.05] for _, part in own.groupby("method")], 0.1, 1.0)
+    own = _parts(table, task, "curve")
+    high = _ceiling([part["y"][part["x"] >= 0.05] for (_, kind), part in own.items() if kind == "pr"], 0.1, 1.0)
     y = Axis(0, high, ticks(0, high, 4, percent=True), "precision, %")
-    shown = [Panel(m, _score(scores, m, task, "ap", "AP"), _drawn(own, m, OWN)) for m in methods]
-    behind = (_line([0, 1], [chance, chance], CHANCE), *_drawn(own, reference, REFERENCE))
+    shown = [Panel(m, _score(scores, m, task, "ap", "AP"), _drawn(own, m, "pr", OWN)) for m in methods]
+    behind = (_line([0, 1], [chance, chance], CHANCE), *_drawn(own, reference, "pr", REFERENCE))
     x = Axis(0, 1, WHOLE, "recall (sensitivity), %")
     return panels.page(f"{title}: precision and recall", shown, x, y, behind=behind, keys=_keys(reference, "chance"))
 
 
 def calibration(smooth: pd.DataFrame, table: pd.DataFrame, methods: Sequence[str], task: str, title: str) -> Page:
     """smooth, table: of `calibration.smooth` and `.calibration`. Both versions in one panel; NaN stay out."""
-    own = smooth[smooth["task"] == task]
-    high = _ceiling([part[["risk", "observed"]].max(axis=1) for _, part in own.groupby(["method", "version"])], 0.05, 1.0)
+    own = _parts(smooth, task)
+    high = _ceiling([part[["risk", "observed"]].max(axis=1) for part in own.values()], 0.05, 1.0)
     marks = ticks(0, high, 4, percent=True)
     facts = table[table["task"] == task].set_index(["method", "version"])
     shown = [Panel(m, _calibrated(facts, m), _versions(own, m, "risk", "observed")) for m in methods]
     axes = (Axis(0, high, marks, "predicted risk, %"), Axis(0, high, marks, "observed share, %"))
     keys = [Key("as predicted", RAW), Key("recalibrated on validation rows", RECALIBRATED), Key("perfect", CHANCE)]
-    said = ["a: intercept in the large, b: slope, ICI: mean distance from the diagonal in points; as predicted \u2192 recalibrated."]
-    return panels.page(
-        f"{title}: calibration", shown, *axes, behind=(_line([0, 1], [0, 1], CHANCE),), keys=keys, said=said
-    )
+    said = [
+        "a: intercept in the large, b: slope, ICI: mean distance from the diagonal in points; as predicted \u2192 recalibrated."
+    ]
+    return panels.page(f"{title}: calibration", shown, *axes, behind=(_line([0, 1], [0, 1], CHANCE),), keys=keys, said=said)
 
 
 def _calibrated(facts: pd.DataFrame, method: str) -> tuple[str, ...]:
@@ -75,79 +80,77 @@ def _calibrated(facts: pd.DataFrame, method: str) -> tuple[str, ...]:
 
 def decision(table: pd.DataFrame, methods: Sequence[str], reference: str, task: str, title: str) -> Page:
     """table: of `benefit.net_benefit`, its two strategies without a model among the methods."""
-    own = table[table["task"] == task]
-    models = own[~own["method"].isin([ALL, NONE])]
-    low, high = float(own["threshold"].min()), float(own["threshold"].max())
-    top = _ceiling([part["value"] for _, part in models.groupby(["method", "version"])], 1e-4, 1.0, room=1.08)
+    of_task = table[table["task"] == task]
+    own = _parts(table, task)
+    low, high = float(of_task["threshold"].min()), float(of_task["threshold"].max())
+    top = _ceiling([part["value"] for (method, _), part in own.items() if method not in (ALL, NONE)], 1e-4, 1.0, room=1.08)
     x = Axis(low, high, ticks(low, high, 4, percent=True), "threshold risk, %")
     y = Axis(-0.2 * top, top, ticks(-0.2 * top, top, 4, percent=True), "net benefit, per 100")
     shown = [Panel(m, (), _versions(own, m, "threshold", "value")) for m in methods]
-    standard = own[(own["method"] == reference) & (own["version"] == "recalibrated")]
     behind = [
-        _line([low, high], [0, 0], Pen(INK, 0.4)), *_drawn(_of(own, task), ALL, TREAT_ALL, "threshold", "value"),
-        *_drawn(standard, reference, REFERENCE, "threshold", "value"),
+        _line([low, high], [0, 0], Pen(INK, 0.4)), *_drawn(own, ALL, "raw", TREAT_ALL, "threshold", "value"),
+        *_drawn(own, reference, "recalibrated", REFERENCE, "threshold", "value"),
     ]  # fmt: skip
     keys = [
         Key("as predicted", RAW), Key("recalibrated", RECALIBRATED), Key(f"{reference}, recalibrated", REFERENCE),
         Key("treat all", TREAT_ALL), Key("treat none", Pen(INK, 0.4)),
     ]  # fmt: skip
-    clinical = bool(own["clinical"].all())
-    said = [] if clinical else ["The outcome states no range of thresholds: prevalence/4 to 4 x prevalence, not a clinical range."]
+    clinical = bool(of_task["clinical"].all())
+    said = (
+        [] if clinical else ["The outcome states no range of thresholds: prevalence/4 to 4 x prevalence, not a clinical range."]
+    )
     return panels.page(f"{title}: decision curves", shown, x, y, behind=behind, keys=keys, said=said, shape=0.85)
 
 
 def risks(table: pd.DataFrame, methods: Sequence[str], task: str, title: str) -> Page:
-    """table: of `curves.risks`. Patients with the event upward, those without downward, as shares of each.
+    """table: of `curves.risks`. Patients with the event upward, those without downward, as shares of each, on a root scale.
 
-    Bars are cut at the edge of the panel where one method has nearly all patients in one bin.
+    Root scale: most patients without an event lie in the first bin, and the rest must be seen as well.
     """
     own = table[table["task"] == task]
-    right = _ceiling([_reach(part) for _, part in own.groupby("method")], 0.02, 1.0)
-    top = _ceiling([part["share"][part["low"] < right] for _, part in own.groupby(["method", "outcome"])], 1e-3, 1.0)
-    marks = ticks(-top, top, 5, percent=True)
-    y = Axis(-top, top, tuple((v, t.lstrip("\u2212")) for v, t in marks), "share of patients, %")
-    x = Axis(0, right, ticks(0, right, 4, percent=True), "predicted risk, %")
-    shown = [Panel(m, (), areas=_bars(own[own["method"] == m], right, top)) for m in methods]
+    right, top = float(own["high"].max()), float(np.sqrt(own["share"].max()))
+    shares = [value for value in (0.01, 0.05, 0.2, 0.5, 1.0) if np.sqrt(value) <= top]
+    marks = [(sign * float(np.sqrt(v)), f"{100 * v:g}") for v in shares for sign in (-1, 1)]
+    y = Axis(-1.03 * top, 1.03 * top, (*marks, (0.0, "0")), "share of those without / with the event, %, root scale")
+    x = Axis(0, right, ticks(0, right, 4, percent=True), "predicted risk, % (the last bar: this and higher)")
+    by_method = dict(iter(own.groupby("method")))
+    shown = [Panel(m, (), areas=_bars(by_method.get(m, own.head(0)))) for m in methods]
     keys = [Key("with the event, upward", patch=EVENT), Key("without, downward", patch=NO_EVENT)]
     behind = (_line([0, right], [0, 0], Pen(INK, 0.4)),)
     return panels.page(f"{title}: predicted risks by outcome", shown, x, y, keys=keys, behind=behind, shape=0.85)
 
 
-def _reach(own: pd.DataFrame) -> pd.Series:
-    """The risk below which 98 % of those with the event lie, and of those without."""
-    total = own.sort_values("low").groupby("outcome")["share"].cumsum().reindex(own.sort_values("low").index)
-    inside = own.sort_values("low").loc[total < 0.98, "high"]
-    return inside if len(inside) else own["high"].head(1)
-
-
-def _bars(own: pd.DataFrame, right: float, top: float) -> tuple[Area, ...]:
+def _bars(own: pd.DataFrame) -> tuple[Area, ...]:
     """The two histograms as one stepped outline each."""
     areas: list[Area] = []
     for value, colour, sign in ((1, EVENT, 1), (0, NO_EVENT, -1)):
-        part = own[(own["outcome"] == value) & own["share"].notna() & (own["low"] < right)].sort_values("low")
+        part = own[(own["outcome"] == value) & own["share"].notna()].sort_values("low")
         if len(part):
             low, high, share = (part[c].to_numpy(float) for c in ("low", "high", "share"))
-            x = np.concatenate([[low[0]], np.column_stack([low, np.minimum(high, right)]).ravel(), [min(high[-1], right)]])
-            y = np.concatenate([[0], np.repeat(np.minimum(share, top), 2), [0]])
+            x = np.concatenate([[low[0]], np.column_stack([low, high]).ravel(), [high[-1]]])
+            y = np.concatenate([[0], np.repeat(np.sqrt(share), 2), [0]])
             areas.append(Area(x, sign * y, colour))
     return tuple(areas)
 
 
-def _of(table: pd.DataFrame, task: str, **equal: str) -> pd.DataFrame:
+Parts: TypeAlias = Mapping[tuple[str, str], pd.DataFrame]
+
+
+def _parts(table: pd.DataFrame, task: str, by: str = "version") -> Parts:
+    """(method, version) -> its rows of one outcome."""
     own = table[table["task"] == task]
-    for column, value in equal.items():
-        own = own[own[column] == value]
-    return own
+    return {(str(method), str(kind)): part for (method, kind), part in own.groupby(["method", by], sort=False)}
 
 
-def _drawn(own: pd.DataFrame, method: str, pen: Pen, x: str = "x", y: str = "y") -> tuple[Curve, ...]:
-    part = own[own["method"] == method]
-    return (Curve(part[x].to_numpy(float), part[y].to_numpy(float), pen),) if part[y].notna().any() else ()
+def _drawn(parts: Parts, method: str, kind: str, pen: Pen, x: str = "x", y: str = "y") -> tuple[Curve, ...]:
+    """None where the method has no numbers."""
+    part = parts.get((method, kind))
+    return () if part is None or part[y].isna().all() else (Curve(part[x].to_numpy(float), part[y].to_numpy(float), pen),)
 
 
-def _versions(own: pd.DataFrame, method: str, x: str, y: str) -> tuple[Curve, ...]:
-    pens: Mapping[str, Pen] = {"recalibrated": RECALIBRATED, "raw": RAW}
-    return tuple(curve for v, pen in pens.items() for curve in _drawn(own[own["version"] == v], method, pen, x, y))
+def _versions(parts: Parts, method: str, x: str, y: str) -> tuple[Curve, ...]:
+    pens = {"recalibrated": RECALIBRATED, "raw": RAW}
+    return tuple(curve for version, pen in pens.items() for curve in _drawn(parts, method, version, pen, x, y))
 
 
 def _line(x: Sequence[float], y: Sequence[float], pen: Pen) -> Curve:

@@ -11,14 +11,19 @@ from bench.report.figures.lettering import interval, number
 from bench.report.figures.marks import BLUE, INK, PAPER, VERMILLION, Look, Page
 from bench.report.figures.rows import Column, Estimate
 from bench.report.figures.scales import Axis, ticks
-from bench.stats import LEVEL
+from bench.stats import LEVEL, MEAN
 
 METRICS = {"auroc": "AUROC", "ap": "Average precision", "brier": "Brier score", "log_loss": "Log loss"}
 LESS_IS_BETTER = ("brier", "log_loss")
 BETTER, WORSE = Look("circle", BLUE, BLUE), Look("square", VERMILLION, VERMILLION)
 OPEN = Look("circle", INK, PAPER)
 JOINT, OWN = Look("circle", BLUE, BLUE), Look("square", VERMILLION, PAPER)
+FIGURE_SPACE = "\u2007"  # as wide as a digit
 Families = Mapping[str, Sequence[str]]
+
+
+def said_of(task: str) -> str:
+    return "mean over outcomes" if task == MEAN else task
 
 
 def forest(comparisons: pd.DataFrame, families: Families, task: str, dataset: str) -> Page:
@@ -34,7 +39,7 @@ def forest(comparisons: pd.DataFrame, families: Families, task: str, dataset: st
         Key("no difference shown", look=OPEN),
     ]  # fmt: skip
     said = ["Difference with 95 % interval, paired bootstrap. An arrow: beyond the axis, see the number."]
-    return rows.page(f"{dataset}, {task}: difference from {reference}", families, columns, keys, said)
+    return rows.page(f"{dataset}, {said_of(task)}: difference from {reference}", families, columns, keys, said)
 
 
 def tested(comparisons: pd.DataFrame) -> list[str]:
@@ -70,7 +75,9 @@ def transfer(table: pd.DataFrame, families: Families, task: str, dataset: str) -
     keys = [key for key, stop in zip(keys, ("joint", "per_task"), strict=True) if stop in set(own["stopping"])]
     said = ["Left of the line sharing hurts. Difference with 95 % interval; hurt: share of folds in which it is below 0, in %."]
     kept = {family: names for family, names in shown.items() if names}
-    return rows.page(f"{dataset}, {task}: multi-task less {', '.join(_unique(own['baseline']))}", kept, columns, keys, said)
+    return rows.page(
+        f"{dataset}, {said_of(task)}: multi-task less {', '.join(_unique(own['baseline']))}", kept, columns, keys, said
+    )
 
 
 def _unique(values: pd.Series) -> list[str]:
@@ -80,7 +87,9 @@ def _unique(values: pd.Series) -> list[str]:
 def _transfer(own: pd.DataFrame, metric: str) -> Column:
     estimates: dict[str, list[Estimate]] = {}
     hurt: dict[str, list[str]] = {}
-    for method, stop, d, low, high, share in own[["method", "stopping", "difference", "low", "high", "hurt"]].itertuples(index=False):
+    for method, stop, d, low, high, share in own[["method", "stopping", "difference", "low", "high", "hurt"]].itertuples(
+        index=False
+    ):
         look = OWN if stop == "per_task" else JOINT
         estimates.setdefault(method, []).append(Estimate(100 * d, 100 * low, 100 * high, look))
         hurt.setdefault(method, []).append(number(100 * share, 0))
@@ -97,7 +106,7 @@ def ranks(standings: pd.DataFrame, families: Families, task: str, dataset: str) 
     columns = [_ranks(own[own["metric"] == metric], metric) for metric in METRICS if metric in set(own["metric"])]
     keys = [Key("not distinguishable from the best", look=BETTER), Key("behind the best", look=OPEN)]
     said = ["Rank with 95 % interval over resamples; P: share of resamples in which the method is the best, in %."]
-    return rows.page(f"{dataset}, {task}: ranks", families, columns, keys, said)
+    return rows.page(f"{dataset}, {said_of(task)}: ranks", families, columns, keys, said)
 
 
 def _ranks(own: pd.DataFrame, metric: str) -> Column:
@@ -106,11 +115,11 @@ def _ranks(own: pd.DataFrame, metric: str) -> Column:
     texts: dict[str, str] = {}
     for method, rank, low, high, tied, first in table.itertuples(index=False):
         estimates[method] = [Estimate(rank, low, high, BETTER if tied else OPEN)]
-        texts[method] = f"{number(rank, 0)}   {number(100 * first, 0)}"
+        texts[method] = f"{number(rank, 0).rjust(3, FIGURE_SPACE)}  {number(100 * first, 0).rjust(4, FIGURE_SPACE)}"
     most = max(len(table), 2)
     marked = [(v, t) for v, t in ticks(0, most, 7) if v >= 1 and v == int(v)]
     axis = Axis(0.4, most + 0.6, ((1, "1"), *(m for m in marked if m[0] > 1)), "rank (1 is best)")
-    return Column(METRICS.get(metric, metric), axis.title, estimates, texts, "rank  P, %", None, axis)
+    return Column(METRICS.get(metric, metric), axis.title, estimates, texts, "rank P, %", None, axis)
 
 
 def benefit(table: pd.DataFrame, families: Families, task: str, dataset: str) -> Page:
@@ -122,7 +131,7 @@ def benefit(table: pd.DataFrame, families: Families, task: str, dataset: str) ->
     columns = [_benefit(own[own["against"] == name], str(name)) for name in own["against"].unique()]
     keys = [Key("as predicted", look=OWN), Key("recalibrated", look=JOINT)]
     said = ["Average over the range of thresholds with 95 % interval, in net true positives per 1,000 patients."]
-    return rows.page(f"{dataset}, {task}: difference in net benefit", families, columns, keys, said)
+    return rows.page(f"{dataset}, {said_of(task)}: difference in net benefit", families, columns, keys, said)
 
 
 def _benefit(own: pd.DataFrame, against: str) -> Column:
@@ -146,7 +155,9 @@ def subgroups(table: pd.DataFrame, differences: pd.DataFrame, families: Families
     axis = Axis(low - 1, high + 1, ticks(low, high, 3), f"{METRICS.get(metric, metric)}, %")
     columns = [_level(own, variable, level, n, events, axis) for variable, level, n, events in shown.itertuples(index=False)]
     said = [f"{len(levels) - len(shown)} more levels: see the table."] if len(levels) > len(shown) else []
-    return rows.page(f"{dataset}, {task}: subgroups", families, columns, (), [*said, *_spread(differences, task, metric)])
+    return rows.page(
+        f"{dataset}, {said_of(task)}: subgroups", families, columns, (), [*said, *_spread(differences, task, metric)]
+    )
 
 
 def _level(own: pd.DataFrame, variable: str, level: object, n: float, events: float, axis: Axis) -> Column:

@@ -1,12 +1,12 @@
 """What every figure has: heading, key, axes with ticks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.report.figures.lettering import LABEL, SMALL, TITLE, drop, fit, width
-from bench.report.figures.marks import FAINT, GREY, INK, Areas, Dots, Look, Mark, Pen, Words, box, line, lines
+from bench.report.figures.lettering import LABEL, SMALL, TITLE, clean, drop, fit, width
+from bench.report.figures.marks import FAINT, GREY, INK, Areas, Dots, Look, Mark, Page, Pen, Words, box, line, lines
 from bench.report.figures.scales import Axis, Place
 
 FRAME = Pen(INK, 0.5)
@@ -82,8 +82,8 @@ def frame(place: Place) -> list[Mark]:
     return [*lines([box(place.x, place.y, place.width, place.height)], FRAME)]
 
 
-def bottom(places: Sequence[Place], axis: Axis, titled: bool = True) -> list[Mark]:
-    """Ticks, numbers and the axis title under each place."""
+def bottom(places: Sequence[Place], axis: Axis, close: bool = False) -> list[Mark]:
+    """Ticks, numbers and the axis title under each place. close: neighbours have no room for numbers beyond the ends, nor titles."""
     marks: list[Mark] = []
     strokes = [
         line(x, place.bottom, x, place.bottom + TICK)
@@ -93,9 +93,10 @@ def bottom(places: Sequence[Place], axis: Axis, titled: bool = True) -> list[Mar
     marks += lines(strokes, FRAME)
     for place in places:
         for value, text in axis.ticks:
-            x = place.x + place.width * float(axis.share(value))
-            marks.append(Words(x, place.bottom + TICK + 2.2, text, SMALL, "middle"))
-        if titled:
+            share = float(axis.share(value))
+            anchor = "end" if share > 0.99 and close else "start" if share < 0.01 and close else "middle"
+            marks.append(Words(place.x + place.width * share, place.bottom + TICK + 2.2, text, SMALL, anchor))
+        if not close:
             text = fit(axis.title, place.width + 6, LABEL)
             marks.append(Words(place.x + place.width / 2, place.bottom + TICK + 5.0, text, LABEL, "middle"))
     return marks
@@ -125,3 +126,10 @@ def gutter(axis: Axis) -> float:
 def absent(place: Place, text: str) -> Words:
     """In a panel without anything to draw."""
     return Words(place.x + place.width / 2, place.y + place.height / 2 + drop(SMALL), text, SMALL, "middle", GREY)
+
+
+def noted(page: Page, texts: Sequence[str]) -> Page:
+    """What must be read with every number (synthetic patients, a quick look), under the figure."""
+    said = wrapped([clean(text) for text in texts], page.width - 2 * MARGIN)
+    marks = [Words(MARGIN, page.height + 1.6 + 2.9 * i, text, LABEL, bold=True) for i, text in enumerate(said)]
+    return replace(page, height=page.height + 2.9 * len(said) + 0.4, marks=(*page.marks, *marks)) if marks else page

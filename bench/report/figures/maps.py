@@ -1,7 +1,7 @@
 """Performance against cost, and outcomes against outcomes."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
+from itertools import cycle, pairwise
 
 import numpy as np
 import pandas as pd
@@ -9,29 +9,8 @@ import pandas as pd
 from bench.report.figures.furniture import MARGIN, Key, bottom, frame, gutter, heading, left
 from bench.report.figures.lettering import LABEL, SMALL, drop, fit, number, width
 from bench.report.figures.marks import (
-    BLUE,
-    DARK,
-    GREEN,
-    INK,
-    LIGHT,
-    ORANGE,
-    PAPER,
-    PURPLE,
-    SHAPES,
-    SKY,
-    TWO_COLUMNS,
-    VERMILLION,
-    Areas,
-    Dots,
-    Look,
-    Mark,
-    Page,
-    Pen,
-    Vector,
-    Words,
-    box,
-    dots,
-    lines,
+    BLUE, DARK, GREEN, GREY, INK, LIGHT, ONE_COLUMN, ORANGE, PAPER, PURPLE, SHAPES, SKY, TWO_COLUMNS, VERMILLION,
+    Areas, Dots, Look, Mark, Page, Pen, Vector, Words, box, dots, lines,
 )  # fmt: skip
 from bench.report.figures.scales import Axis, Place, log_ticks, span, ticks
 
@@ -51,13 +30,12 @@ def looks(families: Sequence[str]) -> dict[str, Look]:
     }
 
 
-def pareto(costs: pd.DataFrame, dataset: str) -> Page:
+def pareto(costs: pd.DataFrame, families: Sequence[str], dataset: str) -> Page:
     """costs: of `costs.costs`. Log scales; a dashed line joins the methods that none beats on both axes.
 
     A cost that no method knows has no panel; a method without a cost or a score is in the list only. Numbers name the dots.
     """
     table = costs.reset_index(drop=True)
-    families = list(dict.fromkeys(table["family"]))
     style = looks(families)
     known = [c for c in COSTS if c in table and table[c].notna().any()]
     marks, top = heading(f"{dataset}: performance against cost", [Key("none is both better and cheaper", FRONT)], TWO_COLUMNS)
@@ -83,24 +61,24 @@ def _linear(values: pd.Series, metric: str = "") -> Axis:
 
 
 def _logarithmic(values: pd.Series, cost: str) -> Axis:
-    known = np.maximum(values.dropna().to_numpy(float), LEAST[cost])
-    low, high = known.min() / 1.5, known.max() * 1.5
+    known = np.log10(np.maximum(values.dropna().to_numpy(float), LEAST[cost]))
+    low, high = (10.0**end for end in span(known, known, None))
     return Axis(low, high, log_ticks(low, high), COSTS[cost], log=True)
 
 
-def _scatter(
-    table: pd.DataFrame, place: Place, cost: str, metric: str, y: Axis, style: Mapping[str, Look]
-) -> list[Mark]:
+def _scatter(table: pd.DataFrame, place: Place, cost: str, metric: str, y: Axis, style: Mapping[str, Look]) -> list[Mark]:
     x = _logarithmic(table[cost], cost)
     own = table[table[cost].notna() & table[metric].notna()]
     at = place.at(x, y, np.maximum(own[cost].to_numpy(float), LEAST[cost]), 100 * own[metric].to_numpy(float))
-    at[:, 1] = np.clip(at[:, 1], place.y, place.bottom)  # a far-off method stands at the edge
-    best = _front(own[cost].to_numpy(float), own[metric].to_numpy(float))
+    at = np.clip(at, [place.x, place.y], [place.right, place.bottom])  # a far-off method stands at the edge
+    best = _front(own, cost, metric)
     marks = [*lines([_steps(at[best], place)] if len(best) else [], FRONT), *frame(place), *bottom([place], x)]
     for family, look in style.items():
         marks += dots([(px, py) for (px, py), f in zip(at.tolist(), own["family"], strict=True) if f == family], look)
     names = [str(i + 1) for i in own.index]
     where = beside(at, np.array([width(n, SMALL) for n in names]), place)
+    far = np.hypot(*(where - at).T) > 2.9
+    marks += lines([np.vstack([a, b]) for a, b in zip(at[far], where[far], strict=True)], Pen(GREY, 0.35))
     bold = set(best.tolist())
     return marks + [
         Words(px, py + drop(SMALL), name, SMALL, "middle", bold=i in bold)
@@ -108,33 +86,36 @@ def _scatter(
     ]
 
 
-def _front(cost: Vector, score: Vector) -> np.ndarray:
-    """Which are beaten by none on both axes, cheapest first."""
-    order = np.lexsort((-score, cost))
-    best = np.maximum.accumulate(score[order])
-    return order[(score[order] == best) & np.concatenate([[True], best[1:] > best[:-1]])] if len(order) else order
+def _front(own: pd.DataFrame, cost: str, metric: str) -> np.ndarray:
+    """Places of those that none beats on both axes, cheapest first; none where the table does not say."""
+    flags = f"pareto_{cost}{'_ap' if metric == 'ap' else ''}"
+    chosen = np.flatnonzero(own[flags]) if flags in own else np.empty(0, int)
+    return chosen[np.argsort(own[cost].to_numpy(float)[chosen], kind="stable")]
 
 
 def _steps(at: Vector, place: Place) -> Vector:
     """A staircase through the front, on to the right edge."""
     path = [at[0]]
-    for previous, following in zip(at[:-1], at[1:], strict=True):
+    for previous, following in pairwise(at):
         path += [np.array([following[0], previous[1]]), following]
     return np.vstack([*path, [place.right, at[-1, 1]]])
 
 
 def beside(at: Vector, widths: Vector, place: Place) -> Vector:
-    """Where each dot's number stands: of 24 places around it the one that meets fewest dots and numbers. (n, 2) centres."""
+    """Where each dot's number stands: of 32 places around it the one that meets fewest dots and numbers. (n, 2) centres."""
     angles = np.linspace(0, 2 * np.pi, 8, endpoint=False)
     ring = np.column_stack([np.cos(angles), -np.sin(angles)])
     half = np.column_stack([widths / 2 + 0.2, np.full(len(widths), 0.95)])
     put = np.full_like(at, np.inf)
     for i, own in enumerate(at):
-        tries = np.vstack([own + ring * (half[i] + r) for r in (0.9, 2.0, 3.3)])
-        cost = np.repeat([0.0, 0.4, 0.8], len(ring))
+        tries = np.vstack([own + ring * (half[i] + r) for r in (0.9, 2.0, 3.4, 5.0)])
+        cost = np.repeat([0.0, 0.5, 1.0, 1.5], len(ring))
         cost += 3 * _meets(tries, half[i], at, np.full_like(at, 0.8))
         cost += 4 * _meets(tries, half[i], put, half)
-        inside = (np.abs(tries - [place.x + place.width / 2, place.y + place.height / 2]) + half[i]) <= [place.width / 2, place.height / 2]
+        inside = (np.abs(tries - [place.x + place.width / 2, place.y + place.height / 2]) + half[i]) <= [
+            place.width / 2,
+            place.height / 2,
+        ]
         put[i] = tries[np.argmin(cost + 20 * ~inside.all(axis=1))]
     return put
 
@@ -151,7 +132,10 @@ def _list(table: pd.DataFrame, style: Mapping[str, Look], top: float) -> tuple[l
     marks: list[Mark] = []
     y = top + 2
     for family, look in style.items():
-        marks += [Dots(np.array([[x + 0.9, y - drop(SMALL)]]), look), Words(x + 2.6, y, fit(family, room - 3, SMALL), SMALL, bold=True)]
+        marks += [
+            Dots(np.array([[x + 0.9, y - drop(SMALL)]]), look),
+            Words(x + 2.6, y, fit(family, room - 3, SMALL), SMALL, bold=True),
+        ]
         for i, method in table.loc[table["family"] == family, "method"].items():
             y += 2.5
             number_of = str(int(str(i)) + 1)
@@ -165,9 +149,10 @@ def affinity(table: pd.DataFrame, dataset: str) -> Page:
     said = {"phi": "correlation of labels (phi)", "affinity": "affinity in training", "cosine": "cosine of gradients"}
     known = [c for c in said if c in table and table[c].notna().any()]
     tasks = list(dict.fromkeys([*table["task"], *table["other"]]))
-    marks, top = heading(f"{dataset}: which outcomes go together", (), TWO_COLUMNS)
+    across = ONE_COLUMN if len(known) == 1 else TWO_COLUMNS
+    marks, top = heading(f"{dataset}: which outcomes go together", (), across)
     name = min(30.0, max(width(fit(t, 30), LABEL) for t in tasks)) + 1
-    side = min(46.0, (TWO_COLUMNS - 2 * MARGIN - name - 4 * len(known)) / max(len(known), 1))
+    side = min(46.0, (across - 2 * MARGIN - name - 4 * len(known)) / max(len(known), 1))
     for i, column in enumerate(known):
         place = Place(MARGIN + name + i * (side + 4), top + 4, side, side)
         marks += _heat(_square(table, tasks, column), place, said[column])
@@ -175,10 +160,10 @@ def affinity(table: pd.DataFrame, dataset: str) -> Page:
     cell = side / len(tasks)
     at = enumerate(tasks)
     marks += [Words(MARGIN + name - 1, top + 4 + (i + 0.5) * cell + drop(LABEL), fit(t, name - 1), LABEL, "end") for i, t in at]
-    return Page(TWO_COLUMNS, top + 4 + side + name + 2, tuple(marks), f"{dataset}: which outcomes go together")
+    return Page(across, top + 4 + side + name + 2, tuple(marks), f"{dataset}: which outcomes go together")
 
 
-def _square(table: pd.DataFrame, tasks: Sequence[str], column: str) -> Vector:
+def _square(table: pd.DataFrame, tasks: list[str], column: str) -> Vector:
     """(T, T), row by column as given; a pair given once stands on both sides."""
     found = table.pivot_table(index="task", columns="other", values=column, dropna=False).reindex(index=tasks, columns=tasks)
     values = found.to_numpy(float)
@@ -202,7 +187,10 @@ def _heat(values: Vector, place: Place, title: str) -> list[Mark]:
             text = number(value, digits)
             if width(text, SMALL) < cell - 0.4:
                 marks.append(Words(x + cell / 2, y + cell / 2 + drop(SMALL), text, SMALL, "middle", dark))
-    marks += [*frame(place), Words(place.x + place.width / 2, place.y - 1.2, fit(title, place.width + 3), LABEL, "middle", bold=True)]
+    marks += [
+        *frame(place),
+        Words(place.x + place.width / 2, place.y - 1.2, fit(title, place.width + 3), LABEL, "middle", bold=True),
+    ]
     return marks
 
 
@@ -215,6 +203,6 @@ def _mixed(colour: str, strength: float) -> str:
 def _below(tasks: Sequence[str], place: Place, room: float) -> list[Mark]:
     cell = place.width / len(tasks)
     return [
-        Words(place.x + (i + 0.5) * cell + drop(LABEL), place.bottom + 1 + room, fit(task, room - 1), LABEL, turned=True)
+        Words(place.x + (i + 0.5) * cell + drop(LABEL), place.bottom + 1, fit(task, room - 1), LABEL, "end", turned=True)
         for i, task in enumerate(tasks)
     ]

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from bench.report.figures import furniture
 from bench.report.figures.furniture import MARGIN, Key, absent, bottom, frame, heading, left
 from bench.report.figures.lettering import LABEL, SMALL, fit
@@ -60,7 +62,7 @@ def page(
     for panel, place in zip(panels, places, strict=True):
         marks += _name(panel, place)
     lowest = [place for i, place in enumerate(places) if i + abreast >= len(places)]
-    marks += bottom(lowest, x, titled=False) + left(places[::abreast], y)
+    marks += bottom(lowest, x, close=True) + left(places[::abreast], y)
     marks += _titles(x, y, places, end, across)
     return Page(across, end + 7.0, tuple(marks), title)
 
@@ -83,9 +85,7 @@ def _places(
     return places, places[-1].bottom
 
 
-def _content(
-    panels: Sequence[Panel], places: Sequence[Place], x: Axis, y: Axis, behind: Sequence[Curve]
-) -> list[Mark]:
+def _content(panels: Sequence[Panel], places: Sequence[Place], x: Axis, y: Axis, behind: Sequence[Curve]) -> list[Mark]:
     """Areas, then what lies behind, then the curves; one mark for all lines of a pen."""
     marks: list[Mark] = []
     filled: dict[str, list[Vector]] = {}
@@ -93,13 +93,22 @@ def _content(
     for panel, place in zip(panels, places, strict=True):
         for area in panel.areas:
             filled.setdefault(area.colour, []).append(place.at(x, y, area.x, area.y))
-        for layer, curves in zip(layers, (behind, panel.curves), strict=True):
-            for curve in curves:
-                layer.setdefault(curve.pen, []).extend(place.clip(place.at(x, y, curve.x, curve.y)))
         if not (panel.areas or panel.curves):
             marks.append(absent(place, "no predictions"))
+            continue
+        for layer, curves in zip(layers, (behind, panel.curves), strict=True):
+            for curve in curves:
+                drawn = place.clip(visible(place.at(x, y, curve.x, curve.y)))
+                layer.setdefault(curve.pen, []).extend(drawn)
     marks += [Areas(tuple(paths), colour) for colour, paths in filled.items()]
     return marks + [mark for layer in layers for pen, paths in layer.items() for mark in lines(paths, pen)]
+
+
+def visible(path: Vector) -> Vector:
+    """A curve that is a point (a constant prediction) as a short line through it."""
+    if np.ptp(path, axis=0).max() > 0.5:
+        return path
+    return path.mean(axis=0) + np.array([[-0.8, 0.8], [0.8, -0.8]])
 
 
 def _name(panel: Panel, place: Place) -> list[Mark]:
@@ -113,6 +122,8 @@ def _titles(x: Axis, y: Axis, places: Sequence[Place], end: float, across: float
     """One title for all x axes, one for all y axes."""
     first, middle = places[0], (places[0].y + end) / 2
     return [
-        Words((first.x + across - MARGIN) / 2, end + furniture.TICK + 5.0, fit(x.title, across - first.x, LABEL), LABEL, "middle"),
+        Words(
+            (first.x + across - MARGIN) / 2, end + furniture.TICK + 5.0, fit(x.title, across - first.x, LABEL), LABEL, "middle"
+        ),
         Words(MARGIN + 1.8, middle, fit(y.title, end - first.y + 10, LABEL), LABEL, "middle", turned=True),
     ]

@@ -9,6 +9,7 @@ from bench.report.figures.furniture import FRAME, GRID, MARGIN, Key, bottom, hea
 from bench.report.figures.lettering import LABEL, SMALL, drop, fit, width
 from bench.report.figures.marks import GREY, ONE_COLUMN, TWO_COLUMNS, Look, Mark, Page, Pen, Vector, Words, dots, line, lines
 from bench.report.figures.scales import Axis, Place, span, ticks
+from bench.report.words import DASH
 
 GAP = 2.2  # mm between a plot and what stands beside it
 LONGEST = 38.0  # mm for the name of a method
@@ -106,16 +107,20 @@ def _column(column: Column, place: Place, rows: Sequence[Row]) -> list[Mark]:
     axis = column.axis or _axis(column, place.width)
     drawn = [row for row in rows if row.method]
     marks: list[Mark] = [*lines([line(place.x, row.y, place.right, row.y) for row in drawn], GRID)]
-    if column.zero is not None:
+    if column.zero is not None and axis.low <= column.zero <= axis.high:
         x = place.x + place.width * float(axis.share(column.zero))
         marks += lines([line(x, place.y, x, place.bottom)], FRAME)
     marks += _intervals(column, place, axis, drawn)
     marks += lines([line(place.x, place.bottom, place.right, place.bottom)], FRAME)
     marks += bottom([place], axis)
-    marks.append(Words(place.x + place.width / 2, place.y - 1.2, fit(column.title, place.width + 4, LABEL, True), LABEL, "middle", bold=True))
+    marks.append(
+        Words(
+            place.x + place.width / 2, place.y - 1.2, fit(column.title, place.width + 4, LABEL, True), LABEL, "middle", bold=True
+        )
+    )
     if column.said:
         marks.append(Words(place.right + GAP, place.y - 1.2, column.said, SMALL, colour=GREY))
-    texts = [(row, column.texts[row.method]) for row in drawn if row.method in column.texts]
+    texts = [(row, column.texts.get(row.method, DASH)) for row in drawn if column.texts]
     return marks + [Words(place.right + GAP, row.y + drop(SMALL), text, SMALL) for row, text in texts]
 
 
@@ -140,7 +145,9 @@ def _intervals(column: Column, place: Place, axis: Axis, rows: Sequence[Row]) ->
             low, value, high = (place.x + place.width * float(axis.share(v)) for v in (e.low, e.value, e.high))
             if not np.isnan(low):
                 whiskers.setdefault(Pen(e.look.colour, 0.8), []).extend(place.clip(line(low, y, high, y)))
-            look = replace(e.look, shape="left" if value < place.x else "right") if not place.x <= value <= place.right else e.look
+            look = (
+                replace(e.look, shape="left" if value < place.x else "right") if not place.x <= value <= place.right else e.look
+            )
             at.setdefault(look, []).append((min(max(value, place.x), place.right), y))
     marks: list[Mark] = [mark for pen, paths in whiskers.items() for mark in lines(paths, pen)]
     return marks + [mark for look, points in at.items() for mark in dots(points, look)]

@@ -81,7 +81,9 @@ def ticks(low: float, high: float, most: int = 5, percent: bool = False) -> tupl
     if not b > a:
         return ()
     power = 10.0 ** math.floor(math.log10((b - a) / most))
-    step = next(m * power for m in (1, 2, 5, 10, 20, 50) if math.floor(b / (m * power) + 1e-9) - math.ceil(a / (m * power) - 1e-9) < most)
+    step = next(
+        m * power for m in (1, 2, 5, 10, 20, 50) if math.floor(b / (m * power) + 1e-9) - math.ceil(a / (m * power) - 1e-9) < most
+    )
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     steps = range(math.ceil(a / step - 1e-9), math.floor(b / step + 1e-9) + 1)
     return tuple((i * step / factor, f"{i * step:z,.{digits}f}".replace("-", MINUS)) for i in steps)
@@ -108,16 +110,16 @@ def thousands(value: float) -> str:
 def span(lows: Sequence[float] | Vector, highs: Sequence[float] | Vector, zero: float | None = 0.0) -> tuple[float, float]:
     """A range for intervals in which one far-off method does not press the others flat: what lies outside is drawn at the edge.
 
-    The central 80 % of the ends, half as much again to both sides, no wider than the data; `zero` is always inside.
-    NaN are left out; (-1, 1) around zero where nothing is known.
+    The central 80 % of the ends, a third as much again to both sides, no wider than the data; with `zero`, unless that is so far
+    off that it would treble the range. NaN are left out; (-1, 1) around zero where nothing is known.
     """
     low, high = (np.asarray(values, float)[~np.isnan(np.asarray(values, float))] for values in (lows, highs))
     if not len(low):
         return (zero or 0.0) - 1, (zero or 0.0) + 1
     a, b = float(np.quantile(low, 0.1)), float(np.quantile(high, 0.9))
-    room = max(b - a, 1e-12) / 2
+    room = max(b - a, 1e-12) / 3
     a, b = max(float(low.min()), a - room), min(float(high.max()), b + room)
-    if zero is not None:
+    if zero is not None and max(b, zero) - min(a, zero) <= 3 * (b - a):
         a, b = min(a, zero), max(b, zero)
     margin = 0.04 * max(b - a, 1e-9)
     return a - margin, b + margin

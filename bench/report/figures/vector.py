@@ -85,5 +85,3 @@ def _whole(mm: float) -> str:
 
 def _points(points: float) -> str:
     return str(round(points * POINT * UNIT))
-
-

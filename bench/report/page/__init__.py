@@ -16,10 +16,10 @@ from markupsafe import Markup
 
 from bench.report import notes
 from bench.report.evidence import Frames
-from bench.report.page import sections
+from bench.report.page import sections, trust
 from bench.report.page.compare import name_of
 from bench.report.words import clean
-from bench.stats import MEAN, PRIMARY
+from bench.stats import MEAN, METRICS
 
 
 def render(frames: Frames, figures: Mapping[str, str]) -> str:
@@ -40,15 +40,17 @@ def render(frames: Frames, figures: Mapping[str, str]) -> str:
     )
 
 
-def _facts(frames: Frames) -> tuple[tuple[str, str], ...]:
-    """What was compared, in numbers."""
+def _facts(frames: Frames) -> tuple[tuple[str, str, str], ...]:
+    """What was compared, in numbers: name, value, and the section it leads to, if any."""
     results = frames.results
+    found = sum(line.cells[0].css == "alarm" for _, lines in trust.alarms(frames).groups for line in lines)
     return (
-        ("patients", f"{results.cohort['patient'].nunique():,}"),
-        ("outcomes", f"{len(results.tasks)}"),
-        ("methods", f"{len(results.methods)}"),
-        ("reference", clean(results.reference)),
-        ("resamples", f"{frames.scoring.resamples:,}"),
+        ("patients", f"{results.cohort['patient'].nunique():,}", ""),
+        ("outcomes", f"{len(results.tasks)}", ""),
+        ("methods", f"{len(results.methods)}", ""),
+        ("reference", clean(results.reference), ""),
+        ("resamples", f"{frames.scoring.resamples:,}", ""),
+        ("alarms", f"{found} kinds" if found != 1 else "1 kind", "alarms") if found else ("alarms", "none", "alarms"),
     )
 
 
@@ -56,13 +58,14 @@ def _pickers(frames: Frames) -> tuple[tuple[str, str, tuple[tuple[str, str], ...
     """Attribute, label, and (value, text) of the choices beside "all"."""
     tasks = [MEAN, *(task.name for task in frames.results.tasks)]
     families = [family for family in notes.families(frames.results) if family]
+    metrics = [metric for metric in METRICS if metric in set(frames.scoring.scores["metric"])]
 
     def plain(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
         return tuple((name, clean(name)) for name in names)
 
     return (
         ("task", "Outcome", plain(tasks)),
-        ("metric", "Metric", tuple((metric, name_of(metric)) for metric in PRIMARY)),
+        ("metric", "Metric", tuple((metric, name_of(metric)) for metric in metrics)),
         ("family", "Family", plain(families)),
     )
 

@@ -7,7 +7,7 @@ from bench.report.evidence import Frames
 from bench.report.page import grid
 from bench.report.page.compare import name_of, tested, writer
 from bench.report.page.grid import Cell, Column, Field, Grid, Line
-from bench.report.words import DASH, clean
+from bench.report.words import DASH, clean, percent
 
 CALIBRATION = (
     "Intercept: calibration in the large (0 is ideal); slope: 1 is ideal. ICI: mean distance of the smoothed curve from the diagonal, "
@@ -24,12 +24,12 @@ def calibration(frames: Frames) -> Grid | None:
     fields = (
         grid.text("outcome", "task"),
         Field("version", lambda row: grid.said(version(row)), words=True),
-        grid.figure("mean risk, %", "mean_risk", grid.percents),
-        grid.figure("rate, %", "rate", grid.percents),
+        grid.figure("mean risk, %", "mean_risk", percent),
+        grid.figure("rate, %", "rate", percent),
         grid.figure("intercept", "intercept", grid.plus(2)),
         grid.figure("slope", "slope", grid.decimals(2)),
         Field("ICI (floor)", _ici),
-        grid.figure("E90", "e90", grid.percents),
+        grid.figure("E90", "e90", percent),
         grid.figure("Brier, %", "brier", writer("brier")),
         grid.figure("log loss", "log_loss", writer("log_loss")),
     )
@@ -43,8 +43,8 @@ def version(row: grid.Record) -> str:
 
 def _ici(row: grid.Record) -> Cell:
     floor = float(row["ici_floor"])
-    beside = "" if np.isnan(floor) else f" ({grid.percents(floor)})"
-    return Cell(grid.percents(float(row["ici"])) + beside, grid.key(float(row["ici"])))
+    beside = "" if np.isnan(floor) else f" ({percent(floor)})"
+    return Cell(percent(float(row["ici"])) + beside, grid.key(float(row["ici"])))
 
 
 def benefit(frames: Frames) -> Grid | None:
@@ -108,8 +108,9 @@ def _subgroup(frames: Frames, part: pd.DataFrame, variable: str, metric: str) ->
             clean(method), (grid.said(task), *cells, *ends), method, frames.results.groups.get(method, ""), task, metric
         )  # fmt: skip
 
-    heads = ("outcome", *(clean(level) for level in levels), "spread", "p")
-    columns = tuple(Column((head,), words=i == 0) for i, head in enumerate(heads))
+    sizes = part.groupby(part["level"].astype(str))["n"].max()  # over outcomes, which may be unknown of some
+    across = (Column((clean(level), f"n {sizes[level]:,}")) for level in levels)
+    columns = (Column(("outcome",), words=True), *across, Column(("spread",)), Column(("p",)))
     lines = tuple(line(method, task) for method, task in pairs)
     return Grid(f"{name_of(metric)} by {clean(variable)}", "Method", columns, (("", lines),), metric=metric)
 
@@ -124,6 +125,4 @@ def _spreads(frame: pd.DataFrame, variable: str, metric: str) -> dict[tuple[str,
 def _level(row: grid.Record | None, metric: str) -> Cell:
     if row is None or np.isnan(row["value"]):
         return Cell(DASH)
-    tip = (f"n {row['n']:,}, {row['events']:,} events",)
-    text = grid.with_interval(row["value"], row["low"], row["high"], writer(metric))
-    return Cell(text, grid.key(row["value"]), tip=tip)
+    return Cell(grid.with_interval(row["value"], row["low"], row["high"], writer(metric)), grid.key(row["value"]))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,20 +13,23 @@ from bench.report.page.grid import Cell, Column, Grid, Line
 from bench.report.words import DASH, clean, percent
 from bench.stats import LEVEL, MEAN, PRIMARY
 
-NAMES = {"auroc": "AUROC", "ap": "average precision", "brier": "Brier score", "log_loss": "log loss"}
+NAMES = {
+    "auroc": "AUROC", "ap": "average precision", "brier": "Brier score", "log_loss": "log loss", "oe": "observed over expected",
+}  # fmt: skip
+DIGITS = {"log_loss": 3, "oe": 2}  # of metrics that are no percentages
 TITLES = {"auroc": "AUROC, %", "ap": "Average precision, %", "brier": "Brier score, %", "log_loss": "Log loss"}
 
 Records = Mapping[tuple[str, str], grid.Record]  # by method and task
 
 
-def writer(metric: str) -> Any:
+def writer(metric: str) -> grid.Writer:
     """How a value of a metric is written."""
-    return grid.decimals(3) if metric == "log_loss" else grid.percents
+    return grid.decimals(DIGITS[metric]) if metric in DIGITS else percent
 
 
-def tested(metric: str) -> Any:
+def tested(metric: str) -> grid.Writer:
     """How a difference of a metric is written."""
-    return grid.plus(3) if metric == "log_loss" else grid.points
+    return grid.plus(DIGITS[metric]) if metric in DIGITS else grid.points
 
 
 def name_of(metric: str) -> str:
@@ -127,7 +129,7 @@ def _tip(tables: _Tables, method: str, task: str) -> tuple[str, ...]:
     return (*lines, f"n {score['n']:,}, {score['events']:,} events, {score['folds']} folds")
 
 
-def _test(test: grid.Record, write: Any) -> list[str]:
+def _test(test: grid.Record, write: grid.Writer) -> list[str]:
     difference = grid.with_interval(test["difference"], test["low"], test["high"], write)
     adjusted = "" if np.isnan(test["p_adjusted"]) else f", adjusted {grid.p_value(test['p_adjusted'])}"
     return [f"against {clean(test['reference'])}: {difference}", f"p {grid.p_value(test['p'])}{adjusted}"]
@@ -177,7 +179,7 @@ def _summary(frames: Frames, tables: _Tables, metric: str, task: str) -> Line | 
         Cell(
             grid.with_interval(score["value"], score["low"], score["high"], writer(metric)), grid.key(score["value"])
         ),
-        *(grid.valued(float(count), grid.whole) for count in (tied, verdicts.count("▲"), verdicts.count("▼"))),
+        *(grid.valued(float(count), number) for count in (tied, verdicts.count("▲"), verdicts.count("▼"))),
     )
     return Line(clean(task), cells, task=task, metric=metric)
 

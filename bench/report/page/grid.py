@@ -7,9 +7,10 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from bench.report.words import DASH, clean, number, percent
+from bench.report.words import DASH, clean
 
 Record: TypeAlias = Mapping[str, Any]  # a row of a frame
+Writer: TypeAlias = Callable[[float], str]  # of a number; a dash for NaN
 
 MINUS = "\u2212"
 
@@ -113,12 +114,12 @@ def said(words: str) -> Cell:
     return Cell(words or DASH, words.lower())
 
 
-def figure(heading: str, column: str, write: Callable[[float], str]) -> Field:
+def figure(heading: str, column: str, write: Writer) -> Field:
     """A number."""
     return Field(heading, lambda row: valued(float(row[column]), write))
 
 
-def ranged(heading: str, column: str, write: Callable[[float], str], low: str = "low", high: str = "high") -> Field:
+def ranged(heading: str, column: str, write: Writer, low: str = "low", high: str = "high") -> Field:
     """A number with its interval."""
 
     def make(row: Record) -> Cell:
@@ -128,7 +129,7 @@ def ranged(heading: str, column: str, write: Callable[[float], str], low: str = 
     return Field(heading, make)
 
 
-def valued(value: float, write: Callable[[float], str]) -> Cell:
+def valued(value: float, write: Writer) -> Cell:
     return Cell(write(value), key(value))
 
 
@@ -144,10 +145,6 @@ def key(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
-def percents(value: float) -> str:
-    return percent(value)
-
-
 def points(value: float) -> str:
     """A difference of fractions in percentage points, signed."""
     return signed(100 * value, 1)
@@ -157,23 +154,19 @@ def signed(value: float, digits: int) -> str:
     return DASH if math.isnan(value) else f"{value:+.{digits}f}".replace("-", MINUS)
 
 
-def decimals(digits: int) -> Callable[[float], str]:
+def decimals(digits: int) -> Writer:
     return lambda value: DASH if math.isnan(value) else f"{value:.{digits}f}".replace("-", MINUS)
 
 
-def plus(digits: int) -> Callable[[float], str]:
+def plus(digits: int) -> Writer:
     return lambda value: signed(value, digits)
-
-
-def whole(value: float) -> str:
-    return number(value)
 
 
 def p_value(p: float) -> str:
     return DASH if math.isnan(p) else "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
-def with_interval(value: float, low: float, high: float, write: Callable[[float], str]) -> str:
+def with_interval(value: float, low: float, high: float, write: Writer) -> str:
     """84.8 (82.9 to 86.7); without the brackets where there is no interval."""
     if math.isnan(low) or math.isnan(high):
         return write(value)

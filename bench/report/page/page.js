@@ -9,6 +9,7 @@
   const tables = all("main table");
   const picked = all("[data-task], [data-metric], [data-family], [data-method]", document.querySelector("main"));
   const methods = new Set(picked.map((element) => element.dataset.method).filter(Boolean));
+  const names = new Map(all("[data-picks=task] option", form).map((option) => [option.value, option.textContent]));
 
   // ---- search and pickers
 
@@ -29,6 +30,7 @@
       if (!element.hidden && element.dataset.method) left.add(element.dataset.method);
     }
     tables.forEach(settle);
+    groups.forEach(draw);
     count.value = `${left.size} of ${methods.size} methods`;
     hide();
   };
@@ -51,6 +53,36 @@
   };
 
   const visible = (number) => !number.closest("td").hidden && !number.closest("tr").hidden;
+
+  // ---- figures of several outcomes: one at a time on the screen; on paper all, or those of the outcome picked
+
+  const shelf = (box) => {
+    const bar = document.createElement("div");
+    const tasks = [...new Set(all("figure[data-task]", box).map((figure) => figure.dataset.task))];
+    const group = { box, bar, tasks, task: tasks[0] };
+    for (const task of tasks) {
+      const chip = document.createElement("button");
+      Object.assign(chip, { type: "button", value: task, textContent: names.get(task) ?? task });
+      chip.addEventListener("click", () => draw(Object.assign(group, { task })));
+      bar.append(chip);
+    }
+    bar.className = "chips";
+    bar.setAttribute("role", "group");
+    bar.setAttribute("aria-label", "Outcome of the figures");
+    box.before(bar);
+    return group;
+  };
+
+  const draw = ({ box, bar, tasks, task }) => {
+    const asked = form.querySelector("[data-picks=task]").value;
+    bar.hidden = asked !== "" || tasks.length < 2;
+    for (const chip of bar.children) chip.setAttribute("aria-pressed", chip.value === task);
+    for (const figure of all("figure[data-task]", box)) {
+      figure.classList.toggle("aside", figure.dataset.task !== (asked || task));
+    }
+  };
+
+  const groups = all(".figures").map(shelf);
 
   // ---- sorting: down, up, as it was (words: up, down, as it was)
 
@@ -168,6 +200,21 @@
     }
     return undefined;
   });
+
+  // ---- a table that fits needs no box to scroll in: its heading stays in sight below the pickers
+
+  const fit = new ResizeObserver(() => {
+    const sticky = getComputedStyle(form).position === "sticky";
+    document.documentElement.style.setProperty("--top", `${sticky ? form.offsetHeight : 0}px`);
+    for (const box of all("section > .box")) {
+      const [scroll] = box.children;
+      const fits = scroll.firstElementChild.offsetWidth <= box.clientWidth;
+      scroll.classList.toggle("fits", fits);
+      scroll.tabIndex = fits ? -1 : 0;
+    }
+  });
+  all("section > .box").forEach((box) => fit.observe(box));
+  all("section > .box table").forEach((table) => fit.observe(table));
 
   // ---- contents: where the reader is
 

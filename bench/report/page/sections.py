@@ -43,7 +43,7 @@ class Section:
 
 # Section -> its heading, and the kinds of figures that belong to it.
 FIGURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "forest": ("Differences from the reference", ("forest",)),
+    "forest": ("Differences from the reference, and ranks", ("forest", "ranks")),
     "discrimination": ("ROC and precision-recall", ("roc", "pr")),
     "calibration": ("Calibration", ("calibration",)),
     "decision": ("Decision curves", ("decision", "benefit")),

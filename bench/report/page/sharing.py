@@ -6,7 +6,7 @@ from bench.report.evidence import Frames
 from bench.report.page import grid
 from bench.report.page.compare import name_of, tested, writer
 from bench.report.page.grid import Cell, Field, Grid
-from bench.report.words import clean, percent
+from bench.report.words import clean, number, percent
 
 TRANSFER = (
     "Method less the single-task baseline, in points; below 0 sharing hurt. Hurt: share of cells (repeat and fold) in which it did. "
@@ -22,7 +22,7 @@ AFFINITY = (
     "Phi: correlation of the labels. Affinity: share of the other outcome's loss that a step for this one takes away. Cosine: of their "
     "gradients. Means over the methods that were diagnosed."
 )
-COSTS = "Pareto: no other method is both better on average and cheaper. Seconds and parameters: of a cell."
+COSTS = "Last columns: on the Pareto front, no other method is both better on average and cheaper. Seconds and parameters: of a cell."
 
 METRIC = Field("metric", lambda row: grid.said(name_of(row["metric"])), words=True)
 
@@ -35,8 +35,10 @@ def transfer(frames: Frames) -> Grid | None:
         grid.text("stopping", "stopping"),
         grid.text("baseline", "baseline"),
         Field("difference (95 % interval)", _difference),
+        grid.figure("p", "p", grid.p_value),
+        grid.figure("p adjusted", "p_adjusted", grid.p_value),
         grid.figure("hurt, % of cells", "hurt", lambda value: percent(value, 0)),
-        grid.figure("cells", "cells", grid.whole),
+        grid.figure("cells", "cells", number),
     )
     return grid.build(frames.transfer, "Transfer by outcome", fields, frames.results.groups, about=TRANSFER)
 
@@ -67,7 +69,7 @@ def coherence(frames: Frames) -> Grid | None:
     fields = (
         grid.text("part", "part"),
         grid.text("union", "union"),
-        grid.figure("violations, % of patients", "violations", grid.percents),
+        grid.figure("violations, % of patients", "violations", percent),
         grid.figure("mean excess, points", "mean_excess", lambda value: percent(value, 2)),
     )
     return grid.build(frames.coherence, "Coherence of nested outcomes", fields, frames.results.groups, about=COHERENCE)
@@ -91,12 +93,14 @@ def costs(frames: Frames) -> Grid | None:
     told = len(frame) > 0 and bool(pd.to_numeric(frame["joules"], errors="coerce").notna().any())
     fields = (
         Field("family", lambda row: grid.said(clean(str(row["family"]))), words=True),
-        grid.figure("AUROC, %", "auroc", grid.percents),
-        grid.figure("AP, %", "ap", grid.percents),
-        grid.figure("seconds", "seconds", grid.whole),
-        grid.figure("parameters", "parameters", grid.whole),
-        *((grid.figure("joules", "joules", grid.whole),) if told else ()),
-        grid.yes("Pareto: time", "pareto_seconds"),
-        grid.yes("Pareto: size", "pareto_parameters"),
+        grid.figure("AUROC, %", "auroc", percent),
+        grid.figure("AP, %", "ap", percent),
+        grid.figure("seconds", "seconds", number),
+        grid.figure("parameters", "parameters", number),
+        *((grid.figure("joules", "joules", number),) if told else ()),
+        grid.yes("AUROC, time", "pareto_seconds"),
+        grid.yes("AUROC, size", "pareto_parameters"),
+        grid.yes("AP, time", "pareto_seconds_ap"),
+        grid.yes("AP, size", "pareto_parameters_ap"),
     )
     return grid.build(frame, "Performance and cost", fields, frames.results.groups, about=COSTS)

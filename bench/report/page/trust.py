@@ -10,7 +10,7 @@ from bench.report import diagnosis, notes
 from bench.report.evidence import Frames
 from bench.report.page import grid
 from bench.report.page.grid import Cell, Column, Field, Grid, Line
-from bench.report.words import DASH, clean, percent, short
+from bench.report.words import DASH, clean, number, percent, short
 from bench.store import Results
 
 # What is looked for -> words of the footnote that says it was found.
@@ -67,7 +67,7 @@ def receipt(frames: Frames) -> Grid | None:
 
     def line(repeat: int, fold: int, side: str, n: int) -> Line:
         cells = (_fold(found[repeat, fold, side, task]) for task in tasks)
-        return Line(f"repeat {repeat}, fold {fold}", (grid.said(side), grid.valued(float(n), grid.whole), *cells))
+        return Line(f"repeat {repeat}, fold {fold}", (grid.said(side), grid.valued(float(n), number), *cells))
 
     columns = (Column(("side",), words=True), Column(("patients",)), *(Column((clean(t), "events"), t) for t in tasks))
     return Grid("Split receipt", "Fold", columns, (("", tuple(line(*place) for place in places)),), about=_proof(stored))
@@ -113,15 +113,15 @@ def budget(frames: Frames) -> Grid | None:
     rows = pd.DataFrame([_spent(method, own) for method, own in cells.groupby("method", sort=False)])
     fields = (
         Field("cells", lambda row: Cell(f"{row['done']:.0f} of {row['cells']:.0f}", str(row["done"]))),
-        grid.figure("failed", "failed", grid.whole),
-        grid.figure("declined", "declined", grid.whole),
-        grid.figure("trials a cell", "trials", grid.whole),
-        grid.figure("seconds in all", "seconds", grid.whole),
-        grid.figure("seconds a cell", "each", grid.whole),
-        grid.figure("peak MB", "peak_mb", grid.whole),
-        grid.figure("parameters", "parameters", grid.whole),
-        grid.figure("steps", "steps", grid.whole),
-        grid.figure("cells at cap", "at_cap", grid.whole),
+        grid.figure("failed", "failed", number),
+        grid.figure("declined", "declined", number),
+        grid.figure("trials a cell", "trials", number),
+        grid.figure("seconds in all", "seconds", number),
+        grid.figure("seconds a cell", "each", number),
+        grid.figure("peak MB", "peak_mb", number),
+        grid.figure("parameters", "parameters", number),
+        grid.figure("steps", "steps", number),
+        grid.figure("cells at cap", "at_cap", number),
     )
     about = "Trials: settings tried per cell; 1 where a method runs with fixed settings. Parameters and steps: mean of a cell."
     return grid.build(rows, "Budget ledger", fields, frames.results.groups, about=about)

@@ -1,0 +1,71 @@
+"""What a cell costs: seconds, peak memory, and energy where the machine tells."""
+
+import os
+import resource
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from bench.core import JSON
+
+SELF = Path("/proc/self")
+STAT = Path("/proc/stat")
+POWER = Path("/sys/class/powercap")
+
+
+class Meter:
+    """Starts when it is made. Reading it changes nothing, so that it can be read as often as wanted."""
+
+    def __init__(self) -> None:
+        with suppress(OSError):  # elsewhere the mark is the process's
+            (SELF / "clear_refs").write_text("5")  # Linux: start the high-water mark anew for this cell
+        self.start = time.perf_counter()
+        self.own = time.process_time()
+        self.busy = _busy()
+        self.energy = _energy()
+
+    def read(self) -> dict[str, JSON]:
+        """seconds, peak_mb (MiB), joules (None where the machine does not tell)."""
+        return {"seconds": round(time.perf_counter() - self.start, 3), "peak_mb": _peak_mb(), "joules": self._joules()}
+
+    def _joules(self) -> float | None:
+        """The processors' energy since the start, by this process's share of all processor time spent."""
+        energy, busy = _energy(), _busy()
+        spent = sum((energy[name] - self.energy[name]) % size for name, size in _ranges(energy) if name in self.energy)
+        if not spent or busy <= self.busy:
+            return None
+        return round(spent / 1e6 * min((time.process_time() - self.own) / (busy - self.busy), 1.0), 3)
+
+
+def _peak_mb() -> float:
+    """Peak resident memory of the cell where the system tells (Linux), else of the process so far."""
+    try:
+        line = next(x for x in (SELF / "status").read_text().splitlines() if x.startswith("VmHWM"))
+        return round(int(line.split()[1]) / 1024, 1)
+    except (OSError, StopIteration):
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def _energy() -> dict[str, int]:
+    """Microjoules counted by each processor package (RAPL), as far as it may be read: often by root alone."""
+    found: dict[str, int] = {}
+    for path in sorted(POWER.glob("*-rapl:[0-9]")):  # packages; their parts have a second number
+        try:
+            found[path.name] = int((path / "energy_uj").read_text())
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def _ranges(names: dict[str, int]) -> list[tuple[str, int]]:
+    """Where each counter starts again from 0."""
+    return [(name, int((POWER / name / "max_energy_range_uj").read_text())) for name in names]
+
+
+def _busy() -> float:
+    """Seconds that all processors together have worked since the machine started; 0 where the system does not tell."""
+    try:
+        fields = [int(x) for x in STAT.read_text().splitlines()[0].split()[1:9]]  # user nice system idle iowait irq softirq steal
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")

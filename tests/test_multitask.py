@@ -1,0 +1,392 @@
+"""Negative transfer, Delta_m, unions, coherence and affinity, from tables of predictions."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import metrics, registry, stats, suites
+from bench.core import Task
+from bench.stats import Evidence, multitask
+from bench.stats.estimates import PRIMARY
+from bench.stats.multiplicity import holm
+from bench.stats.multitask import delta_m
+
+FAMILIES = {"alone": "single-task", "wide": "single-task", "shared": "sharing", "forest": "trees", "deep": "tabular deep"}
+TASKS = ("t0", "t1", "t2")
+
+
+def predictions(
+    noise: Mapping[str, float], prevalence: Sequence[float] = (0.4, 0.3, 0.2), n: int = 400, folds: int = 4, repeats: int = 1,
+    unknown: float = 0.0, events: Mapping[int, int] | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Risks that are the label plus a noise that all methods share plus the method's own. events: how many an outcome has."""
+    rng = np.random.default_rng(5)
+    tasks = TASKS[: len(prevalence)]
+    y = (rng.random((n, len(tasks))) < prevalence).astype(float)
+    for t, count in (events or {}).items():
+        y[:, t] = np.arange(n) < count
+    y[rng.random(y.shape) < unknown] = np.nan
+    common = np.nan_to_num(y) + rng.normal(size=y.shape)
+    frames: list[pd.DataFrame] = []
+    for repeat in range(repeats):
+        fold = rng.permutation(np.arange(n) % folds)
+        for size in dict.fromkeys(noise.values()):
+            p = 1 / (1 + np.exp(-(common + size * rng.normal(size=y.shape))))
+            part = {"repeat": repeat, "fold": fold, "row": np.arange(n), "view": "test"}
+            part |= {f"y:{t}": y[:, i] for i, t in enumerate(tasks)} | {f"p:{t}": p[:, i] for i, t in enumerate(tasks)}
+            frames += [pd.DataFrame({"method": m, **part}) for m, own in noise.items() if own == size]
+    return pd.concat(frames, ignore_index=True)
+
+
+def evidence(
+    frame: pd.DataFrame, reference: str = "alone", tasks: Sequence[str] | None = None, families: Mapping[str, str] = FAMILIES,
+    resamples: int = 99,
+) -> Evidence:  # fmt: skip
+    methods = list(frame["method"].unique())
+    named = {m: families.get(m.split(":")[0], "") for m in methods}
+    rows = frame["row"].unique()
+    cohort = pd.DataFrame({"row": rows, "patient": rows.astype(str), "group": rows.astype(str)})
+    tasks = tasks or [str(c)[2:] for c in frame.columns if str(c).startswith("y:")]
+    found = stats.gather(frame, cohort, tasks, methods, reference, families=named, resamples=resamples)
+    assert found is not None
+    return found
+
+
+def row(frame: pd.DataFrame, **where: str) -> pd.Series:
+    for column, wanted in where.items():
+        frame = frame[frame[column] == wanted]
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+TWO = {"alone": 0.4, "shared": 0.8}
+
+# ---- transfer
+
+
+def test_transfer_is_the_table_s_own_comparison_with_single_task() -> None:
+    found = evidence(predictions(TWO, repeats=2, unknown=0.1))
+    table = stats.score(found).comparisons
+    frame = multitask.transfer(found)
+    for metric in PRIMARY:
+        for task in (*TASKS, "mean"):
+            ours, theirs = (row(f, method="shared", task=task, metric=metric) for f in (frame, table))
+            assert list(ours[["difference", "low", "high", "p"]]) == list(theirs[["difference", "low", "high", "p"]])
+    assert len(frame) == 2 * 4
+    assert set(frame["baseline"]) == {"alone"}
+
+
+def test_hurt_is_the_share_of_folds_in_which_the_difference_is_below_zero() -> None:
+    frame = predictions(TWO | {"shared": 0.5}, repeats=2)
+    folds: dict[str, list[float]] = {m: [] for m in TWO}
+    for _, cell in frame.groupby(["repeat", "fold"]):
+        for m in TWO:
+            own = cell[cell["method"] == m]
+            folds[m].append(metrics.auroc(own["y:t1"], own["p:t1"]))
+    below = np.array(folds["shared"]) < np.array(folds["alone"])
+    assert 0 < below.mean() < 1
+    found = row(multitask.transfer(evidence(frame)), task="t1", metric="auroc")
+    assert (found["hurt"], found["cells"]) == (below.mean(), 8)
+
+
+def test_the_same_predictions_transfer_nothing() -> None:
+    frame = multitask.transfer(evidence(predictions({"alone": 0.5, "shared": 0.5})))
+    assert (frame[["difference", "low", "high", "hurt"]] == 0).all(axis=None)
+    assert (frame["p"] == 1).all()
+    assert (frame.loc[frame["task"] != "mean", "p_adjusted"] == 1).all()
+
+
+def test_another_baseline_turns_the_sign() -> None:
+    frame = predictions(TWO)
+    one = multitask.transfer(evidence(frame))
+    other = multitask.transfer(evidence(frame, families={"alone": "sharing", "shared": "single-task"}))
+    assert other["difference"].to_numpy() == pytest.approx(-one["difference"].to_numpy(), abs=1e-15)
+    assert other["low"].to_numpy() == pytest.approx(-one["high"].to_numpy(), abs=1e-15)
+    assert list(other["p_adjusted"].dropna()) == list(one["p_adjusted"].dropna())
+    assert other["hurt"].to_numpy() == pytest.approx(1 - one["hurt"].to_numpy())  # no fold is tied
+    gain, loss = (multitask.gains(evidence(frame, families=f)) for f in (FAMILIES, {"alone": "x", "shared": "single-task"}))
+    assert loss["absolute"].to_numpy() == pytest.approx(-gain["absolute"].to_numpy(), abs=1e-15)
+
+
+def test_the_order_of_outcomes_is_the_order_of_rows_and_nothing_else() -> None:
+    frame = predictions(TWO)
+    one, other = (multitask.transfer(evidence(frame, tasks=t)) for t in (TASKS, TASKS[::-1]))
+    assert list(other["task"][:4]) == ["t2", "t1", "t0", "mean"]
+    keys = ["metric", "task"]
+    numbers = one.select_dtypes("number").columns
+    a, b = (f.sort_values(keys)[numbers].to_numpy() for f in (one, other))
+    np.testing.assert_allclose(a, b, atol=1e-14)
+
+
+def test_a_monotone_change_of_the_risks_changes_nothing() -> None:
+    frame = predictions(TWO)
+    bent = frame.assign(
+        **{f"p:{t}": np.where(frame["method"] == "shared", frame[f"p:{t}"] ** 3 / 2, frame[f"p:{t}"]) for t in TASKS}
+    )
+    pd.testing.assert_frame_equal(multitask.transfer(evidence(frame)), multitask.transfer(evidence(bent)))
+
+
+def test_stopping_is_read_from_the_label_wherever_it_stands() -> None:
+    assert multitask.stopped("mmoe") == ("mmoe", "joint")
+    assert multitask.stopped("mmoe:stop=per_task") == ("mmoe", "per_task")
+    assert multitask.stopped("mmoe:stop=per_task:width=3") == ("mmoe:width=3", "per_task")
+    assert multitask.stopped("mmoe:balance=cagrad+c=0.5:stop=per_task") == ("mmoe:balance=cagrad+c=0.5", "per_task")
+    assert multitask.stopped("mine:nonstop=per_task") == ("mine:nonstop=per_task", "joint")
+
+
+def test_multi_task_are_the_sharing_family_and_what_was_run_with_a_stop_setting() -> None:
+    names = ["forest", "alone:stop=per_task", "shared:k=2:stop=per_task", "deep", "deep:stop=per_task", "shared:k=2", "wide"]
+    frame = multitask.transfer(evidence(predictions(dict.fromkeys(["alone", *names], 0.5)), "forest"))
+    pairs = list(dict.fromkeys(zip(frame["method"], frame["stopping"], strict=True)))
+    assert pairs == [("shared:k=2", "per_task"), ("deep", "joint"), ("deep", "per_task"), ("shared:k=2", "joint")]
+    assert set(frame["baseline"]) == {"alone"}  # the first of its family, as the reference is of another
+
+
+def test_the_reference_is_the_baseline_where_it_is_of_the_family() -> None:
+    frame = predictions({"alone": 0.4, "wide": 0.6, "shared": 0.5})
+    assert multitask.single_task(evidence(frame, "wide")) == "wide"
+    assert multitask.single_task(evidence(frame, "shared")) == "alone"
+
+
+def test_without_a_single_task_method_the_tables_are_empty_but_have_their_columns() -> None:
+    found = evidence(predictions({"shared": 0.5, "forest": 0.6}), "forest")
+    assert multitask.transfer(found).empty
+    assert list(multitask.transfer(found)) == [
+        *(
+            "method",
+            "stopping",
+            "baseline",
+            "task",
+            "metric",
+            "difference",
+            "low",
+            "high",
+            "hurt",
+            "cells",
+            "p",
+            "p_holm",
+            "p_adjusted",
+        )
+    ]
+    assert multitask.gains(found).empty
+    assert {"relative", "absolute_low", "corrected_high"} <= set(multitask.gains(found))
+
+
+def test_an_outcome_with_19_events_is_compared_nowhere() -> None:
+    frame = multitask.transfer(evidence(predictions(TWO, events={1: 19})))
+    few = frame[frame["task"] == "t1"]
+    assert few[["difference", "low", "high", "hurt", "p", "p_holm", "p_adjusted"]].isna().all(axis=None)
+    assert (few["cells"] == 0).all()
+    assert np.isfinite(frame.loc[frame["task"] != "t1", ["difference", "low", "hurt", "p"]]).all(
+        axis=None
+    )  # the mean is of the others
+    found = frame[frame["metric"] == "auroc"].set_index("task")["difference"]
+    assert found["mean"] == pytest.approx((found["t0"] + found["t2"]) / 2, abs=1e-15)
+
+
+def test_one_outcome_is_its_own_mean_and_needs_no_adjustment() -> None:
+    frame = multitask.transfer(evidence(predictions(TWO, prevalence=(0.4,))))
+    for metric in PRIMARY:
+        own, mean = (row(frame, metric=metric, task=task) for task in ("t0", "mean"))
+        assert list(own[["difference", "low", "high", "hurt", "p"]]) == list(mean[["difference", "low", "high", "hurt", "p"]])
+        assert own["p_adjusted"] == own["p"]
+        assert math.isnan(mean["p_adjusted"])
+
+
+def test_a_method_without_some_cells_is_compared_on_those_of_both() -> None:
+    frame = predictions(TWO)
+    lacking = frame[(frame["method"] != "shared") | (frame["fold"] > 0)]
+    found = row(multitask.transfer(evidence(lacking)), task="t0", metric="auroc")
+    own = {m: lacking[(lacking["method"] == m) & (lacking["fold"] > 0)] for m in TWO}
+    expected = {m: metrics.stratified_auroc(f["y:t0"], f["p:t0"], f["fold"]) for m, f in own.items()}
+    assert found["difference"] == pytest.approx(expected["shared"] - expected["alone"], abs=1e-14)
+    assert found["cells"] == 3
+    gain = multitask.gains(evidence(lacking)).set_index("metric")["absolute"]["auroc"]
+    every = multitask.transfer(evidence(lacking)).query("metric == 'auroc'").set_index("task")["difference"]
+    assert gain == pytest.approx(every["mean"], abs=1e-14)
+
+
+def test_a_method_that_shares_no_cell_is_a_row_of_nan() -> None:
+    frame = predictions(TWO)
+    apart = frame[(frame["method"] == "shared") == (frame["fold"] > 1)]
+    found = multitask.transfer(evidence(apart))
+    assert found[["difference", "low", "hurt", "p"]].isna().all(axis=None)
+    assert multitask.gains(evidence(apart))[["relative", "absolute", "corrected_low"]].isna().all(axis=None)
+
+
+def test_p_values_are_adjusted_over_the_outcomes_alone() -> None:
+    # 3 outcomes: Holm on bootstrap p values needs 20 * 3 / .05 = 1200 resamples
+    frame = predictions({"alone": 0.1, "shared": 3.0, "shared:k=2": 0.3})
+    few, enough = (multitask.transfer(evidence(frame, resamples=b)) for b in (1199, 1200))
+    assert few["p_holm"].isna().all()
+    for _, own in enough[enough["task"] != "mean"].groupby(["method", "metric"]):
+        assert list(own["p_holm"]) == list(holm(own["p"]))
+        assert (own["p_adjusted"] >= own["p"]).all()
+        assert (own["p_adjusted"] <= own["p_holm"] * 1.3 + 0.01).all()  # max-T knows the dependence; its p are studentised
+    assert enough.loc[enough["task"] == "mean", ["p_holm", "p_adjusted"]].isna().all(axis=None)
+    worse = row(enough, method="shared", task="t0", metric="auroc")
+    assert worse["difference"] < 0
+    assert worse["p_adjusted"] < 0.05
+
+
+# ---- Delta_m
+
+
+def test_delta_m_of_two_tasks_by_hand() -> None:
+    # task 1: (93 - 96) / 96 = -.03125 and, lower being better, -(99 - 98) / 98 = -.0102041: mean -.0207270
+    # task 2: (.5 - .2) / .2 = 1.5                                              Delta_m = (-.0207270 + 1.5) / 2 = .739637
+    found = delta_m([[93, 99], [0.5]], [[96, 98], [0.2]], [[False, True], [False]])
+    assert found == pytest.approx((-(3 / 96 + 1 / 98) / 2 + 1.5) / 2, abs=1e-15)
+    assert found == pytest.approx(0.739637, abs=1e-6)
+
+
+def test_delta_m_is_zero_for_the_same_and_turns_with_the_direction() -> None:
+    base, new = [[0.8, 0.3], [0.6]], [[0.9, 0.2], [0.7]]
+    up, down = [[False, False], [False]], [[True, True], [True]]
+    assert delta_m(base, base, up) == 0
+    assert delta_m(new, base, up) == pytest.approx(-delta_m(new, base, down), abs=1e-15)
+    assert delta_m(new[::-1], base[::-1], up[::-1]) == pytest.approx(delta_m(new, base, up), abs=1e-15)
+    assert math.isnan(delta_m([[0.5]], [[0.0]], [[False]]))
+
+
+def test_gains_are_means_over_outcomes_of_the_same_three_differences() -> None:
+    found = evidence(predictions(TWO, unknown=0.1))
+    scores = stats.score(found).scores.set_index(["method", "metric", "task"])["value"]
+    chance = stats.score(found).outcomes.set_index("task")["chance"]
+    frame = multitask.gains(found)
+    assert list(frame["method"]) == ["shared", "shared"]
+    for metric in PRIMARY:
+        new, base = (np.array([scores[m, metric, t] for t in TASKS]) for m in ("shared", "alone"))
+        floor = 0.5 if metric == "auroc" else chance[list(TASKS)].to_numpy()
+        own = row(frame, metric=metric)
+        assert own["relative"] == pytest.approx(delta_m([[v] for v in new], [[v] for v in base], [[False]] * 3), abs=1e-14)
+        assert own["absolute"] == pytest.approx((new - base).mean(), abs=1e-14)
+        corrected = (new - floor) / (1 - floor) - (base - floor) / (1 - floor)
+        assert own["corrected"] == pytest.approx(corrected.mean(), abs=1e-14)
+        for name in multitask.GAINS:
+            assert own[f"{name}_low"] < own[name] < own[f"{name}_high"] < 0.1
+    of_auroc = row(frame, metric="auroc")
+    assert of_auroc["corrected_low"] == pytest.approx(2 * of_auroc["absolute_low"], abs=1e-14)
+
+
+def test_gains_have_every_method_but_the_baseline_and_zero_for_its_twin() -> None:
+    found = evidence(predictions({"alone": 0.5, "forest": 0.5, "shared:stop=per_task": 0.6}))
+    frame = multitask.gains(found)
+    assert list(frame["method"].unique()) == ["forest", "shared:stop=per_task"]
+    twin = frame[frame["method"] == "forest"].drop(columns=["method", "baseline", "metric"])
+    assert (twin == 0).all(axis=None)
+
+
+# ---- unions
+
+NESTED = (Task("t0"), Task("t1", implies=("t0",)), Task("t2", implies=("t0",)))
+
+
+def test_the_mean_with_and_without_unions() -> None:
+    found = evidence(predictions(TWO))
+    scores = stats.score(found).scores.set_index(["method", "metric", "task"])["value"]
+    for _, own in multitask.unions(found, NESTED).iterrows():
+        t0, t1, t2 = (scores[own["method"], own["metric"], t] for t in TASKS)
+        assert own["all"] == pytest.approx((t0 + t1 + t2) / 3, abs=1e-15)
+        assert own["without"] == pytest.approx((t1 + t2) / 2, abs=1e-15)
+    plain = multitask.unions(found, [Task(t) for t in TASKS])
+    assert plain["all"].to_numpy() == pytest.approx(plain["without"].to_numpy(), abs=1e-15)
+
+
+def test_where_every_outcome_is_a_union_nothing_is_left() -> None:
+    both = (Task("t0", implies=("t1",)), Task("t1", implies=("t0",)))
+    frame = multitask.unions(evidence(predictions(TWO, prevalence=(0.4, 0.3))), both)
+    assert frame["without"].isna().all()
+    assert frame["all"].notna().all()
+
+
+def test_coherence_counts_patients_whose_part_is_above_the_union() -> None:
+    frame = predictions(TWO, repeats=2, unknown=0.3)
+    risks = {"alone": (0.5, 0.4), "shared": (0.5, 0.7)}  # of t0, the union, and of t1
+    for method, (union, part) in risks.items():
+        own = frame["method"] == method
+        frame.loc[own, ["p:t0", "p:t1", "p:t2"]] = union, part, union
+        # in repeat 0 alone, the first 100 of 400 rows give t1 a risk of .9: a quarter in one of two repeats, .4 too much
+        frame.loc[own & (frame["repeat"] == 0) & (frame["row"] < 100), "p:t1"] = 0.9
+    found = multitask.coherence(evidence(frame), NESTED).set_index(["method", "part"])
+    assert list(found.index) == [("alone", "t1"), ("alone", "t2"), ("shared", "t1"), ("shared", "t2")]
+    assert found.loc[("alone", "t1"), "violations"] == pytest.approx((0.25 + 0) / 2)
+    assert found.loc[("alone", "t1"), "mean_excess"] == pytest.approx(0.4 * 0.25 / 2)
+    assert found.loc[("shared", "t1"), "violations"] == 1
+    assert found.loc[("shared", "t1"), "mean_excess"] == pytest.approx((0.25 * 0.4 + 0.75 * 0.2 + 0.2) / 2)
+    equal = found.loc[("alone", "t2"), ["violations", "mean_excess"]]
+    assert list(equal) == [0, 0]
+
+
+def test_coherence_is_of_the_cells_a_method_has() -> None:
+    frame = predictions(TWO)
+    above = frame.assign(**{"p:t1": np.where(frame["fold"] == 0, 0.0, 1.0)})
+    lacking = above[(above["method"] != "shared") | (above["fold"] == 0)]
+    found = multitask.coherence(evidence(lacking), NESTED[:2]).set_index("method")["violations"]
+    assert (found["alone"], found["shared"]) == (0.75, 0.0)
+
+
+def test_without_unions_there_is_nothing_to_be_coherent_with() -> None:
+    frame = multitask.coherence(evidence(predictions(TWO)), [Task(t) for t in TASKS])
+    assert frame.empty
+    assert list(frame) == ["method", "part", "union", "violations", "mean_excess"]
+
+
+# ---- affinity
+
+
+def cells(facts: Mapping[str, Sequence[object]]) -> pd.DataFrame:
+    return pd.DataFrame([{"method": m, "facts": one} for m, each in facts.items() for one in each])
+
+
+def diagnosed(affinity: float | None, cosine: float | None) -> dict[str, object]:
+    measures = {"affinity": {"t0 -> t1": {"value": affinity}}, "gradients": {"t0 ~ t1": {"value": cosine, "label_phi": 9.0}}}
+    return {"diagnosis": measures}
+
+
+def test_affinity_is_a_mean_over_methods_of_means_over_cells() -> None:
+    found = evidence(predictions(TWO | {"deep": 0.3}))
+    facts = {
+        "shared": [diagnosed(0.1, 0.5), diagnosed(0.3, None)],
+        "deep": [diagnosed(0.6, -0.1)],
+        "alone": [{}],
+        "gone": [diagnosed(9, 9)],
+    }
+    frame = multitask.affinity(found, cells(facts))
+    assert len(frame) == 3 * 2
+    there, back = row(frame, task="t0", other="t1"), row(frame, task="t1", other="t0")
+    assert there["affinity"] == pytest.approx(((0.1 + 0.3) / 2 + 0.6) / 2)
+    assert math.isnan(back["affinity"])  # of a step for t1 nothing is known
+    assert there["cosine"] == back["cosine"] == pytest.approx((0.5 - 0.1) / 2)
+    assert frame[frame["task"] == "t2"][["affinity", "cosine"]].isna().all(axis=None)
+
+
+def test_phi_is_the_correlation_of_labels_that_are_both_known() -> None:
+    # of the 10 rows where both are known: both 3, only the first 1, only the second 2, neither 4
+    # phi = (3 * 4 - 1 * 2) / sqrt(4 * 6 * 5 * 5) = 10 / sqrt(600)
+    y0 = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, np.nan]
+    y1 = [1, 1, 1, 0, 1, 1, 0, 0, 0, 0, np.nan, 1]
+    frame = predictions(TWO, n=120, folds=2, repeats=2)
+    frame["y:t0"], frame["y:t1"], frame["y:t2"] = np.array(y0 * 40), np.array(y1 * 40), 0.0
+    found = multitask.affinity(evidence(frame), cells({"alone": [{}]}))
+    assert row(found, task="t0", other="t1")["phi"] == pytest.approx(10 / math.sqrt(600), abs=1e-12)
+    assert row(found, task="t1", other="t0")["phi"] == pytest.approx(10 / math.sqrt(600), abs=1e-12)
+    assert math.isnan(row(found, task="t0", other="t2")["phi"])  # never happens
+
+
+# ---- the suite
+
+
+def test_the_suite_runs_every_sharing_network_with_both_stoppings() -> None:
+    _, suite = suites.load("transfer")
+    assert isinstance(suite, suites.Comparison)
+    assert suite.reference == "single_task"
+    families = {name: getattr(registry.module("methods", name).METHOD, "family", "") for name in registry.ids("methods")}
+    sharing = {name for name, family in families.items() if family == "sharing"} - {"separate_encoders"}  # one modality: a twin
+    labels = [spec.label for spec in registry.parse("methods", ",".join(suite.methods))]
+    assert set(labels) == {"single_task", *sharing, *(f"{name}:stop=per_task" for name in sharing)}
+    assert len(labels) == len(suite.methods)
+    assert set(suite.datasets) <= set(registry.ids("datasets"))
