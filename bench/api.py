@@ -18,7 +18,7 @@ from bench.execute import Event
 from bench.harness import Job, Plan, Protocol
 from bench.report.verdicts import Verdicts
 from bench.report.verdicts import write as write_verdicts
-from bench.stored import Outcome, add, text
+from bench.stored import Outcome, add, ranked, text
 
 QUICK_ROWS = 1500
 # Seconds of a cell of 8,450 training rows and 4 outcomes on one thread, for methods this results folder has no cell of.
@@ -89,7 +89,7 @@ def run(
             left[name] -= event.kind == "end"
             if event.kind == "end" and not left[name]:  # a dataset's tables are there before the next one is done
                 add(outcome, store.read(Path(results), name, quick=quick, reference=references[name]), Path(reports))
-    return outcome
+    return ranked(outcome, Path(reports))
 
 
 def run_suite(

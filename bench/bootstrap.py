@@ -5,9 +5,9 @@ the first repeat. The same counts weight the unit's rows in every method, outcom
 is paired. With these counts as weights the metrics equal scikit-learn's on the rows written out as often as drawn (test).
 
 The work: sort each curve once per fold. Only the scores that an event has matter, and between two of them only how many other
-rows were drawn: `bench.kernels` adds those up for 128 resamples at a time in machine code; without numba a sparse matrix per curve
-does, about 30 times slower. The last pass is filled up with zeros, so that no number depends on how many resamples there are.
-Unknown labels (NaN) and methods without predictions (NaN) are left out.
+rows were drawn: `bench.kernels` adds those up for 128 resamples at a time in machine code; without numba a sparse matrix per
+curve does, some 20 times slower. The last pass is filled up with zeros, so that no number depends on how many resamples
+there are. Unknown labels (NaN) and methods without predictions (NaN) are left out.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ from bench.core import BenchError
 Vector: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.uint16]
 
-BLOCK = 128  # resamples per pass: a fold of 2,500 units then needs 0.6 MB and stays near the processor
+BLOCK = 128  # resamples per pass, as in `bench.kernels`: a fold of 2,500 units then needs 0.6 MB and stays near the processor
 PART = 4 * BLOCK  # resamples per piece of work that a thread takes
 ROUNDS = 1_000  # redraws of one resample before giving up
 CLIP = 1e-7  # probabilities are cut to [1e-7, 1 - 1e-7] in the log loss
@@ -95,11 +95,11 @@ def draw(
 def class_sums(cell: Cell, counts: Counts) -> tuple[Vector, Vector]:
     """Weight of the events and of the other known rows in each resample, (T, B) each: what a resample can define."""
     units, local = np.unique(cell.unit, return_inverse=True)
-    by_class = [_per_unit(np.where(cell.y == label, cell.weight, 0.0).T, local, len(units)) for label in (1, 0)]
-    parts = range(0, counts.shape[1], PART)  # the counts of a fold as floats are large
-    drawn = [counts[units, start : start + PART].astype(np.float64) for start in parts]
-    events, others = (np.hstack([weight @ some for some in drawn]) for weight in by_class)
-    return events, others
+    by_class = np.vstack([np.where(cell.y == label, cell.weight, 0.0).T for label in (1, 0)])
+    weight = _per_unit(by_class, local, len(units))  # (2 T, u)
+    starts = range(0, max(counts.shape[1], 1), PART)  # in parts, for the counts of a fold take four times the space as floats
+    total = np.hstack([weight @ counts[units, start : start + PART].astype(np.float64) for start in starts])
+    return total[: len(total) // 2], total[len(total) // 2 :]
 
 
 def _per_unit(values: Vector, local: NDArray[Any], units: int) -> Vector:
@@ -111,7 +111,7 @@ def sums(cells: Sequence[Cell], counts: Counts, *, compiled: bool | None = None)
     """The sums of all cells, methods and outcomes, on as many threads as numba may use (NUMBA_NUM_THREADS).
 
     counts: (U, B). compiled: by numba (None: where it can be imported) or by numpy and scipy alone, which agree to 1e-12. Neither
-    depends on the number of threads. Memory beside the answer: the sorted curves, and a cell's counts of one part of the resamples.
+    depends on the number of threads. Memory beside the answer: the sorted curves, and a cell's counts of a part of the resamples.
     """
     tasks, methods, resamples = cells[0].y.shape[1], len(cells[0].p), counts.shape[1]
     small, large = (len(cells), tasks, resamples), (methods, len(cells), tasks, resamples)
@@ -128,9 +128,9 @@ def sums(cells: Sequence[Cell], counts: Counts, *, compiled: bool | None = None)
 class Curve(NamedTuple):
     """The known rows of one cell, outcome and method, sorted: what `bench.kernels.scan` reads.
 
-    rows: (n,) number of the unit within the cell, from the highest score, events last where scores are equal. weight: (n,) float64,
-    or (0,) int32 where all are 1. steps: (S, 4), for each score that an event has, from the highest, bounds a, b, c, d of rows: a..b-1 are
-    those without event since the step before, b..c-1 those without event at this score, c..d-1 its events.
+    rows: (n,) number of the unit within the cell, from the highest score, events last where scores are equal. weight: (n,)
+    float64, or (0,) int32 where all are 1. steps: (S, 4), for each score that an event has, from the highest, bounds a, b, c, d
+    of rows: a..b-1 are those without event since the step before, b..c-1 those without event at this score, c..d-1 its events.
     """
 
     rows: NDArray[np.int32]

@@ -1,20 +1,20 @@
-"""Bias-corrected and accelerated bootstrap intervals (BCa), and the jackknife they need, in linear time after a sort.
+"""Bias-corrected and accelerated bootstrap intervals (BCa), and the exact jackknife they need, in linear time after a sort.
 
 BCa moves the percentiles of the draws by two numbers: how far the estimate lies from the middle of the draws, and the
-acceleration, by which its standard error changes with its value: a sixth of the skewness of what single units do to it. Efron,
-"Better bootstrap confidence intervals", JASA 82, 1987; for several samples, which strata are, DiCiccio and Efron, "Bootstrap confidence
-intervals", Statistical Science 11, 1996. The estimates are those of `bench.bootstrap.Sums`: ratios of sums over the folds of a
-repeat, averaged over repeats, and then over outcomes.
+acceleration, a sixth of the skewness of what single units do to the estimate. Efron, "Better bootstrap confidence intervals",
+JASA 82, 1987; for several samples, which strata are, DiCiccio and Efron, "Bootstrap confidence intervals", Statistical Science
+11, 1996. The estimates are those of `bench.bootstrap.Sums`: ratios of sums over the folds of a repeat, averaged over repeats,
+then over outcomes.
 
-Without a unit: AUROC, Brier score and log loss are exact for any weights and any number of rows a unit has. Average precision is
-exact where the weights of a cell's known rows are equal and none of its units has two of them. Elsewhere its precision sum loses
-its derivative by the unit's weight (the infinitesimal jackknife, of which Efron 1987, eq. 6.6, defines the acceleration; the
-denominator stays exact): every further weight would cost another pass over the curve.
+Without a unit: AUROC, Brier score and log loss are exact, whatever the weights and however many rows a unit has. Average
+precision is exact in cells whose known rows weigh the same. Elsewhere its precision sum loses its derivative by the unit's weight
+instead (the infinitesimal jackknife, by which Efron 1987 defines the acceleration; the denominator stays exact): each
+distinct weight would cost another pass. Time per curve: O(n k) for at most k rows a unit.
 Unknown labels (NaN) and methods without predictions (NaN) are left out, as in the estimates.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,10 @@ METRICS = 4  # auroc, ap, brier, log_loss: the order of the axis K
 
 
 def bca(observed: Vector, drawn: Vector, acceleration: Vector, level: float = 0.05) -> tuple[Vector, Vector]:
-    """(...) lower and upper bound of the BCa interval of coverage 1 - level. Efron 1987, eq. 4.6; equal to scipy.stats.bootstrap's.
+    """(...) lower and upper bound of the BCa interval of coverage 1 - level, as `scipy.stats.bootstrap` computes it.
 
-    NaN where the observed value lies below or above all draws, for which the correction is infinite, or anything is NaN; ties with
-    draws count half. observed: (...). drawn: (..., B) the same in each resample. acceleration: (...), never beyond 1/6.
+    NaN where the observed value lies below or above all draws (the correction is infinite), or anything is NaN. Draws equal to it
+    count half. observed: (...). drawn: (..., B) the same in each resample. acceleration: (...), never beyond 1/6.
     """
     below = ((drawn < observed[..., None]).mean(axis=-1) + (drawn <= observed[..., None]).mean(axis=-1)) / 2
     bias = np.where((below > 0) & (below < 1), ndtri(below), np.nan)
@@ -50,9 +50,7 @@ def _quantile(in_order: Vector, share: Vector) -> Vector:
     return np.where(np.isnan(share), np.nan, low + (high - low) * (place - lower))
 
 
-def acceleration(
-    cells: Sequence[Cell], stratum: NDArray[Any], with_ap: NDArray[np.bool_], averaged: NDArray[np.bool_]
-) -> Vector:
+def acceleration(cells: Sequence[Cell], stratum: NDArray[Any], with_ap: NDArray[np.bool_], averaged: NDArray[np.bool_]) -> Vector:
     """(M, T + 1, K) of every method, outcome and their mean, metric. 0 where no unit matters, NaN where the estimate is NaN.
 
     NaN too where an estimate hangs on one unit (without it there is no event). stratum: (U,) within which units were drawn.
@@ -64,18 +62,18 @@ def acceleration(
 
 def _sixth_of_skewness(values: Vector, stratum: NDArray[Any]) -> Vector:
     """(...) from values without each unit (..., U): DiCiccio and Efron 1996, as scipy.stats.bootstrap for several samples."""
-    cubes, squares = np.zeros((2, *values.shape[:-1]))
+    cubes, squares = np.zeros(values.shape[:-1]), np.zeros(values.shape[:-1])
     for s in np.unique(stratum):
         own = values[..., stratum == s]
         influence = (1 - 1 / own.shape[-1]) * (own.mean(axis=-1, keepdims=True) - own)
-        cubes += (influence**3).sum(axis=-1)
-        squares += (influence**2).sum(axis=-1)
-    return np.divide(cubes, 6 * squares**1.5, out=squares.copy(), where=squares != 0)  # where no unit matters: 0, NaN stays NaN
+        square = influence * influence
+        cubes += (square * influence).sum(axis=-1)
+        squares += square.sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.where(squares == 0, 0.0, cubes / (6 * squares**1.5))
 
 
-def without(
-    cells: Sequence[Cell], m: int, units: int, with_ap: NDArray[np.bool_], averaged: NDArray[np.bool_]
-) -> Vector:
+def without(cells: Sequence[Cell], m: int, units: int, with_ap: NDArray[np.bool_], averaged: NDArray[np.bool_]) -> Vector:
     """(T + 1, K, U) the estimates of method m without each unit, the mean over outcomes last. NaN where undefined then.
 
     A repeat that defines a metric from all units counts in its mean, the others do not. with_ap, averaged: as for `acceleration`.
@@ -127,44 +125,70 @@ def _of_cell(cell: Cell, m: int, t: int, with_ap: bool) -> tuple[NDArray[np.int6
 
 
 def _rank_sums(event: NDArray[np.bool_], p: Vector, w: Vector, unit: NDArray[Any]) -> tuple[Vector, Vector, tuple[float, float]]:
-    """What the concordant pairs and the precision sum of a cell lose with each row (n,), and what both are with all rows.
-
-    T rows have a score of at least a step's, H of them events (all by weight). Without an event of weight w, T and H of its own step and
-    of all below are less by w; without another row, T alone.
-    """
+    """What the concordant pairs and the precision sum of a cell lose with each row (n,), and what both are with all rows."""
     one, order = curve(event, p, w, unit)
-    e, ws, (_, b, c, d) = event[order], w[order], one.steps.T
-    hits, false = (np.append(0, np.cumsum(ws * of)) for of in (e, ~e))
-    H, T = hits[d], hits[d] + false[c]
-    gain = np.diff(H, prepend=0)
-    step = np.searchsorted(d, np.arange(len(e)), "right")  # the step of an event or tied row, the next one below of others; S: none
-    beaten = np.append(false[-1] - (false[b] + false[c]) / 2, 0)[step]  # other rows below an event, tied ones half
-    beating = np.append(0, H)[step] + np.where(np.arange(len(e)) >= np.append(b, len(e))[step], np.append(gain, 0)[step] / 2, 0)
-    alike = len(ws) > 0 and bool((ws == ws[0]).all()) and np.bincount(unit).max() <= 1
-    of_event, of_other = _precision_lost(H, T, gain, ws[0]) if alike else _precision_derivative(H, T, gain)
+    e, ws, (_, tied, own, stop) = event[order], w[order], one.steps.T
+    hits, false = (np.append(0, np.cumsum(ws * of)) for of in (e, ~e))  # weight of the events, and of the others, before each row
+    steps = _Steps(np.diff(hits[stop], prepend=0), hits[stop], hits[stop] + false[own])
+    place = np.arange(len(e))
+    step = np.searchsorted(stop, place, "right")  # of an event or tied row its own, of another the next one below; S: none
+    beaten = np.append(false[-1] - (false[tied] + false[own]) / 2, 0)[step]  # by an event: the others below it, tied ones half
+    is_tied = place >= np.append(tied, len(e))[step]
+    beating = np.append(0, steps.found)[step] + is_tied * np.append(steps.gain, 0)[step] / 2  # another row: the events above it
     concordant, precision = np.empty((2, len(e)))
     concordant[order] = ws * np.where(e, beaten, beating)
-    precision[order] = np.where(e, of_event[step], of_other[step]) * (1 if alike else ws)
-    return concordant, precision, (float((ws * e) @ beaten), float(gain @ (H / T)))
+    alike = len(e) > 0 and bool((ws == ws[0]).all())
+    precision[order] = _precision_lost(steps, step, e, unit[order], ws[0]) if alike else ws * _precision_slope(steps, step, e)
+    return concordant, precision, (float((ws * e * beaten).sum()), float((steps.gain * steps.found / steps.taken).sum()))
 
 
-def _precision_lost(H: Vector, T: Vector, gain: Vector, w: float) -> tuple[Vector, Vector]:
-    """(S + 1,) what the precision sum loses with an event, and with another row, of weight w at or next above each step."""
-    more = T > 1.5 * w  # otherwise the step is one event, the topmost row, and nothing is left there without it
-    without_event, without_other = (np.divide(x, T - w, out=np.zeros_like(T), where=more) for x in (H - w, H))
-    all_rows = _from_here_on(gain * H / T)
-    of_event = all_rows - _from_here_on(gain * without_event) + np.append(w * without_event, 0)
-    return of_event, all_rows - _from_here_on(gain * without_other)
+class _Steps(NamedTuple):
+    """(S,) weights for each score that an event has, from the highest: of its events, of all events and all rows up to it."""
+
+    gain: Vector
+    found: Vector
+    taken: Vector
 
 
-def _precision_derivative(H: Vector, T: Vector, gain: Vector) -> tuple[Vector, Vector]:
-    """(S + 1,) derivative of the precision sum by the weight of an event, and of another row, at or next above each step."""
-    return np.append(H / T, 0) + _from_here_on(gain * (T - H) / T**2), -_from_here_on(gain * H / T**2)
+def _precision_lost(steps: _Steps, step: NDArray[np.int64], event: NDArray[np.bool_], unit: NDArray[Any], w: float) -> Vector:
+    """(n,) what the precision sum loses with the rows of each unit, each of weight w; to be added up by unit. Sorted by score.
+
+    From a unit's k-th row to its next, `taken` is less by k rows and `found` by the h events among them: running sums of
+    gain / (taken - k) and gain found / (taken - k) give the new sum between two steps. Its own events leave `gain`, too.
+    """
+    order = np.argsort(unit, kind="stable")  # unit by unit, from the highest score
+    owner, s, e = unit[order], step[order], event[order]
+    gain, found, taken = (x / w for x in steps)
+    start = np.append(True, owner[1:] != owner[:-1])
+    k = np.arange(1, len(s) + 1) - np.flatnonzero(start)[np.cumsum(start) - 1]
+    h = np.cumsum(e) - (np.cumsum(e) - e)[np.flatnonzero(start)][np.cumsum(start) - 1]
+    until = np.where(np.append(start[1:], True), len(gain), np.append(s[1:], 0))
+    before = _running(gain * found / taken)
+    lost = before[until] - before[s]
+    for rows in range(1, int(k.max()) + 1):
+        rest = np.where(taken > rows + 0.5, taken - rows, np.inf)  # nothing else so high: the steps are gone
+        with_found, alone, of = _running(gain * found / rest), _running(gain / rest), np.flatnonzero(k == rows)
+        lost[of] -= with_found[until[of]] - with_found[s[of]] - h[of] * (alone[until[of]] - alone[s[of]])
+    last = np.flatnonzero(np.append(start[1:] | (s[1:] != s[:-1]), True))  # the unit's last row of that step
+    i = last[np.searchsorted(last, np.flatnonzero(e))]
+    rest = taken[s[i]] - k[i]
+    lost[e] += np.divide(found[s[i]] - h[i], rest, out=np.zeros(len(i)), where=rest > 0.5)
+    out = np.empty(len(s))
+    out[order] = w * lost
+    return out
 
 
-def _from_here_on(x: Vector) -> Vector:
-    """(S + 1,) sums over each step and all below."""
-    return np.append(np.cumsum(x[::-1])[::-1], 0)
+def _precision_slope(steps: _Steps, step: NDArray[np.int64], event: NDArray[np.bool_]) -> Vector:
+    """(n,) derivative of the precision sum by the weight of each row."""
+    gain, found, taken = steps
+    of_event, of_other = _running(gain * (taken - found) / taken**2), _running(gain * found / taken**2)
+    precision = np.append(found / taken, 0)
+    return np.where(event, precision[step] + of_event[-1] - of_event[step], of_other[step] - of_other[-1])
+
+
+def _running(x: Vector) -> Vector:
+    """(S + 1,) sums over all before."""
+    return np.append(0, np.cumsum(x))
 
 
 def _within(event: NDArray[np.bool_], p: Vector, w: Vector, unit: NDArray[Any]) -> Vector:

@@ -1,8 +1,8 @@
 """The bootstrap's two inner loops in machine code (numba): what `bench.bootstrap` adds up for every curve and resample.
 
-Compiled on first use (seconds) and kept on disk beside the package, or in the user's cache folder where that is read-only. Nothing
-here knows cells, outcomes or methods. Both functions leave Python's lock, so that threads may run them at once; each result is
-written by one thread and no addition is reordered: the same bits whatever the number of threads.
+Compiled on first use (seconds) and kept on disk beside the package, or in the user's cache folder where that is read-only.
+Nothing here knows cells, outcomes or methods. Both functions leave Python's lock, so that threads may run them at once; each
+result is written by one thread and no addition is reordered: the same bits whatever the number of threads.
 
 LANES resamples go through a loop together. Their counts lie side by side, so that one instruction adds 8 to 32 of them, and the
 running totals (four arrays of LANES) stay in the first cache.
@@ -20,7 +20,9 @@ Weight: TypeAlias = NDArray[np.float64] | NDArray[np.int32]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 LANES = 128  # of 32 .. 256 tried; under 64 LLVM unrolls the loops and does not vectorise them (25 x slower)
-THREADS = int(vars(config)["NUMBA_NUM_THREADS"])  # the environment variable of that name, else the processors this process may use
+THREADS = int(
+    vars(config)["NUMBA_NUM_THREADS"]
+)  # the environment variable of that name, else the processors this process may use
 
 
 def _compiled(function: Function) -> Function:
@@ -55,8 +57,9 @@ def scan(
     """(blocks, LANES) weight of concordant pairs, and sum over events of weight x precision, of one curve.
 
     drawn: (blocks, units, LANES). rows: (n,) the unit of each row, from the highest score. weight: (n,) float64, or (0,) int32
-    where all are 1: then all totals but the precision are whole numbers and exact. steps: (S, 4) for each score that an event has, the bounds
-    a, b, c, d of rows a..b-1 without event since the step before, b..c-1 without event at this score, c..d-1 events.
+    where all are 1: then all totals but the precision are whole numbers and exact. steps: (S, 4), for each score that an event
+    has, bounds a, b, c, d of rows: a..b-1 are those without event since the step before, b..c-1 those without event at this
+    score, c..d-1 its events.
     others: (blocks, LANES) weight of all rows without event.
     """
     concordant = np.zeros((len(drawn), LANES))

@@ -2,14 +2,14 @@
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from bench import registry, report, store
 from bench.core import BenchError
-from bench.report import diagnosis
+from bench.report import across, diagnosis
 from bench.report.sheet import Sheet
 
 
@@ -20,6 +20,7 @@ class Outcome:
     results: dict[str, store.Results]
     reports: dict[str, report.Report]
     folders: dict[str, Path]
+    across: Sheet | None = None  # mean ranks, where there are several datasets
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -64,7 +65,7 @@ def make_report(
     outcome = Outcome({}, {}, {})
     for found in _stored(dataset, methods, reference, Path(results), quick):
         add(outcome, found, Path(reports), settings)
-    return outcome
+    return ranked(outcome, Path(reports))
 
 
 def draw_figure(
@@ -104,7 +105,6 @@ def compare(
         raise BenchError(f"two methods are compared on one dataset, but {len(found)} are named: {dataset}")
     pair = found[0].methods[0], found[0].methods[-1]  # as they are stored; one and the same is refused further down
     return report.compared(found[0], *pair, metric, margin, report.Settings(resamples=resamples, seed=seed))
-
 
 
 def diagnostics(
@@ -162,6 +162,13 @@ def add(outcome: Outcome, found: store.Results, reports: Path, settings: report.
     outcome.reports[found.dataset] = report.write(found, folder, settings)
 
 
+def ranked(outcome: Outcome, reports: Path) -> Outcome:
+    """With the mean ranks over its datasets, written to the reports folder, if it has several."""
+    if len(outcome.reports) < 2:
+        return outcome
+    return replace(outcome, across=across.write({name: one.scoring for name, one in outcome.reports.items()}, reports))
+
+
 def folder_of(reports: Path, found: store.Results) -> Path:
     return reports / store.safe(found.dataset + ("-quick" if found.quick else ""))
 
@@ -172,5 +179,3 @@ def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _first(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return frame[[column, *(c for c in frame.columns if c != column)]]
-
-

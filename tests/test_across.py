@@ -45,8 +45,7 @@ def test_the_example_of_demsar() -> None:
     assert found.set_index("method")["mean_rank"][C45].to_numpy() == pytest.approx([3.143, 2.000, 2.893, 1.964], abs=5e-4)
     assert found["critical_difference"].to_numpy() == pytest.approx(np.full(4, 2.569 * np.sqrt(20 / 84)), abs=5e-4)
     assert (found["datasets"] == 14).all()
-    assert found["p"][0] == pytest.approx(scipy_stats.f.sf(3.69, 3, 39), rel=0.25)
-    assert found["p"][0] < scipy_stats.f.sf(3.69, 3, 39)
+    assert 0.01 < found["p"][0] < scipy_stats.f.sf(3.69, 3, 39) < 0.02
     assert across.alike(found) == [("C4.5+m+cf", "C4.5+m", "C4.5+cf", "C4.5")]
     # at .10 it is 2.291 sqrt(20 / 84) = 1.12: C4.5 is worse than C4.5+m and C4.5+m+cf, and C4.5+cf may belong to either group
     ten = across.critical_difference(many(DEMSAR, C45), level=0.1)

@@ -51,8 +51,8 @@ def made(strength: dict[str, float], without: dict[str, int] | None = None) -> s
     return found
 
 
-def cell(method: str, seconds: float, status: str = "done", **facts: Any) -> dict[str, Any]:
-    return {"method": method, "status": status, "seconds": seconds, "facts": facts}
+def cell(method: str, seconds: float, status: str = "done", joules: float | None = None, **facts: Any) -> dict[str, Any]:
+    return {"method": method, "status": status, "seconds": seconds, "joules": joules, "facts": facts}
 
 
 def test_costs_are_sums_of_seconds_and_joules_and_means_of_parameters() -> None:

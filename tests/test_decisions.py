@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_evidence import build, copied
+from noisy_evidence import build, copied
 from scipy.stats import binom, norm
 from statsmodels.stats.power import zt_ind_solve_power
 
@@ -39,7 +39,7 @@ def test_superiority() -> None:
 
 
 def test_interval_and_p_must_agree() -> None:
-    # 39 resamples are never low enough for p <= .025, though the interval clears the margin
+    # with 19 resamples p is never below 1/20, though the interval clears the margin
     assert non_inferiority(0.0, np.linspace(-0.01, 0.01, 19), 0.02).verdict == "undecided"  # p = 1 / 20
     assert non_inferiority(0.0, np.linspace(-0.01, 0.01, 39), 0.02).verdict == "non-inferior"  # p = 1 / 40
 

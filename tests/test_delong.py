@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from made_evidence import build, copied
 from MLstatkit import Delong_test
+from noisy_evidence import build, copied
 from scipy.stats import norm
 
 from bench import metrics

@@ -330,7 +330,8 @@ def test_coherence_is_of_the_cells_a_method_has() -> None:
 
 
 def test_without_unions_there_is_nothing_to_be_coherent_with() -> None:
-    frame = multitask.coherence(evidence(predictions(TWO)), [Task(t) for t in TASKS])
+    elsewhere = Task("t1", implies=("not_here",))
+    frame = multitask.coherence(evidence(predictions(TWO)), [Task("t0"), elsewhere, Task("t2")])
     assert frame.empty
     assert list(frame) == ["method", "part", "union", "violations", "mean_excess"]
 

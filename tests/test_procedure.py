@@ -6,7 +6,7 @@ import baycomp
 import numpy as np
 import pandas as pd
 import pytest
-from made_evidence import build, copied
+from noisy_evidence import build, copied
 from scipy.stats import t as student
 from statsmodels.stats.power import TTestPower
 

@@ -40,9 +40,13 @@ def report(
 
     metrics = tuple(name.strip() for name in primary.split(","))
     settings = Settings(style=style, primary=metrics, adjust=adjust, interval=interval, resamples=resamples)
-    where = {"reference": reference, "results": results, "reports": reports, "quick": quick, "settings": settings}
     if figure is None:
-        return screen.show(stored.make_report(dataset, methods, **where))
-    for path in stored.draw_figure(figure, task, dataset, methods, **where):
+        outcome = stored.make_report(
+            dataset, methods, reference=reference, results=results, reports=reports, quick=quick, settings=settings
+        )
+        return screen.show(outcome)
+    for path in stored.draw_figure(
+        figure, task, dataset, methods, reference=reference, results=results, reports=reports, quick=quick, settings=settings
+    ):
         print(path)
     return 0

@@ -11,10 +11,11 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from bench import api
+from bench import api, stored
 from bench.core import BenchError
 from bench.execute import Event
 from bench.harness import Plan
+from bench.report.terminal import Screen
 from bench.report.words import short
 
 LONG = 60.0  # seconds from which on a forecast is worth a line
@@ -54,7 +55,7 @@ def run(suite: str | None, what: Mapping[str, Any], data_dir: str | None, seed: 
     return show(outcome)
 
 
-def show(outcome: api.Outcome | api.Judged) -> int:
+def show(outcome: stored.Outcome | api.Judged) -> int:
     """Print the tables, where they were written, and which cells failed. Exit status 2 if any did."""
     console = Console()
     if isinstance(outcome, api.Judged):
@@ -64,6 +65,8 @@ def show(outcome: api.Outcome | api.Judged) -> int:
     for page, folder in pages:
         console.print(page)
         print(f"Written to {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
+    if isinstance(outcome, stored.Outcome) and outcome.across is not None:
+        console.print(Screen(outcome.across))
     failed = outcome.failed
     for _, cell in failed.iterrows():
         where = f"{cell['method']} on {cell['dataset']}, repeat {cell['repeat']}, fold {cell['fold']}"

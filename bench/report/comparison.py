@@ -13,7 +13,18 @@ from bench.stats import PRIMARY
 from bench.stats.comparing import Comparison
 from bench.store import Results
 
-HEADINGS = (("n",), ("events",), ("a",), ("b",), ("a - b",), ("95 %", "interval"), ("p",), ("p", "adjusted"), ("detectable",), ("verdict",))
+HEADINGS = (
+    ("n",),
+    ("events",),
+    ("a",),
+    ("b",),
+    ("a - b",),
+    ("95 %", "interval"),
+    ("p",),
+    ("p", "adjusted"),
+    ("detectable",),
+    ("verdict",),
+)
 DECIDED = ("non_inferiority", "equivalence")
 
 
@@ -49,7 +60,16 @@ def _row(row: pd.Series, metric: str) -> Row:
     digits = {"digits": 2} if metric in PRIMARY else {}
     p, adjusted = (DASH if np.isnan(row[name]) else f"{row[name]:.4f}" for name in ("p", "p_adjusted"))
     interval = DASH if np.isnan(row["low"]) else f"{say(row['low'], **digits)} to {say(row['high'], **digits)}"
-    texts = [f"{row['n']:,}", f"{row['events']:,}", say(row["a"]), say(row["b"]), say(row["difference"], **digits), interval, p, adjusted]
+    texts = [
+        f"{row['n']:,}",
+        f"{row['events']:,}",
+        say(row["a"]),
+        say(row["b"]),
+        say(row["difference"], **digits),
+        interval,
+        p,
+        adjusted,
+    ]
     texts += [say(row["detectable"], **digits), row["verdict"] or DASH]
     texts += [row[name] for name in DECIDED if row[name]]
     return Row(row["task"], tuple(Entry(text) for text in texts))

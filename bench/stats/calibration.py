@@ -87,7 +87,8 @@ def _measured(pool: Pool) -> tuple[Vector, dict[int, "Fit"]]:
     out[:, :4] = np.column_stack([events + others, events, *means])
     out[enough, 4] = in_the_large(y, p[:, enough], w[:, enough])
     sloped = enough & pool.varies
-    out[sloped, 5] = logistic_recalibration(np.broadcast_to(y, p[:, sloped].shape), p[:, sloped], w[:, sloped])[1]
+    if sloped.any():
+        out[sloped, 5] = logistic_recalibration(np.broadcast_to(y, p[:, sloped].shape), p[:, sloped], w[:, sloped])[1]
     uniform = np.random.default_rng(SEED).random((SIMULATIONS, len(y)), np.float32)
     fits: dict[int, Fit] = {}
     for m in np.flatnonzero(enough).tolist():

@@ -15,7 +15,7 @@ import pandas as pd
 from bench.bootstrap import Sums, Vector
 from bench.core import BenchError
 from bench.stats import procedure
-from bench.stats.decisions import UNDECIDED, Verdict, check_margin, few_events, is_loss, verdict
+from bench.stats.decisions import UNDECIDED, Verdict, few_events, is_loss, verdict
 from bench.stats.delong import delong
 from bench.stats.estimates import MEAN, METRICS, Evidence, estimates
 from bench.stats.multiplicity import max_t
@@ -43,7 +43,6 @@ def compare(evidence: Evidence, a: str, b: str, metric: str = "auroc", margin: f
     BenchError for names that are not there, methods that share no fold, an unknown metric, a margin that is not above 0.
     """
     _check(evidence, a, b, metric)
-    check_margin(margin)
     pair, k = against(evidence, a, b), METRICS.index(metric)
     sizes = _sizes(pair, metric)
     drawn = pair.found.values[1, :, k] - pair.found.values[0, :, k]  # (T + 1, 1 + B)

@@ -2,10 +2,10 @@
 
 Seconds are those of the machine that ran the cells, one thread a cell, training and predictions together: they compare methods of one
 run. Parameters of a forest are its leaves' values, of an in-context model those it came with: compare within a family.
-NaN where nothing is known: of a method without a finished cell, of energy where no cell tells `joules`, of a mean score without outcomes.
+NaN where nothing is known: of a method without a finished cell, of energy where the machine does not tell, of a mean score without outcomes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,21 +23,17 @@ def costs(evidence: Evidence, cells: pd.DataFrame) -> pd.DataFrame:
     method, family, auroc, ap, cells (finished), seconds (their sum), parameters (mean), joules (sum; NaN unless each of them tells).
     pareto_seconds, pareto_parameters: no method has an AUROC as high for as little, or less; pareto_seconds_ap and
     pareto_parameters_ap: by AP. A method without predictions of some cell costs less for that reason and is on no front.
-    cells: method, status, seconds, facts.
+    cells: method, status, seconds, joules, facts.
     """
     values = evidence.found.values[:, -1, :, 0]
     rows: list[dict[str, Any]] = []
     for m, method in enumerate(evidence.methods):
         done = cells[(cells["method"] == method) & (cells["status"] == "done")]
-        facts = list(done["facts"])
-        row = {"method": method, "family": evidence.families.get(method, "")}
+        joules = done["joules"].astype(float)
+        row = {"method": method, "family": evidence.families.get(method, ""), "cells": len(done)}
         row |= {metric: values[m, k] for k, metric in enumerate(PRIMARY)}
-        row |= {
-            "cells": len(done),
-            "seconds": done["seconds"].sum(min_count=1),
-            "parameters": _mean([one.get("parameters") for one in facts]),
-        }
-        rows.append(row | {"joules": _joules(facts)})
+        row |= {"seconds": done["seconds"].sum(min_count=1), "joules": joules.sum(skipna=False) if len(joules) else np.nan}
+        rows.append(row | {"parameters": _mean([facts.get("parameters") for facts in done["facts"]])})
     frame = pd.DataFrame(rows, columns=COLUMNS)
     whole = evidence.plan.complete[: len(frame)]
     for metric, end in zip(PRIMARY, ("", "_ap"), strict=True):
@@ -55,11 +51,6 @@ def pareto(cost: ArrayLike, value: ArrayLike) -> Mask:
     no_worse = (c[:, None] <= c) & (v[:, None] >= v)  # [j, i]: j is no worse than i
     better = (c[:, None] < c) | (v[:, None] > v)
     return ~(no_worse & better).any(axis=0) & ~np.isnan(c) & ~np.isnan(v)
-
-
-def _joules(facts: Sequence[Mapping[str, Any]]) -> float:
-    told = [one.get("joules") for one in facts]
-    return float(sum(map(float, told))) if told and None not in told else float("nan")  # pyright: ignore[reportArgumentType]
 
 
 def _mean(values: Sequence[Any]) -> float:

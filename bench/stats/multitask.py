@@ -2,7 +2,7 @@
 
 Whatever cannot be defined is NaN: a comparison of an outcome with fewer than 20 events (in the shared cells of some repeat), an
 average precision where every fold has fewer than 10, a mean over outcomes of which one is undefined. A method that lacks cells is
-compared on those that the baseline has too. The planted probabilities of a synthetic cohort take no part.
+compared on those that the baseline has too. The planted probabilities of a synthetic cohort take no part. Everything is about these predictions, conditional on the fitted models.
 
 The baseline is a network for each outcome: the reference where its family is `single-task`, else the first method of that family.
 Each of its networks stops on its own outcome, so that it is the baseline of joint and of per-task stopping alike.
@@ -160,8 +160,7 @@ def affinity(evidence: Evidence, cells: pd.DataFrame) -> pd.DataFrame:
     other's loss that a step for the task takes away, `bench.diagnose.gradients`), cosine (of their gradients on the shared weights,
     the same both ways): means over methods of means over cells, NaN where none was diagnosed. cells: method, facts.
     """
-    first = [cell.y for cell in evidence.cells if cell.repeat == evidence.cells[0].repeat]
-    labels = np.concatenate(first)
+    labels = np.concatenate([cell.y for cell in evidence.cells])
     rows: list[dict[str, Any]] = []
     for t, u in permutations(range(len(evidence.tasks)), 2):
         a, b = evidence.tasks[t], evidence.tasks[u]

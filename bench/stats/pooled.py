@@ -99,15 +99,15 @@ def _recalibrate(p: Vector, valid: Cell, how: tuple[str, ...]) -> Vector:
 def isotonic(y: Vector, p: Vector, w: Vector, new: Vector) -> Vector:
     """Isotonic regression of y on p with weights w, read at the risks `new`; linear between the fitted risks, constant beyond.
 
-    Ties of p are one point. Equal to `sklearn.isotonic.IsotonicRegression(out_of_bounds="clip")`, but that a fitted 0 or 1 is
-    moved inside by half a row of all: a block without events is no proof that there are none. y, p, w: (n,); new: any shape.
+    Ties of p are one point. Equal to `sklearn.isotonic.IsotonicRegression(out_of_bounds="clip")`, but that risks end half a
+    row of all from 0 and 1: a block without events is no proof that there are none. y, p, w: (n,); new: any shape.
     """
     from scipy.optimize import isotonic_regression
 
     x, group = np.unique(p, return_inverse=True)
     weight = np.bincount(group, w)
     fitted = isotonic_regression(np.bincount(group, w * y) / weight, weights=weight).x
-    return np.interp(new, x, np.clip(fitted, 0.5 / len(y), 1 - 0.5 / len(y)))
+    return np.clip(np.interp(new, x, fitted), 0.5 / len(y), 1 - 0.5 / len(y))
 
 
 def pools(evidence: Evidence, version: Version, t: int, cells: Mask | None = None) -> Iterator[Pool]:

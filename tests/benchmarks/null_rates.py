@@ -11,24 +11,24 @@ Every statement is made by the functions of `bench.stats`; the naive tests, whic
 import argparse
 import json
 import time
-import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 import null_worlds as worlds
 import numpy as np
 import pandas as pd
-from null_worlds import EQUAL, METHODS, N, TASKS, Vector
+from null_worlds import EQUAL, METHODS, TASKS, N, Vector
+from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from bench.bootstrap import Counts, Sums, draw, sums
 from bench.stats import procedure
 from bench.stats.decisions import equivalence, non_inferiority, ranks, superiority
-from bench.stats.delong import DELONG, delong, influence
-from bench.stats.estimates import METRICS, PRIMARY, Evidence, Plan, estimates, of_folds, with_mean
+from bench.stats.delong import delong, influence
+from bench.stats.estimates import PRIMARY, Evidence, Plan, estimates, of_folds, with_mean
 from bench.stats.multiplicity import benjamini_hochberg, holm, max_t
 from bench.stats.ranking import comparisons, standings
 from bench.stats.scoring import LEVEL, interval
@@ -37,8 +37,10 @@ from bench.stats.subgroups import heterogeneity
 DESIGNS = {"5x1": (5, 1), "10x1": (10, 1), "5x5": (5, 5), "10x3": (10, 3)}
 NULLS = ("predictions", "learners")
 OUTCOMES = tuple(f"outcome {t + 1}" for t in range(TASKS))
+PARTS = ("table", "procedure", "delong", "scores", "decisions", "subgroups", "naive")
 CHUNK = 20  # simulations that share their draws
 RESAMPLES = 1000
+KINDS = ("false", "family", "cover", "power", "refused")  # of statements, in the order of the table
 
 
 class Tally:
@@ -59,7 +61,7 @@ class Tally:
             self.add(statement, str(name), own)
 
 
-def build(sample: worlds.Sample, counts: Counts, level: Vector) -> Evidence:
+def build(sample: worlds.Sample, counts: Counts, level: NDArray[np.int64]) -> Evidence:
     """The evidence that `bench.stats.gather` would make of the same predictions. level: (n,) 0 or 1, a subgroup that means nothing."""
     plan = Plan.of(sample.cells, METHODS, METHODS[0])
     parts = sums(sample.cells, counts)
@@ -82,18 +84,20 @@ def first(evidence: Evidence, methods: int) -> Evidence:
     return replace(evidence, labels=METHODS[:methods], cells=cells, parts=parts, plan=plan, found=found)
 
 
-def judge(sample: worlds.Sample, evidence: Evidence, truth: Vector, tally: Tally) -> None:
-    """Put every statement to the test on one simulated run. truth: (M, T + 1, 3) of the procedure."""
+def judge(sample: worlds.Sample, evidence: Evidence, truth: Vector, tally: Tally, parts: Sequence[str]) -> None:
+    """Put the statements of `parts` to the test on one simulated run. truth: (M, T + 1, 3) of the procedure."""
     equal = first(evidence, EQUAL)
-    _table(equal, sample.truth, tally)
-    _procedure(evidence, tally)
-    _delong(evidence, sample.truth, tally)
-    _scores(equal, sample.truth, tally)
-    _decisions(evidence, truth, tally)
-    _naive(evidence, tally)
-    found = heterogeneity(first(evidence, 1))
-    known = found[found["p"].notna()]
-    tally.by_metric("false: heterogeneity of two subgroups", known["metric"], known["p"] <= LEVEL)
+    run: dict[str, Callable[[], None]] = {
+        "table": lambda: _table(equal, sample.truth, tally),
+        "procedure": lambda: _procedure(evidence, tally),
+        "delong": lambda: _delong(evidence, sample.truth, tally),
+        "scores": lambda: _scores(equal, sample.truth, tally),
+        "decisions": lambda: _decisions(evidence, truth, tally),
+        "subgroups": lambda: _subgroups(evidence, tally),
+        "naive": lambda: _naive(evidence, tally),
+    }
+    for part in parts:
+        run[part]()
 
 
 def _table(equal: Evidence, truth: Vector, tally: Tally) -> None:
@@ -147,7 +151,9 @@ def _procedure(evidence: Evidence, tally: Tally) -> None:
     equal = found["method"].isin(METHODS[:EQUAL])
     tally.by_metric("false: corrected t", found["metric"][equal], found["p"][equal] <= LEVEL)
     tally.by_metric(
-        "cover: corrected t, difference of the procedures", found["metric"][equal], (found["low"] <= 0)[equal] & (found["high"] >= 0)[equal]
+        "cover: corrected t, difference of the procedures",
+        found["metric"][equal],
+        (found["low"] <= 0)[equal] & (found["high"] >= 0)[equal],
     )
     tally.by_metric("false: P(better) > .95, no region", sure["metric"][equal], sure["better"][equal] > 1 - LEVEL)
     tally.by_metric("false: P(better) > .95, region .01", roped["metric"][equal], roped["better"][equal] > 1 - LEVEL)
@@ -174,78 +180,132 @@ def _decisions(evidence: Evidence, truth: Vector, tally: Tally) -> None:
     for k, metric in enumerate(PRIMARY):
         plus, minus = values[METHODS.index("plus"), -1, k], values[METHODS.index("minus"), -1, k]
         tally.add("power: paired bootstrap", metric, superiority(plus[0], plus[1:]).verdict == "superior")
-        tally.add("false: non-inferior at the margin (.025)", metric, non_inferiority(minus[0], minus[1:], margin[-1, k]).verdict == "non-inferior")
-        tally.add("false: equivalent at the margin", metric, equivalence(minus[0], minus[1:], margin[-1, k]).verdict == "equivalent")
-    family = np.concatenate([values[1 : EQUAL - 1, :, :2], values[None, METHODS.index("plus"), :, :2]])  # (M - 1, T + 1, 2, 1 + B)
+        tally.add(
+            "false: non-inferior at the margin (.025)",
+            metric,
+            non_inferiority(minus[0], minus[1:], margin[-1, k]).verdict == "non-inferior",
+        )
+        tally.add(
+            "false: equivalent at the margin", metric, equivalence(minus[0], minus[1:], margin[-1, k]).verdict == "equivalent"
+        )
+    family = np.concatenate(
+        [values[1 : EQUAL - 1, :, :2], values[None, METHODS.index("plus"), :, :2]]
+    )  # (M - 1, T + 1, 2, 1 + B)
     flat = family.reshape(-1, family.shape[-1])
     p = max_t(flat[:, 0], flat[:, 1:]).reshape(family.shape[:-1])[-1, -1]
     for k, metric in enumerate(PRIMARY):
         tally.add("power: max-T in the table", metric, p[k] <= LEVEL and family[-1, -1, k, 0] > 0)
 
 
+def _subgroups(evidence: Evidence, tally: Tally) -> None:
+    """Two levels drawn by lot, one method; without repeats, as each would be a bootstrap of its own."""
+    if evidence.plan.repeat.max() == 0:
+        found = heterogeneity(first(evidence, 1))
+        known = found[found["p"].notna()]
+        tally.by_metric("false: heterogeneity of two subgroups", known["metric"], known["p"] <= LEVEL)
+
+
 def _naive(evidence: Evidence, tally: Tally) -> None:
     """What is not offered: tests that take folds, or rows of several repeats, for independent."""
     values = with_mean(of_folds(evidence.parts, evidence.plan), evidence.plan.averaged)[:, :, :2]  # (M, T + 1, 2, C)
     d = values[1:EQUAL] - values[:1]
-    t = scipy_stats.ttest_1samp(d, 0.0, axis=-1).pvalue
-    w = scipy_stats.wilcoxon(d, axis=-1).pvalue
+    t = _pvalue(scipy_stats.ttest_1samp(d, 0.0, axis=-1))
+    w = _pvalue(scipy_stats.wilcoxon(d, axis=-1, method="exact"))
     for k, metric in enumerate(PRIMARY):
         tally.add("refused: plain t on all folds", metric, t[..., k] <= LEVEL)
         tally.add("refused: Wilcoxon on all folds", metric, w[..., k] <= LEVEL)
-    cells = [replace(cell, repeat=0, unit=cell.unit + cell.repeat * N) for cell in evidence.cells]
-    found = influence(cells, evidence.plan.scope, evidence.plan.averaged[:, 0])
-    difference = found.values[1:EQUAL] - found.values[0]
-    se = np.sqrt(((found.influence[1:EQUAL] - found.influence[0]) ** 2).sum(axis=-1))
+    if evidence.plan.repeat.max() == 0:
+        return
+    cells = [replace(cell, p=cell.p[:EQUAL], repeat=0, unit=cell.unit + cell.repeat * N) for cell in evidence.cells]
+    found = influence(cells, evidence.plan.scope[:EQUAL], evidence.plan.averaged[:, 0])
+    difference = found.values[1:] - found.values[0]
+    se = np.sqrt(((found.influence[1:] - found.influence[0]) ** 2).sum(axis=-1))
     tally.add("refused: DeLong, repeats as new patients", "auroc", 2 * scipy_stats.norm.sf(np.abs(difference) / se) <= LEVEL)
 
 
-def chunk(design: str, null: str, start: int, size: int, resamples: int) -> Tally:
+def _pvalue(result: Any) -> Vector:
+    return np.asarray(result.pvalue, np.float64)
+
+
+def chunk(design: str, null: str, start: int, size: int, resamples: int, parts: Sequence[str] = PARTS) -> Tally:
     """Simulations `start` to `start + size`."""
     folds, repeats = DESIGNS[design]
     which = [list(DESIGNS).index(design), NULLS.index(null)]
-    drawn, _ = draw(np.repeat(np.arange(folds), N // folds), resamples, seed=int(np.random.default_rng([*which, start]).integers(2**31)))
+    drawn, _ = draw(
+        np.repeat(np.arange(folds), N // folds), resamples, seed=int(np.random.default_rng([*which, start]).integers(2**31))
+    )
     counts = np.column_stack([np.ones(N, np.uint16), drawn])
     truth = worlds.expected(null, folds, repeats)
     tally = Tally()
     for s in range(start, start + size):
         sample = worlds.sample(null, folds, repeats, [*which, s])
         level = np.random.default_rng([*which, s, 1]).integers(0, 2, N)
-        judge(sample, build(sample, counts, level), truth, tally)
+        judge(sample, build(sample, counts, level), truth, tally, parts)
     return tally
 
 
-def simulate(design: str, null: str, simulations: int, resamples: int, out: Path) -> None:
-    done = {line["start"] for line in _lines(out) if (line["design"], line["null"]) == (design, null)}
+def simulate(design: str, null: str, simulations: int, resamples: int, parts: Sequence[str], out: Path) -> None:
+    job = {"design": design, "null": null, "resamples": resamples, "parts": list(parts)}
+    done = {line["start"] for line in _lines(out) if all(line[key] == value for key, value in job.items())}
     for start in range(0, simulations, CHUNK):
         if start in done:
             continue
-        began = time.perf_counter()
-        tally = chunk(design, null, start, min(CHUNK, simulations - start), resamples)
-        line = {"design": design, "null": null, "start": start, "seconds": round(time.perf_counter() - began, 2)}
-        line |= {"simulations": min(CHUNK, simulations - start), "resamples": resamples, "hits": tally.hits, "trials": tally.trials}
+        began, size = time.perf_counter(), min(CHUNK, simulations - start)
+        tally = chunk(design, null, start, size, resamples, parts)
+        line = job | {"start": start, "simulations": size, "seconds": round(time.perf_counter() - began, 2)}
         with out.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(line | {"hits": tally.hits, "trials": tally.trials}) + "\n")
 
 
-def _lines(path: Path) -> list[dict]:
+def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def summary(paths: Sequence[Path]) -> str:
+    """Markdown: a table per null, a row per statement and metric, a column per design; percent."""
+    lines = [line for path in paths for line in _lines(path)]
+    out: list[str] = []
+    for null in NULLS:
+        own = {design: [line for line in lines if (line["design"], line["null"]) == (design, null)] for design in DESIGNS}
+        count = ", ".join(f"{design} {_simulations(of)}" for design, of in own.items())
+        out += [f"Null: exchangeable {null}. Simulations: {count}.", "", f"| percent | {' | '.join(DESIGNS)} |"]
+        out += ["|---|" + "--:|" * len(DESIGNS)]
+        keys = dict.fromkeys(key for of in own.values() for line in of for key in line["trials"])
+        for key in sorted(keys, key=lambda k: KINDS.index(k.split(":")[0])):
+            statement, metric = key.split("|")
+            rates = [_rate(of, key) for of in own.values()]
+            out.append(f"| {statement}, {metric} | {' | '.join(rates)} |")
+        out.append("")
+    return "\n".join(out)
+
+
+def _simulations(lines: list[dict[str, Any]]) -> int:
+    """The fewest of any part."""
+    parts = {part for line in lines for part in line["parts"]}
+    return min((sum(line["simulations"] for line in lines if part in line["parts"]) for part in parts), default=0)
+
+
+def _rate(lines: list[dict[str, Any]], key: str) -> str:
+    hits, trials = (sum(line[name].get(key, 0) for line in lines) for name in ("hits", "trials"))
+    return f"{100 * hits / trials:.1f}" if trials else "-"
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--design", choices=DESIGNS, action="append")
     parser.add_argument("--null", choices=NULLS, action="append")
     parser.add_argument("--simulations", type=int, default=2000)
     parser.add_argument("--resamples", type=int, default=RESAMPLES)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--summary", type=Path)
+    parser.add_argument("--parts", choices=PARTS, nargs="+", default=PARTS)
+    parser.add_argument("--summary", type=Path, nargs="+")
     asked = parser.parse_args()
     if asked.summary:
         print(summary(asked.summary))
         return
     for null in asked.null or NULLS:
         for design in asked.design or DESIGNS:
-            simulate(design, null, asked.simulations, asked.resamples, asked.out)
+            simulate(design, null, asked.simulations, asked.resamples, asked.parts, asked.out)
 
 
 if __name__ == "__main__":

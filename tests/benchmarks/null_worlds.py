@@ -64,8 +64,8 @@ class World(NamedTuple):
 
 
 @lru_cache
-def world(fold_rows: int, draws: int = 20_000) -> World:
-    """draws: simulated folds per grid point behind the expected average precision (standard error about .0005, smoothed)."""
+def world(fold_rows: int, draws: int = 10_000) -> World:
+    """draws: simulated folds per grid point behind the expected average precision (standard error about .0007, smoothed)."""
     grid = np.linspace(0.05, 0.95, 46)
     intercept = np.array([brentq(lambda a, p=p: risk(np.zeros(1), 0.0, a)[0] - p, -20, 20) for p in PREVALENCE], float)
     rng = np.random.default_rng([fold_rows, draws])
@@ -73,9 +73,9 @@ def world(fold_rows: int, draws: int = 20_000) -> World:
     for t, prevalence in enumerate(PREVALENCE):
         densities = [class_densities(rho, intercept[t]) for rho in grid]
         table[t, :, [0, 2]] = np.array([population(*pair) for pair in densities]).T
-        some = np.arange(0, len(grid), 5)
+        some = np.arange(0, len(grid), 9)
         above = [fold_ap(*densities[g], fold_rows, prevalence, draws, rng) - table[t, g, 2] for g in some]
-        table[t, :, 1] = table[t, :, 2] + np.polyval(np.polyfit(grid[some], above, 4), grid)
+        table[t, :, 1] = table[t, :, 2] + np.polyval(np.polyfit(grid[some], above, 3), grid)
     return World(intercept, grid, table)
 
 
@@ -111,8 +111,9 @@ def fold_ap(events: Vector, others: Vector, rows: int, prevalence: float, draws:
     count = total // folds + (rng.random(draws) < (total % folds) / folds)  # folds are stratified
     is_event = np.arange(rows) < count[:, None]
     u = rng.random((draws, rows))
-    scores = [np.interp(u, np.cumsum(x) / x.sum(), SCORES) for x in (events, others)]
-    order = np.argsort(-np.where(is_event, *scores), axis=1)
+    for rows_of, mass in ((is_event, events), (~is_event, others)):
+        u[rows_of] = np.interp(u[rows_of], np.cumsum(mass) / mass.sum(), SCORES)  # quantiles of the class
+    order = np.argsort(-u, axis=1)
     hit = np.take_along_axis(is_event, order, axis=1)
     precision = np.cumsum(hit, axis=1) / np.arange(1, rows + 1)
     return float((precision * hit).sum() / hit.sum())
@@ -152,7 +153,7 @@ def _predictions(known: World, folds: int, repeats: int, rng: np.random.Generato
     latent, shared = (np.sqrt([0.5, 0.5]) @ _pair(rng) for _ in range(2))
     noise = np.sqrt(0.7) * shared + np.sqrt(0.3) * rng.normal(size=(len(METHODS), N, TASKS))
     score = rho[:, None] * latent + np.sqrt(1 - rho[:, None] ** 2) * noise
-    y = _labels(known, latent, rng)
+    y = labels(known, latent, rng)
     fold = deal(y, folds, repeats, rng)
     order = np.argsort(fold[0], kind="stable")
     logit = known.intercept + SLOPE * rho[:, None] * score
@@ -169,7 +170,8 @@ def _pair(rng: np.random.Generator) -> Vector:
     return np.stack([np.repeat(rng.normal(size=(N, 1)), TASKS, axis=1), rng.normal(size=(N, TASKS))]).transpose(1, 0, 2)
 
 
-def _labels(known: World, latent: Vector, rng: np.random.Generator) -> Vector:
+def labels(known: World, latent: Vector, rng: np.random.Generator) -> Vector:
+    """(n, T) drawn outcomes."""
     return (rng.random(latent.shape) < expit(known.intercept + SLOPE * latent)).astype(float)
 
 
@@ -200,7 +202,7 @@ def _learners(known: World, folds: int, repeats: int, rng: np.random.Generator) 
     beta, seen = features()
     unseen = np.sqrt(1 - (beta**2).sum(axis=0))
     z = rng.normal(size=(N, len(beta)))
-    y = _labels(known, z @ beta + unseen * rng.normal(size=(N, TASKS)), rng)
+    y = labels(known, z @ beta + unseen * rng.normal(size=(N, TASKS)), rng)
     fold = deal(y, folds, repeats, rng)
     order = np.argsort(fold[0], kind="stable")
     z, y, fold = z[order], y[order], fold[:, order]
@@ -209,16 +211,15 @@ def _learners(known: World, folds: int, repeats: int, rng: np.random.Generator) 
     for r in range(repeats):
         for f in range(folds):
             test = fold[r] == f
-            weights, intercept = _fit(z[~test], y[~test], seen)  # (M, F, T), (M, T)
+            weights, intercept = fit(z[~test], y[~test], seen)  # (M, F, T), (M, T)
             p = expit(intercept[:, None] + z[test] @ weights)
             rows = np.flatnonzero(test)
             cells.append(Cell(r, f, rows, y[rows], np.ones((len(rows), TASKS)), p))
-            along = (weights * beta).sum(axis=1) / np.sqrt((weights**2).sum(axis=1))
-            truth.append(known.truth(along))
+            truth.append(known.truth(correlations(weights, beta)))
     return Sample(cells, with_mean(_over_folds(cells, truth)))
 
 
-def _fit(z: Vector, y: Vector, seen: list[NDArray[np.int64]]) -> tuple[Vector, Vector]:
+def fit(z: Vector, y: Vector, seen: list[NDArray[np.int64]]) -> tuple[Vector, Vector]:
     """Ridge regression on the labels, in closed form, on the scale of the logit: (M, F, T) coefficients and (M, T) intercepts."""
     centre, rate = z.mean(axis=0), y.mean(axis=0)
     centred = z - centre
@@ -227,6 +228,11 @@ def _fit(z: Vector, y: Vector, seen: list[NDArray[np.int64]]) -> tuple[Vector, V
     for m, own in enumerate(seen):
         weights[m, own] = np.linalg.solve(gram[np.ix_(own, own)] + RIDGE * np.eye(len(own)), with_y[own]) / (rate * (1 - rate))
     return weights, np.log(rate / (1 - rate)) - centre @ weights
+
+
+def correlations(weights: Vector, beta: Vector) -> Vector:
+    """(M, T) of linear scores with the latent. weights: (M, F, T). beta: (F, T)."""
+    return (weights * beta).sum(axis=1) / np.sqrt((weights**2).sum(axis=1))
 
 
 def _over_folds(cells: list[Cell], truth: list[Vector]) -> Vector:

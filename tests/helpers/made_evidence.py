@@ -39,10 +39,8 @@ def make(
             own = np.arange(n) // folds**repeat % folds if fold is None else np.asarray(fold)
             about = {f"y:{t}": labels[:, i] for i, t in enumerate(tasks)} | {f"p:{t}": p[:, i] for i, t in enumerate(tasks)}
             frame = pd.DataFrame({"method": method, "repeat": repeat, "fold": own, "row": np.arange(n), "view": "test"} | about)
-            frame = frame[frame["fold"] != (missing or {}).get(method, -1)]
-            frames.append(frame)
-            if valid:
-                frames.append(frame.assign(view="valid", fold=(frame["fold"] - 1) % folds))
+            views = [frame, frame.assign(view="valid", fold=(frame["fold"] - 1) % folds)] if valid else [frame]
+            frames += [view[view["fold"] != (missing or {}).get(method, -1)] for view in views]
     ids = np.arange(n).astype(str)
     cohort = pd.DataFrame({"row": np.arange(n), "patient": ids, "group": ids if group is None else group})
     if weight is not None:

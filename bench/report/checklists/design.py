@@ -82,7 +82,8 @@ def weighted(results: Results) -> bool:
 
 
 def _competing(results: Results) -> list[str]:
-    said = [f"{say(task.name)}: {say(task.competing)}" for task in results.tasks if task.competing]
+    texts = dict.fromkeys(task.competing for task in results.tasks if task.competing)
+    said = [f"{names(task.name for task in results.tasks if task.competing == text)}: {say(text)}" for text in texts]
     return [f"Competing events: {'; '.join(said)}."] if said else []
 
 

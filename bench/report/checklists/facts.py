@@ -54,14 +54,13 @@ def gather(results: Results) -> Facts:
     placed = _placed(results.predictions, tasks)
     test, valid = (placed[placed["view"] == view] for view in ("test", "valid"))
     both = test.merge(valid, on=["repeat", "fold", "row"])
-    folds = int(results.protocol["folds"]) if "folds" in results.protocol else 0  # pyright: ignore[reportArgumentType]
     first = test[test["repeat"] == test["repeat"].min()] if len(test) else test
     return Facts(
         rows=len(cohort),
         patients=int(keys.iloc[:, 1].nunique()),
         groups=int(keys.iloc[:, -1].nunique()),
         scored=int(test["row"].nunique()),
-        sides=_sides(test, valid, tasks, folds),
+        sides=_sides(test, valid, tasks, results.protocol.get("folds")),
         labels=first[["row", *(f"y:{task}" for task in tasks)]] if len(first) else pd.DataFrame(),
         repeated=int(test.duplicated(["repeat", "row"]).sum()),
         overlapping=len(both),
@@ -107,7 +106,7 @@ def _placed(predictions: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
     return here.loc[here["method"] == first, columns]
 
 
-def _sides(test: pd.DataFrame, valid: pd.DataFrame, tasks: Sequence[str], folds: int) -> pd.DataFrame:
+def _sides(test: pd.DataFrame, valid: pd.DataFrame, tasks: Sequence[str], folds: object) -> pd.DataFrame:
     table: list[dict[str, Any]] = []
     for repeat, tested in test.groupby("repeat"):
         whole = tested["fold"].nunique() == folds

@@ -15,7 +15,7 @@ from bench.report.evidence import Frames
 Judge: TypeAlias = Callable[[Frames, Facts], tuple[str, str]]
 YES, PROBABLY, PROBABLY_NOT, NO, OPEN = "Yes", "Probably yes", "Probably no", "No", "Blank: for the authors"
 NOTHING = "No test prediction is stored."
-EVALUATION = 100  # events, and rows without, that an evaluation should have
+EVALUATION = 100  # events, and rows without, that an evaluation should have: Collins et al., Statistics in Medicine 35, 2016
 
 
 def development_size(frames: Frames, facts: Facts) -> tuple[str, str]:
@@ -94,7 +94,7 @@ def evaluation_size(frames: Frames, facts: Facts) -> tuple[str, str]:
     text = f"Events of scored rows: {listed}."
     if len(few):
         return PROBABLY_NOT, f"{text} Under {EVALUATION} events, or rows without: {names(map(str, few['task']))}."
-    return PROBABLY, f"{text} All have {EVALUATION} events and rows without, or more."
+    return PROBABLY, f"{text} All have {EVALUATION} events and rows without, or more (Collins et al., Stat Med 2016;35:214)."
 
 
 def untreated(frames: Frames, facts: Facts) -> tuple[str, str]:
@@ -113,7 +113,8 @@ def leakage(frames: Frames, facts: Facts) -> tuple[str, str]:
         return OPEN, NOTHING
     stored = frames.results.receipt.get("groups_on_two_sides")
     receipt = "" if stored is None else f" The receipt of the splits counts {int(stored):,}."
-    text = f"{count(facts.crossing, 'groups')} or patients have rows on two sides of a fold.{receipt}"
+    owners = "group or patient" if facts.crossing == 1 else "groups or patients"
+    text = f"{facts.crossing:,} {owners} with rows on two sides of a fold.{receipt}"
     return (NO if facts.crossing or stored else PROBABLY), text
 
 

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from bench.report import notes
 from bench.report.checklists.design import levels
 from bench.report.checklists.facts import Facts, external_labels
 from bench.report.checklists.text import count, names, say, span, table, where
@@ -11,13 +12,15 @@ from bench.report.evidence import Frames
 from bench.report.words import DASH, percent
 
 TITLES = {"auroc": "AUROC", "ap": "average precision", "brier": "Brier score", "log_loss": "log loss"}
+INTERVALS = {"percentile": "percentiles", "bca": "BCa"}
 
 
 def measures(frames: Frames, facts: Facts) -> list[str]:
     """Item 12e."""
-    said = [_values(frames), _differences(frames), *_procedure(frames), *_calibration(frames), *_utility(frames)]
-    lines = [f"- {text}" for text in said if text]
-    return ["\n".join(lines)] if lines else ["No test prediction is stored: nothing was measured."]
+    if not (values := _values(frames)):
+        return ["No test prediction is stored: nothing was measured."]
+    said = [values, _differences(frames), *_procedure(frames), _calibration(frames), _utility(frames)]
+    return ["\n".join(f"- {text}" for text in said if text)]
 
 
 def _values(frames: Frames) -> str:
@@ -28,7 +31,7 @@ def _values(frames: Frames) -> str:
     return (
         f"{', '.join(found)}, by outcome and as the mean over outcomes. AUROC: concordant pairs over all pairs, both summed over test "
         "folds; average precision: event-weighted mean of the folds'. "
-        f"95 % intervals: {count(scoring.resamples, 'bootstrap resamples')} of {_units(frames)} within folds, the same for all "
+        f"95 % intervals ({INTERVALS[scoring.interval]}): {count(scoring.resamples, 'bootstrap resamples')} of {_units(frames)} within folds, the same for all "
         f"methods and outcomes, {count(scoring.redraws, 'redraws')} of undefined ones. They hold for these predictions, the fitted "
         "models given."
     )
@@ -42,9 +45,10 @@ def _differences(frames: Frames) -> str:
     scoring = frames.scoring
     if not scoring.family:
         return ""
+    metrics = " and ".join(notes.METRIC_NAMES[metric] for metric in scoring.primary)
     return (
-        f"Methods compared with {say(frames.results.reference)} by paired differences on the same resamples; p values adjusted for one "
-        f"family of {count(scoring.family, 'comparisons')}."
+        f"Methods compared with {say(frames.results.reference)} by paired differences on the same resamples; p values adjusted by "
+        f"{notes.ADJUSTED[scoring.adjust]} over one family of {count(scoring.family, 'comparisons')} ({metrics})."
     )
 
 
@@ -65,19 +69,19 @@ def calibrated(frames: Frames, **equal: object) -> pd.DataFrame:
     return found if found.empty else found[found["method"].isin(frames.results.methods)]
 
 
-def _calibration(frames: Frames) -> list[str]:
+def _calibration(frames: Frames) -> str:
     if frames.calibration.empty:
-        return ["Calibration was not computed."]
+        return "Calibration was not computed."
     how = sorted(set(calibrated(frames, version="recalibrated")["how"].astype(str)))
     also = f", raw and recalibrated on the stored validation rows ({names(how)})" if how else ", raw"
-    return [f"Calibration: smoothed curve, intercept in the large, slope, ICI and E90{also}."]
+    return f"Calibration: smoothed curve, intercept in the large, slope, ICI and E90{also}."
 
 
-def _utility(frames: Frames) -> list[str]:
+def _utility(frames: Frames) -> str:
     if frames.net_benefit.empty:
-        return ["Net benefit was not computed."]
+        return "Net benefit was not computed."
     ranges = [_thresholds(where(frames.net_benefit, task=task.name), task.name) for task in frames.results.tasks]
-    return [f"Clinical utility: net benefit against treating all and none, at thresholds {'; '.join(r for r in ranges if r)}."]
+    return f"Clinical utility: net benefit against treating all and none, at thresholds {'; '.join(r for r in ranges if r)}."
 
 
 def _thresholds(own: pd.DataFrame, task: str) -> str:

@@ -17,6 +17,7 @@ OWN, REFERENCE, CHANCE = Pen(BLUE, 1.1), Pen(GREY, 0.9), Pen(GREY, 0.5, (1.2, 1.
 RAW, RECALIBRATED = Pen(VERMILLION, 0.9, (2.2, 1.1)), Pen(BLUE, 1.1)
 TREAT_ALL = Pen(INK, 0.5, (3.5, 1.2, 0.8, 1.2))
 EVENT, NO_EVENT = VERMILLION, SKY
+Parts: TypeAlias = Mapping[tuple[str, str], pd.DataFrame]  # of (method, version)
 ALL, NONE = "treat all", "treat none"
 WHOLE = tuple((value, text) for value, text in ((0.0, "0"), (0.5, "50"), (1.0, "100")))
 
@@ -60,7 +61,7 @@ def calibration(smooth: pd.DataFrame, table: pd.DataFrame, methods: Sequence[str
     own = _parts(smooth, task)
     high = _ceiling([part[["risk", "observed"]].max(axis=1) for part in own.values()], 0.05, 1.0)
     marks = ticks(0, high, 4, percent=True)
-    facts = table[table["task"] == task].set_index(["method", "version"])
+    facts = _parts(table, task)
     shown = [Panel(m, _calibrated(facts, m), _versions(own, m, "risk", "observed")) for m in methods]
     axes = (Axis(0, high, marks, "predicted risk, %"), Axis(0, high, marks, "observed share, %"))
     keys = [Key("as predicted", RAW), Key("recalibrated on validation rows", RECALIBRATED), Key("perfect", CHANCE)]
@@ -70,12 +71,18 @@ def calibration(smooth: pd.DataFrame, table: pd.DataFrame, methods: Sequence[str
     return panels.page(f"{title}: calibration", shown, *axes, behind=(_line([0, 1], [0, 1], CHANCE),), keys=keys, said=said)
 
 
-def _calibrated(facts: pd.DataFrame, method: str) -> tuple[str, ...]:
-    def pair(column: str, factor: float, digits: int) -> str:
-        found = [factor * float(facts.at[(method, v), column]) for v in ("raw", "recalibrated") if (method, v) in facts.index]
-        return " \u2192 ".join(number(value, digits) for value in found)
+def _calibrated(facts: Parts, method: str) -> tuple[str, ...]:
+    """Three lines; empty ones for a method without predictions."""
+    own = [facts[method, version] for version in ("raw", "recalibrated") if (method, version) in facts]
+    known = [row.iloc[0] for row in own if row["n"].iloc[0] > 0 and row["mean_risk"].notna().iloc[0]]
+    if not known:
+        return ("", "", "")
 
-    return (f"a {pair('intercept', 1, 2)}", f"b {pair('slope', 1, 2)}", f"ICI {pair('ici', 100, 1)}")
+    def pair(column: str, factor: float, digits: int) -> str:
+        return " \u2192 ".join(number(factor * float(row[column]), digits) for row in known)
+
+    floor = number(100 * float(known[-1]["ici_floor"]))
+    return (f"a {pair('intercept', 1, 2)}", f"b {pair('slope', 1, 2)}", f"ICI {pair('ici', 100, 1)} ({floor})")
 
 
 def decision(table: pd.DataFrame, methods: Sequence[str], reference: str, task: str, title: str) -> Page:
@@ -105,22 +112,33 @@ def decision(table: pd.DataFrame, methods: Sequence[str], reference: str, task: 
 def risks(table: pd.DataFrame, methods: Sequence[str], task: str, title: str) -> Page:
     """table: of `curves.risks`. Patients with the event upward, those without downward, as shares of each, on a root scale.
 
-    Root scale: most patients without an event lie in the first bin, and the rest must be seen as well.
+    Root scale: most patients without an event lie in the first bin, and the rest must be seen as well. Bars of a method that puts
+    nearly all patients into one bin are cut at the edge.
     """
     own = table[table["task"] == task]
-    right, top = float(own["high"].max()), float(np.sqrt(own["share"].max()))
-    shares = [value for value in (0.01, 0.05, 0.2, 0.5, 1.0) if np.sqrt(value) <= top]
-    marks = [(sign * float(np.sqrt(v)), f"{100 * v:g}") for v in shares for sign in (-1, 1)]
+    right = float(own["high"].max())
+    top = float(np.sqrt(_ceiling([part["share"] for _, part in own.groupby(["method", "outcome"])], 1e-4, 1.0, room=1.0)))
+    marks = [(sign * at, text) for at, text in _root_ticks(top) for sign in (-1, 1)]
     y = Axis(-1.03 * top, 1.03 * top, (*marks, (0.0, "0")), "share of those without / with the event, %, root scale")
     x = Axis(0, right, ticks(0, right, 4, percent=True), "predicted risk, % (the last bar: this and higher)")
     by_method = dict(iter(own.groupby("method")))
-    shown = [Panel(m, (), areas=_bars(by_method.get(m, own.head(0)))) for m in methods]
+    shown = [Panel(m, (), areas=_bars(by_method.get(m, own.head(0)), 1.03 * top)) for m in methods]
     keys = [Key("with the event, upward", patch=EVENT), Key("without, downward", patch=NO_EVENT)]
     behind = (_line([0, right], [0, 0], Pen(INK, 0.4)),)
     return panels.page(f"{title}: predicted risks by outcome", shown, x, y, keys=keys, behind=behind, shape=0.85)
 
 
-def _bars(own: pd.DataFrame) -> tuple[Area, ...]:
+def _root_ticks(top: float) -> list[tuple[float, str]]:
+    """Shares at their roots, not too close: 50, 20, 5 ... %."""
+    kept: list[tuple[float, str]] = []
+    for share in (1.0, 0.5, 0.2, 0.05, 0.01, 0.002):
+        at = share**0.5
+        if 0.2 * top <= at <= top and (not kept or kept[-1][0] - at >= 0.2 * top):
+            kept.append((at, f"{100 * share:g}"))
+    return kept
+
+
+def _bars(own: pd.DataFrame, top: float) -> tuple[Area, ...]:
     """The two histograms as one stepped outline each."""
     areas: list[Area] = []
     for value, colour, sign in ((1, EVENT, 1), (0, NO_EVENT, -1)):
@@ -128,12 +146,9 @@ def _bars(own: pd.DataFrame) -> tuple[Area, ...]:
         if len(part):
             low, high, share = (part[c].to_numpy(float) for c in ("low", "high", "share"))
             x = np.concatenate([[low[0]], np.column_stack([low, high]).ravel(), [high[-1]]])
-            y = np.concatenate([[0], np.repeat(np.sqrt(share), 2), [0]])
+            y = np.concatenate([[0], np.repeat(np.minimum(np.sqrt(share), top), 2), [0]])
             areas.append(Area(x, sign * y, colour))
     return tuple(areas)
-
-
-Parts: TypeAlias = Mapping[tuple[str, str], pd.DataFrame]
 
 
 def _parts(table: pd.DataFrame, task: str, by: str = "version") -> Parts:

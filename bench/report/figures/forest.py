@@ -1,8 +1,8 @@
 """Differences of every method from the reference, or from its own single-task twin, with 95 % intervals; and ranks."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from bench.report.figures import rows
@@ -10,7 +10,7 @@ from bench.report.figures.furniture import Key
 from bench.report.figures.lettering import interval, number
 from bench.report.figures.marks import BLUE, INK, PAPER, VERMILLION, Look, Page
 from bench.report.figures.rows import Column, Estimate
-from bench.report.figures.scales import Axis, ticks
+from bench.report.figures.scales import Axis, span, ticks
 from bench.stats import LEVEL, MEAN
 
 METRICS = {"auroc": "AUROC", "ap": "Average precision", "brier": "Brier score", "log_loss": "Log loss"}
@@ -66,18 +66,24 @@ def transfer(table: pd.DataFrame, families: Families, task: str, dataset: str) -
     NaN differences leave their place empty. Beside it: in what share of the folds sharing hurt.
     """
     own = table[table["task"] == task]
-    methods = set(own["method"])
-    shown = {family: [m for m in names if m in methods] for family, names in families.items()}
-    named = {m for names in families.values() for m in names}
-    shown["sharing"] = [*shown.get("sharing", []), *sorted(methods - named)]
+    shown = _placed([str(m) for m in own["method"].unique()], families)
     columns = [_transfer(own[own["metric"] == metric], metric) for metric in METRICS if metric in set(own["metric"])]
     keys = [Key("stopped jointly", look=JOINT), Key("stopped per outcome", look=OWN)]
     keys = [key for key, stop in zip(keys, ("joint", "per_task"), strict=True) if stop in set(own["stopping"])]
     said = ["Left of the line sharing hurts. Difference with 95 % interval; hurt: share of folds in which it is below 0, in %."]
-    kept = {family: names for family, names in shown.items() if names}
     return rows.page(
-        f"{dataset}, {said_of(task)}: multi-task less {', '.join(_unique(own['baseline']))}", kept, columns, keys, said
+        f"{dataset}, {said_of(task)}: multi-task less {', '.join(_unique(own['baseline']))}", shown, columns, keys, said
     )
+
+
+def _placed(methods: Sequence[str], families: Families) -> dict[str, list[str]]:
+    """Methods under the family of the label that begins like theirs: the stop setting is not part of theirs."""
+    home = {name.split(":")[0]: family for family, names in families.items() for name in reversed(names)}
+    exact = {name: family for family, names in families.items() for name in names}
+    found: dict[str, list[str]] = {family: [] for family in (*families, "")}
+    for method in methods:
+        found[exact.get(method, home.get(method.split(":")[0], ""))].append(method)
+    return {family: names for family, names in found.items() if names}
 
 
 def _unique(values: pd.Series) -> list[str]:
@@ -145,28 +151,28 @@ def _benefit(own: pd.DataFrame, against: str) -> Column:
 def subgroups(table: pd.DataFrame, differences: pd.DataFrame, families: Families, task: str, dataset: str) -> Page:
     """table: of `subgroups.subgroups`; differences: of `subgroups.heterogeneity`. A column per level of each variable.
 
-    The first metric of the table. Levels beyond six are left out of the figure and counted in words.
+    The first metric of the table. A level without a number (NaN: too few events) has an empty column.
     """
     metric = str(table["metric"].iloc[0])
     own = table[(table["task"] == task) & (table["metric"] == metric)]
-    levels = own[["variable", "level", "n", "events"]].drop_duplicates(["variable", "level"])
-    shown = levels.head(6)
-    low, high = 100 * float(np.nanmin(own[["low", "value"]])), 100 * float(np.nanmax(own[["high", "value"]]))
-    axis = Axis(low - 1, high + 1, ticks(low, high, 3), f"{METRICS.get(metric, metric)}, %")
-    columns = [_level(own, variable, level, n, events, axis) for variable, level, n, events in shown.itertuples(index=False)]
-    said = [f"{len(levels) - len(shown)} more levels: see the table."] if len(levels) > len(shown) else []
+    low, high = span(100 * own["low"].fillna(own["value"]), 100 * own["high"].fillna(own["value"]), None)
+    columns = [
+        _level(part, f"{variable}: {level}", Axis(low, high, ticks(low, high, 3)))
+        for (variable, level), part in own.groupby(["variable", "level"], sort=False)
+    ]
+    said = [f"{METRICS.get(metric, metric)} in %, with 95 % interval; under each column events of patients."]
     return rows.page(
         f"{dataset}, {said_of(task)}: subgroups", families, columns, (), [*said, *_spread(differences, task, metric)]
     )
 
 
-def _level(own: pd.DataFrame, variable: str, level: object, n: float, events: float, axis: Axis) -> Column:
-    part = own[(own["variable"] == variable) & (own["level"] == level)]
+def _level(own: pd.DataFrame, title: str, axis: Axis) -> Column:
     estimates = {
         str(method): [Estimate(100 * value, 100 * low, 100 * high, OPEN)]
-        for method, value, low, high in part[["method", "value", "low", "high"]].itertuples(index=False)
+        for method, value, low, high in own[["method", "value", "low", "high"]].itertuples(index=False)
     }
-    return Column(f"{variable}: {level}", f"{axis.title}; {events:,.0f} of {n:,.0f}", estimates, zero=None, axis=axis)
+    size = f"{own['events'].max():,.0f} of {own['n'].max():,.0f}"
+    return Column(title, "", estimates, zero=None, axis=replace(axis, title=size))
 
 
 def _spread(differences: pd.DataFrame, task: str, metric: str) -> list[str]:
@@ -174,5 +180,10 @@ def _spread(differences: pd.DataFrame, task: str, metric: str) -> list[str]:
     if differences.empty:
         return []
     own = differences[(differences["task"] == task) & (differences["metric"] == metric)]
-    counted = own.groupby("variable", sort=False)["p"].agg([lambda p: int((p < LEVEL).sum()), "count"])
-    return [f"{variable}: levels differ at p < .05 for {few} of {all_} methods." for variable, (few, all_) in counted.iterrows()]
+    counted = own.groupby("variable", sort=False)["p"].agg([_small, "count"])
+    said = [f"{variable} {few} of {every}" for variable, (few, every) in counted.iterrows()]
+    return [f"Methods whose levels differ at p < .05 (not adjusted): {', '.join(said)}."]
+
+
+def _small(p: pd.Series) -> int:
+    return int((p < LEVEL).sum())

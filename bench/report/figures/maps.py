@@ -9,8 +9,31 @@ import pandas as pd
 from bench.report.figures.furniture import MARGIN, Key, bottom, frame, gutter, heading, left
 from bench.report.figures.lettering import LABEL, SMALL, drop, fit, number, width
 from bench.report.figures.marks import (
-    BLUE, DARK, GREEN, GREY, INK, LIGHT, ONE_COLUMN, ORANGE, PAPER, PURPLE, SHAPES, SKY, TWO_COLUMNS, VERMILLION,
-    Areas, Dots, Look, Mark, Page, Pen, Vector, Words, box, dots, lines,
+    BLUE,
+    DARK,
+    GREEN,
+    GREY,
+    INK,
+    LIGHT,
+    ONE_COLUMN,
+    ORANGE,
+    PAPER,
+    PURPLE,
+    SHAPES,
+    SKY,
+    TWO_COLUMNS,
+    VERMILLION,
+    Areas,
+    Dots,
+    Look,
+    Mark,
+    Page,
+    Pen,
+    Vector,
+    Words,
+    box,
+    dots,
+    lines,
 )  # fmt: skip
 from bench.report.figures.scales import Axis, Place, log_ticks, span, ticks
 
@@ -35,7 +58,7 @@ def pareto(costs: pd.DataFrame, families: Sequence[str], dataset: str) -> Page:
 
     A cost that no method knows has no panel; a method without a cost or a score is in the list only. Numbers name the dots.
     """
-    table = costs.reset_index(drop=True)
+    table = costs.sort_values("family", key=lambda column: column.map(list(families).index), kind="stable").reset_index(drop=True)
     style = looks(families)
     known = [c for c in COSTS if c in table and table[c].notna().any()]
     marks, top = heading(f"{dataset}: performance against cost", [Key("none is both better and cheaper", FRONT)], TWO_COLUMNS)
@@ -62,7 +85,7 @@ def _linear(values: pd.Series, metric: str = "") -> Axis:
 
 def _logarithmic(values: pd.Series, cost: str) -> Axis:
     known = np.log10(np.maximum(values.dropna().to_numpy(float), LEAST[cost]))
-    low, high = (10.0**end for end in span(known, known, None))
+    low, high = (10.0**end for end in span(known, known, None, tail=0.04))
     return Axis(low, high, log_ticks(low, high), COSTS[cost], log=True)
 
 
@@ -72,11 +95,12 @@ def _scatter(table: pd.DataFrame, place: Place, cost: str, metric: str, y: Axis,
     at = place.at(x, y, np.maximum(own[cost].to_numpy(float), LEAST[cost]), 100 * own[metric].to_numpy(float))
     at = np.clip(at, [place.x, place.y], [place.right, place.bottom])  # a far-off method stands at the edge
     best = _front(own, cost, metric)
-    marks = [*lines([_steps(at[best], place)] if len(best) else [], FRONT), *frame(place), *bottom([place], x)]
+    steps = _steps(at[best], place) if len(best) else np.empty((0, 2))
+    marks = [*lines([steps], FRONT), *frame(place), *bottom([place], x)]
     for family, look in style.items():
         marks += dots([(px, py) for (px, py), f in zip(at.tolist(), own["family"], strict=True) if f == family], look)
     names = [str(i + 1) for i in own.index]
-    where = beside(at, np.array([width(n, SMALL) for n in names]), place)
+    where = beside(at, np.array([width(n, SMALL) for n in names]), place, _sampled(steps))
     far = np.hypot(*(where - at).T) > 2.9
     marks += lines([np.vstack([a, b]) for a, b in zip(at[far], where[far], strict=True)], Pen(GREY, 0.35))
     bold = set(best.tolist())
@@ -101,8 +125,17 @@ def _steps(at: Vector, place: Place) -> Vector:
     return np.vstack([*path, [place.right, at[-1, 1]]])
 
 
-def beside(at: Vector, widths: Vector, place: Place) -> Vector:
-    """Where each dot's number stands: of 32 places around it the one that meets fewest dots and numbers. (n, 2) centres."""
+def _sampled(path: Vector) -> Vector:
+    """Points along a polyline, a millimetre apart."""
+    pieces = [np.linspace(a, b, 2 + int(np.abs(b - a).max())) for a, b in pairwise(path)]
+    return np.vstack(pieces) if pieces else np.empty((0, 2))
+
+
+def beside(at: Vector, widths: Vector, place: Place, path: Vector) -> Vector:
+    """Where each dot's number stands: of 32 places around it the one that meets fewest dots, numbers and points of a path.
+
+    (n, 2) centres.
+    """
     angles = np.linspace(0, 2 * np.pi, 8, endpoint=False)
     ring = np.column_stack([np.cos(angles), -np.sin(angles)])
     half = np.column_stack([widths / 2 + 0.2, np.full(len(widths), 0.95)])
@@ -112,6 +145,7 @@ def beside(at: Vector, widths: Vector, place: Place) -> Vector:
         cost = np.repeat([0.0, 0.5, 1.0, 1.5], len(ring))
         cost += 3 * _meets(tries, half[i], at, np.full_like(at, 0.8))
         cost += 4 * _meets(tries, half[i], put, half)
+        cost += (_meets(tries, half[i], path, np.full_like(path, 0.2)) > 0) * 1.2
         inside = (np.abs(tries - [place.x + place.width / 2, place.y + place.height / 2]) + half[i]) <= [
             place.width / 2,
             place.height / 2,

@@ -20,7 +20,6 @@ HIDDEN: dict[str, dict[str, Any]] = {  # what would make the same figure other b
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "png": {"Software": None},
 }
-PACKED: dict[str, dict[str, Any] | None] = {"pdf": None, "png": {"compress_level": 3}}
 ALIGN = {"start": "left", "middle": "center", "end": "right"}
 
 
@@ -44,8 +43,11 @@ def saved(made: "Figure", kind: str) -> bytes:
     import matplotlib as mpl
 
     buffer = io.BytesIO()
-    with mpl.rc_context({"pdf.fonttype": 42, "pdf.compression": 6, "path.simplify": True}):
-        made.savefig(buffer, format=kind, dpi=DPI, metadata=HIDDEN[kind], pil_kwargs=PACKED[kind])
+    with mpl.rc_context({"pdf.fonttype": 42, "pdf.compression": 6, "path.simplify": True, "text.hinting": "none"}):
+        if kind == "png":
+            made.savefig(buffer, format="png", dpi=DPI, metadata=HIDDEN["png"], pil_kwargs={"compress_level": 3})
+        else:
+            made.savefig(buffer, format="pdf", metadata=HIDDEN["pdf"])
     return buffer.getvalue()
 
 

@@ -108,7 +108,7 @@ def visible(path: Vector) -> Vector:
     """A curve that is a point (a constant prediction) as a short line through it."""
     if np.ptp(path, axis=0).max() > 0.5:
         return path
-    return path.mean(axis=0) + np.array([[-0.8, 0.8], [0.8, -0.8]])
+    return path.mean(axis=0) + np.array([[-0.8, -0.8], [0.8, 0.8]])
 
 
 def _name(panel: Panel, place: Place) -> list[Mark]:

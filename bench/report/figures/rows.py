@@ -12,6 +12,7 @@ from bench.report.figures.scales import Axis, Place, span, ticks
 from bench.report.words import DASH
 
 GAP = 2.2  # mm between a plot and what stands beside it
+MOST = 6  # columns abreast
 LONGEST = 38.0  # mm for the name of a method
 
 
@@ -54,17 +55,20 @@ def page(
     keys: Sequence[Key] = (),
     said: Sequence[str] = (),
 ) -> Page:
-    """families: methods under their heading, in order. One column of print for one quantity, two columns of print for more."""
+    """families: methods under their heading, in order. One column of print for one quantity, two for more, six abreast at most."""
     across = ONE_COLUMN if len(columns) == 1 else TWO_COLUMNS
     marks, top = heading(title, keys, across, said)
     deepest = max((len(found) for column in columns for found in column.estimates.values()), default=1)
-    rows, end = _rows(families, top + 5.4, 3.0 + 0.9 * (deepest - 1))
     names = [name for methods in families.values() for name in methods]
     label = min(LONGEST if across > ONE_COLUMN else 0.33 * across, max(width(fit(n, LONGEST), LABEL) for n in names))
-    marks += _labels(rows, label)
-    for column, place in zip(columns, _places(columns, label, across, top + 4.6, end), strict=True):
-        marks += _column(column, place, rows)
-    return Page(across, end + 7.2, tuple(marks), title)
+    for block in np.array_split(np.arange(len(columns)), -(-len(columns) // MOST)):
+        rows, end = _rows(families, top + 5.4, 3.0 + 0.9 * (deepest - 1))
+        chosen = [columns[i] for i in block]
+        marks += _labels(rows, label)
+        for column, place in zip(chosen, _places(chosen, label, across, top + 4.6, end), strict=True):
+            marks += _column(column, place, rows)
+        top = end + 7.2
+    return Page(across, top, tuple(marks), title)
 
 
 def _rows(families: Mapping[str, Sequence[str]], y: float, pitch: float) -> tuple[list[Row], float]:

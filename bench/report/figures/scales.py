@@ -107,16 +107,18 @@ def thousands(value: float) -> str:
     return f"{value:.3g}"
 
 
-def span(lows: Sequence[float] | Vector, highs: Sequence[float] | Vector, zero: float | None = 0.0) -> tuple[float, float]:
+def span(
+    lows: Sequence[float] | Vector, highs: Sequence[float] | Vector, zero: float | None = 0.0, tail: float = 0.1
+) -> tuple[float, float]:
     """A range for intervals in which one far-off method does not press the others flat: what lies outside is drawn at the edge.
 
-    The central 80 % of the ends, a third as much again to both sides, no wider than the data; with `zero`, unless that is so far
+    The ends without a tenth (`tail`) on either side, a third as much again to both sides, no wider than the data; with `zero`, unless that is so far
     off that it would treble the range. NaN are left out; (-1, 1) around zero where nothing is known.
     """
     low, high = (np.asarray(values, float)[~np.isnan(np.asarray(values, float))] for values in (lows, highs))
     if not len(low):
         return (zero or 0.0) - 1, (zero or 0.0) + 1
-    a, b = float(np.quantile(low, 0.1)), float(np.quantile(high, 0.9))
+    a, b = float(np.quantile(low, tail)), float(np.quantile(high, 1 - tail))
     room = max(b - a, 1e-12) / 3
     a, b = max(float(low.min()), a - room), min(float(high.max()), b + room)
     if zero is not None and max(b, zero) - min(a, zero) <= 3 * (b - a):

@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from bench.report.figures.marks import FAINT, GREY, INK, PAPER, POINT, SHAPES, Areas, Dots, Lines, Page, Vector, Words
+from bench.report.figures.marks import FAINT, GREY, INK, ONE_COLUMN, PAPER, POINT, SHAPES, Areas, Dots, Lines, Page, Vector, Words
 
 UNIT = 100  # per mm
 FONT = "DejaVu Sans,Verdana,Arial,Helvetica,sans-serif"
@@ -23,7 +23,8 @@ def svg(page: Page, themed: bool) -> str:
     font = f'font-family="{FONT}" role="img" aria-label="{escape(page.title)}"'
     body = "".join(_mark(mark, themed) for mark in page.marks)
     if themed:
-        return f"<svg {size} {font}>{body}</svg>"
+        columns = 1 if page.width <= ONE_COLUMN else 2  # for the style sheet around: how wide it may become
+        return f'<svg data-columns="{columns}" {size} {font}>{body}</svg>'
     physical = f'xmlns="http://www.w3.org/2000/svg" width="{page.width:.2f}mm" height="{page.height:.2f}mm"'
     paper = f'<path fill="{PAPER}" d="M0 0h{_whole(page.width)}v{_whole(page.height)}H0z"/>'
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<svg {physical} {size} {font}>{paper}{body}</svg>\n'

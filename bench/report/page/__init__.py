@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from bench.report import notes
 from bench.report.evidence import Frames
-from bench.report.page import sections, trust
+from bench.report.page import sections
 from bench.report.page.compare import name_of
 from bench.report.words import clean
 from bench.stats import MEAN, METRICS
@@ -27,12 +27,12 @@ def render(frames: Frames, figures: Mapping[str, str]) -> str:
 
     figures: "<kind>/<outcome>", or "<kind>" where it is of all outcomes -> a drawing as inline SVG; put in as it is.
     """
-    script = _file("page.js")
+    script, made = _file("page.js"), sections.build(frames, figures)
     return _template().render(
         title=clean(frames.sheet.title),
         sheet=frames.sheet,
-        facts=_facts(frames),
-        sections=sections.build(frames, figures),
+        facts=_facts(frames, made),
+        sections=made,
         pickers=_pickers(frames),
         style=Markup(_file("page.css")),
         script=Markup(script),
@@ -40,10 +40,16 @@ def render(frames: Frames, figures: Mapping[str, str]) -> str:
     )
 
 
-def _facts(frames: Frames) -> tuple[tuple[str, str, str], ...]:
+def _facts(frames: Frames, made: Iterable[sections.Section]) -> tuple[tuple[str, str, str], ...]:
     """What was compared, in numbers: name, value, and the section it leads to, if any."""
     results = frames.results
-    found = sum(line.cells[0].css == "alarm" for _, lines in trust.alarms(frames).groups for line in lines)
+    found = sum(
+        line.cells[0].css == "alarm"
+        for section in made
+        if section.id == "alarms"
+        for _, lines in section.grids[0].groups
+        for line in lines
+    )
     return (
         ("patients", f"{results.cohort['patient'].nunique():,}", ""),
         ("outcomes", f"{len(results.tasks)}", ""),
@@ -78,7 +84,13 @@ def _file(name: str) -> str:
 @cache
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["breakable"] = _breakable
     return environment.from_string(_file("page.html"))
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may be broken after an underscore, where a narrow screen must break it."""
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def _digest(script: str) -> str:

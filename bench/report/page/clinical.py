@@ -30,7 +30,7 @@ def calibration(frames: Frames) -> Grid | None:
         grid.figure("slope", "slope", grid.decimals(2)),
         Field("ICI (floor)", _ici),
         grid.figure("E90", "e90", percent),
-        grid.figure("Brier, %", "brier", writer("brier")),
+        grid.figure("Brier", "brier", writer("brier")),
         grid.figure("log loss", "log_loss", writer("log_loss")),
     )
     return grid.build(frames.calibration, "Calibration", fields, frames.results.groups, about=CALIBRATION)
@@ -104,9 +104,7 @@ def _subgroup(frames: Frames, part: pd.DataFrame, variable: str, metric: str) ->
         gap = float(spread["spread"]) if spread is not None else np.nan
         p = float(spread["p"]) if spread is not None else np.nan
         ends = (grid.valued(gap, lambda value: tested(metric)(value).lstrip("+")), grid.valued(p, grid.p_value))
-        return Line(
-            clean(method), (grid.said(task), *cells, *ends), method, frames.results.groups.get(method, ""), task, metric
-        )  # fmt: skip
+        return grid.of_method(method, (grid.said(task), *cells, *ends), frames.results.groups, task, metric)
 
     sizes = part.groupby(part["level"].astype(str))["n"].max()  # over outcomes, which may be unknown of some
     across = (Column((clean(level), f"n {sizes[level]:,}")) for level in levels)

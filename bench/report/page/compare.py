@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -9,17 +10,18 @@ import pandas as pd
 from bench.report import notes
 from bench.report.evidence import Frames
 from bench.report.page import grid
-from bench.report.page.grid import Cell, Column, Grid, Line
-from bench.report.words import DASH, clean, percent
+from bench.report.page.grid import Cell, Column, Field, Grid, Line
+from bench.report.words import DASH, clean, number, percent
 from bench.stats import LEVEL, MEAN, PRIMARY
 
 NAMES = {
     "auroc": "AUROC", "ap": "average precision", "brier": "Brier score", "log_loss": "log loss", "oe": "observed over expected",
 }  # fmt: skip
-DIGITS = {"log_loss": 3, "oe": 2}  # of metrics that are no percentages
-TITLES = {"auroc": "AUROC, %", "ap": "Average precision, %", "brier": "Brier score, %", "log_loss": "Log loss"}
+DIGITS = {"brier": 4, "log_loss": 4, "oe": 2}  # of metrics that are no percentages
+TITLES = {"auroc": "AUROC, %", "ap": "Average precision, %", "brier": "Brier score", "log_loss": "Log loss"}
 
-Records = Mapping[tuple[str, str], grid.Record]  # by method and task
+Marks: TypeAlias = Mapping[str, tuple[int, ...]]  # the numbers of a method's footnotes
+Records: TypeAlias = Mapping[tuple[str, str], grid.Record]  # by method and task
 
 
 def writer(metric: str) -> grid.Writer:
@@ -58,15 +60,14 @@ def by_task(frame: pd.DataFrame, metric: str) -> Records:
     return {(row["method"], row["task"]): row for row in grid.records(frame[frame["metric"] == metric])}
 
 
-def grids(frames: Frames, metrics: Sequence[str]) -> tuple[Grid, ...]:
+def grids(frames: Frames, metrics: Sequence[str], marks: Marks) -> tuple[Grid, ...]:
     """A table of each metric there are scores of: methods in families, the mean and every outcome beside each other."""
     there = set(frames.scoring.scores.loc[frames.scoring.scores["value"].notna(), "metric"])
-    return tuple(_metric(frames, metric) for metric in metrics if metric in there)
+    return tuple(_metric(frames, metric, marks) for metric in metrics if metric in there)
 
 
-def _metric(frames: Frames, metric: str) -> Grid:
+def _metric(frames: Frames, metric: str, marks: Marks) -> Grid:
     tables, names = _Tables.of(frames, metric), [MEAN, *(task.name for task in frames.results.tasks)]
-    _, marks = notes.footnotes(frames.results, frames.scoring)
     families = notes.families(frames.results)
 
     def line(family: str, method: str) -> Line:
@@ -104,12 +105,12 @@ def _cell(tables: _Tables, method: str, task: str) -> Cell:
         "" if np.isnan(score["sd"]) else writer(tables.metric)(score["sd"]),
         _verdict(test) + tied,
         _tip(tables, method, task),
-        {1: "best", 2: "second"}.get(rank, ""),
+        "best" if rank == 1 else "second" if rank == 2 else "",
     )
 
 
 def _verdict(test: grid.Record | None) -> str:
-    if test is None or not test["p_adjusted"] < LEVEL:
+    if test is None or not test["p_adjusted"] < LEVEL or not test["steady"]:
         return ""
     return "▲" if test["difference"] > 0 else "▼"
 
@@ -123,10 +124,15 @@ def _tip(tables: _Tables, method: str, task: str) -> tuple[str, ...]:
     if (test := tables.tests.get((method, task))) is not None and not np.isnan(test["difference"]):
         lines += _test(test, tested(metric))
     if (standing := tables.standings.get((method, task))) is not None and not np.isnan(standing["rank"]):
-        lines.append(f"rank {standing['rank']:.0f}; best in {percent(standing['first'], 0)} % of resamples")
+        lines.append(f"rank {standing['rank']:.0f}{_rank_set(standing)}; best in {percent(standing['first'], 0)} % of resamples")
     if (pooled := tables.pooled.get((method, task))) is not None and not np.isnan(pooled["value"]):
         lines.append(f"pooled across folds {write(pooled['value'])}")
     return (*lines, f"n {score['n']:,}, {score['events']:,} events, {score['folds']} folds")
+
+
+def _rank_set(standing: grid.Record) -> str:
+    low, high = standing["set_low"], standing["set_high"]
+    return "" if np.isnan(low) else f" (95 % set {low:.0f} to {high:.0f})"
 
 
 def _test(test: grid.Record, write: grid.Writer) -> list[str]:
@@ -143,7 +149,7 @@ def _foot(frames: Frames, metric: str, names: Sequence[str]) -> tuple[Line, ...]
     known = [value for value in chance.values() if not np.isnan(value)]
     chance[MEAN] = float(np.mean(known)) if known else np.nan
     levels = {"auroc": dict.fromkeys(names, 0.5), "ap": chance}.get(metric)
-    rows = [("Bayes (planted probabilities)", truth)] if truth else []
+    rows = [(grid.PLANTED, truth)] if truth else []
     rows += [("chance", levels)] if levels else []
     return tuple(Line(name, tuple(grid.valued(of.get(task, np.nan), write) for task in names)) for name, of in rows)
 
@@ -160,7 +166,13 @@ def glance(frames: Frames) -> Grid | None:
     ]
     lines = tuple(row for row in rows if row is not None)
     against = clean(frames.results.reference)
-    heads = ("best", "value (95 % interval)", "not distinguishable from the best", f"better than {against} ▲", f"worse than {against} ▼")
+    heads = (
+        "best",
+        "value (95 % interval)",
+        "not distinguishable from the best",
+        f"better than {against} ▲",
+        f"worse than {against} ▼",
+    )
     columns = (Column(("metric",), words=True), *(Column((head,), words=i == 0) for i, head in enumerate(heads)))
     return Grid("At a glance", "Outcome", columns, (("", lines),)) if lines else None
 
@@ -176,9 +188,7 @@ def _summary(frames: Frames, tables: _Tables, metric: str, task: str) -> Line | 
     cells = (
         grid.said(name_of(metric)),
         grid.said(" = ".join(clean(method) for method in best)),
-        Cell(
-            grid.with_interval(score["value"], score["low"], score["high"], writer(metric)), grid.key(score["value"])
-        ),
+        Cell(grid.with_interval(score["value"], score["low"], score["high"], writer(metric)), grid.key(score["value"])),
         *(grid.valued(float(count), number) for count in (tied, verdicts.count("▲"), verdicts.count("▼"))),
     )
     return Line(clean(task), cells, task=task, metric=metric)
@@ -198,15 +208,17 @@ def tests(frames: Frames) -> Grid | None:
     joined = _joined(joined, frames.corrected, keys, "corrected")
     fields = (
         grid.text("outcome", "task"),
-        grid.Field("metric", lambda row: grid.said(name_of(row["metric"])), words=True),
-        grid.Field("difference (95 % interval)", _difference),
+        Field("metric", lambda row: grid.said(name_of(row["metric"])), words=True),
+        Field("difference (95 % interval)", _difference),
         grid.figure("p", "p", grid.p_value),
         grid.figure("p adjusted", "p_adjusted", grid.p_value),
+        Field("detectable", lambda row: grid.valued(row["detectable"], writer(row["metric"]))),
         grid.figure("p DeLong", "p_delong", grid.p_value),
         grid.figure("p corrected t", "p_corrected", grid.p_value),
     )
     about = (
-        "Differences in percentage points (log loss: as it is). p and DeLong: about these predictions, given the fitted models. "
+        "Differences of AUROC and AP in percentage points. p and DeLong: about these predictions, given the fitted models. Detectable: the "
+        "true difference that would be found with 80 % power, before the adjustment; p above .05 is no evidence of less. "
         "Corrected t (Nadeau and Bengio): about the procedure, over repeats and folds; weak with few folds."
     )
     families = frames.results.groups

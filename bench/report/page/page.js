@@ -57,24 +57,27 @@
   // ---- figures of several outcomes: one at a time on the screen; on paper all, or those of the outcome picked
 
   const shelf = (box) => {
-    const bar = document.createElement("div");
+    const [bar, note] = ["div", "p"].map((name) => document.createElement(name));
     const tasks = [...new Set(all("figure[data-task]", box).map((figure) => figure.dataset.task))];
-    const group = { box, bar, tasks, task: tasks[0] };
+    const group = { box, bar, note, tasks, task: tasks[0] };
     for (const task of tasks) {
       const chip = document.createElement("button");
       Object.assign(chip, { type: "button", value: task, textContent: names.get(task) ?? task });
       chip.addEventListener("click", () => draw(Object.assign(group, { task })));
       bar.append(chip);
     }
+    note.className = "about";
+    note.textContent = "Not drawn for this outcome.";
     bar.className = "chips";
     bar.setAttribute("role", "group");
     bar.setAttribute("aria-label", "Outcome of the figures");
-    box.before(bar);
+    box.before(bar, note);
     return group;
   };
 
-  const draw = ({ box, bar, tasks, task }) => {
+  const draw = ({ box, bar, note, tasks, task }) => {
     const asked = form.querySelector("[data-picks=task]").value;
+    note.hidden = all("figure:not([hidden])", box).length > 0;
     bar.hidden = asked !== "" || tasks.length < 2;
     for (const chip of bar.children) chip.setAttribute("aria-pressed", chip.value === task);
     for (const figure of all("figure[data-task]", box)) {

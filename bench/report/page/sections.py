@@ -56,21 +56,26 @@ FIGURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 def build(frames: Frames, figures: Mapping[str, str]) -> tuple[Section, ...]:
     """The sections that hold something. A figure of an unknown kind stands in a section of its own."""
+    texts, marks = notes.footnotes(frames.results, frames.scoring)
     drawn = {name: _drawings(kinds, figures) for name, (_, kinds) in FIGURES.items()}
     known = set(chain.from_iterable(kinds for _, kinds in FIGURES.values()))
     others = dict.fromkeys(kind for kind in map(_kind, figures) if kind not in known)
-    made = (*_results(frames, drawn), Section("more", "More figures", figures=_drawings(tuple(others), figures)), *_trust(frames))
+    made = (
+        *_results(frames, drawn, marks),
+        Section("more", "More figures", figures=_drawings(tuple(others), figures)),
+        *_trust(frames, texts, marks),
+    )
     return tuple(section for section in made if section.holds)
 
 
-def _results(frames: Frames, drawn: Mapping[str, tuple[Drawing, ...]]) -> tuple[Section, ...]:
+def _results(frames: Frames, drawn: Mapping[str, tuple[Drawing, ...]], marks: compare.Marks) -> tuple[Section, ...]:
     def section(name: str, grids: Sequence[Grid | None] = (), folded: Sequence[Grid | None] = (), about: str = "") -> Section:
         return Section(name, FIGURES[name][0], about, drawn[name], present(grids), present(folded))
 
-    losses = compare.grids(frames, [metric for metric in METRICS if metric not in PRIMARY])
+    losses = compare.grids(frames, [metric for metric in METRICS if metric not in PRIMARY], marks)
     return (
         Section("glance", "At a glance", grids=present([compare.glance(frames)])),
-        Section("comparison", "Comparison", _marks(frames), grids=compare.grids(frames, PRIMARY), folded=losses),
+        Section("comparison", "Comparison", _marks(frames), grids=compare.grids(frames, PRIMARY, marks), folded=losses),
         section("forest", folded=[compare.tests(frames)]),
         section("discrimination"),
         section("calibration", folded=[clinical.calibration(frames)]),
@@ -95,11 +100,14 @@ def _marks(frames: Frames) -> str:
     )
 
 
-def _trust(frames: Frames) -> tuple[Section, ...]:
-    footnotes, _ = notes.footnotes(frames.results, frames.scoring)
+def _trust(frames: Frames, texts: Sequence[str], marks: compare.Marks) -> tuple[Section, ...]:
     return (
-        Section("alarms", "Alarms", grids=(trust.alarms(frames),)),
-        Section("notes", "Footnotes", notes=tuple(clean(text) for text in footnotes)),
+        Section(
+            "alarms",
+            "Alarms and footnotes",
+            grids=(trust.alarms(frames.results, texts, marks),),
+            notes=tuple(clean(text) for text in texts),
+        ),
         Section("splits", "Splits", grids=present([trust.receipt(frames)])),
         Section("reading", "How to read it", items=tuple(clean(text) for text in frames.sheet.remarks)),
         Section("environment", "Environment", folded=(*present([trust.facts(frames)]), *trust.environment(frames))),

@@ -22,7 +22,7 @@ AFFINITY = (
     "Phi: correlation of the labels. Affinity: share of the other outcome's loss that a step for this one takes away. Cosine: of their "
     "gradients. Means over the methods that were diagnosed."
 )
-COSTS = "Last columns: on the Pareto front, no other method is both better on average and cheaper. Seconds and parameters: of a cell."
+COSTS = "Last columns: on the Pareto front, no other method is both better on average and cheaper. Seconds: of all cells; parameters: mean of a cell."
 
 METRIC = Field("metric", lambda row: grid.said(name_of(row["metric"])), words=True)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.report import diagnosis, notes
+from bench.report import diagnosis
 from bench.report.evidence import Frames
 from bench.report.page import grid
 from bench.report.page.grid import Cell, Column, Field, Grid, Line
@@ -30,26 +30,25 @@ LEDGER = ("trials", "parameters", "steps", "at_cap", "scores")  # facts that the
 # ---- alarms
 
 
-def alarms(frames: Frames) -> Grid:
-    """Every check with what it found, method by method."""
-    texts, marks = notes.footnotes(frames.results, frames.scoring)
-    found = {text: [m for m, numbers in marks.items() if i in numbers] for i, text in enumerate(texts, 1)}
+def alarms(results: Results, texts: Sequence[str], marks: Mapping[str, tuple[int, ...]]) -> Grid:
+    """Every check with the methods in which it found something, and the footnote that says what."""
+    found = {text: [f"{clean(m)} ({i})" for m, own in marks.items() if i in own] for i, text in enumerate(texts, 1)}
     checks = {check: [t for t in texts if any(word in t for word in words)] for check, words in CHECKS.items()}
     seen = {text for said in checks.values() for text in said}
     checks["other"] = [text for text in texts if text not in seen]
     lines = [
-        _check(check, said, found, frames.results.quick and check in NOT_QUICK)
+        _check(check, said, found, results.quick and check in NOT_QUICK)
         for check, said in checks.items()
         if said or check != "other"
     ]
-    return Grid("Alarms", "Check", (Column(("found",), words=True),), (("", tuple(lines)),))
+    about = "In brackets: the footnote that says what was found." if texts else ""
+    return Grid("Checks", "Check", (Column(("found in",), words=True),), (("", tuple(lines)),), about=about)
 
 
 def _check(check: str, said: Sequence[str], found: Mapping[str, Sequence[str]], skipped: bool) -> Line:
     if not said:
         return Line(check, (Cell("not looked for in a quick look" if skipped else "✓ nothing found"),))
-    texts = [f"{', '.join(clean(m) for m in found[text])}: {clean(text)}" for text in said]
-    return Line(check, (Cell(" ".join(texts), css="alarm"),))
+    return Line(check, (Cell(", ".join(method for text in said for method in found[text]), css="alarm"),))
 
 
 # ---- splits
@@ -118,6 +117,7 @@ def budget(frames: Frames) -> Grid | None:
         grid.figure("trials a cell", "trials", number),
         grid.figure("seconds in all", "seconds", number),
         grid.figure("seconds a cell", "each", number),
+        *((grid.figure("joules", "joules", number),) if rows["joules"].notna().any() else ()),
         grid.figure("peak MB", "peak_mb", number),
         grid.figure("parameters", "parameters", number),
         grid.figure("steps", "steps", number),
@@ -135,6 +135,7 @@ def _spent(method: Any, own: pd.DataFrame) -> dict[str, Any]:
         "trials": _mean([facts.get("trials", 1) for facts in done["facts"]]),
         "seconds": float(done["seconds"].sum()) if len(done) else np.nan,
         "each": float(done["seconds"].mean()) if len(done) else np.nan,
+        "joules": _mean(done["joules"]) * len(done),
         "peak_mb": float(done["peak_mb"].max()) if len(done) else np.nan,
         "parameters": _mean([facts.get("parameters") for facts in done["facts"]]),
         "steps": _mean([facts.get("steps") for facts in done["facts"]]),
@@ -192,7 +193,7 @@ def _diagnostic(frames: Frames, part: pd.DataFrame, title: str, about: str) -> G
 
     def line(method: str, item: str) -> Line:
         cells = (grid.valued(values.get((method, item, measure), np.nan), _short_number) for measure in measures)
-        return Line(clean(method), (grid.said(item), *cells), method, frames.results.groups.get(method, ""))
+        return grid.of_method(method, (grid.said(item), *cells), frames.results.groups)
 
     columns = (Column(("of",), words=True), *(Column((clean(measure.replace("_", " ")),)) for measure in measures))
     pairs = dict.fromkeys((method, item) for method, item, _ in values)

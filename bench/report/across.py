@@ -1,0 +1,42 @@
+"""Several datasets together: mean ranks of the methods that are ranked in all of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.report import markdown, save, tables
+from bench.report.sheet import Block, Entry, Row, Sheet
+from bench.report.words import DASH
+from bench.stats import PRIMARY, Scoring, across
+
+TITLES = {"auroc": "rank, AUROC", "ap": "rank, AP"}
+
+
+def write(scored: Mapping[str, Scoring], folder: Path) -> Sheet:
+    """Write across.md and across.csv, and return what to show. scored: a dataset's label -> what was found there."""
+    found = across.ranks(list(scored.items()))
+    by = {(row["method"], row["metric"]): row for _, row in found.iterrows()}
+    methods = list(dict.fromkeys(found["method"]))
+    rows = tuple(Row(m, tuple(Entry(text) for metric in PRIMARY for text in _texts(by.get((m, metric))))) for m in methods)
+    columns = tuple(heading for metric in PRIMARY for heading in ((TITLES[metric],), ("95 %", "interval")))
+    count = int(found["datasets"].max()) if len(found) else 0
+    sheet = Sheet(
+        title=f"Across {', '.join(scored)}", protocol="", warnings=(), footnotes=(),
+        blocks=(Block("Mean rank over datasets, 1 is best", columns, (("", rows),)),),
+        remarks=(
+            f"Methods ranked in all of {count} independent datasets (variants of one count once), by the mean over outcomes. Interval: "
+            f"Student's over datasets, about another dataset of the kind: with {count} it says little.",
+            f"A critical-difference diagram needs {across.DATASETS} independent datasets: `bench report --figure critical_difference`.",
+        ),
+    )  # fmt: skip
+    save(folder, {"across.md": markdown.render(sheet), "across.csv": tables.frame(found)})
+    return sheet
+
+
+def _texts(row: pd.Series | None) -> tuple[str, str]:
+    if row is None:
+        return DASH, DASH
+    interval = DASH if np.isnan(row["low"]) else f"{row['low']:.1f} to {row['high']:.1f}"
+    return f"{row['mean_rank']:.1f}", interval
