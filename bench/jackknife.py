@@ -50,18 +50,13 @@ def _quantile(in_order: Vector, share: Vector) -> Vector:
     return np.where(np.isnan(share), np.nan, low + (high - low) * (place - lower))
 
 
-def acceleration(cells: Sequence[Cell], stratum: NDArray[Any], with_ap: NDArray[np.bool_], averaged: NDArray[np.bool_]) -> Vector:
-    """(M, T + 1, K) of every method, outcome and their mean, metric. 0 where no unit matters, NaN where the estimate is NaN.
+def sixth_of_skewness(values: Vector, stratum: NDArray[Any]) -> Vector:
+    """(...) the acceleration, from an estimate (or a difference of two) without each unit (..., U).
 
-    NaN too where an estimate hangs on one unit (without it there is no event). stratum: (U,) within which units were drawn.
-    with_ap: (C, T) cells that count for average precision. averaged: (T, K) outcomes in the mean.
+    0 where no unit matters. NaN where a value is: the estimate is undefined, or hangs on one unit. stratum: (U,) within which
+    units were drawn; a unit alone in its stratum is in every resample and does not matter.
+    DiCiccio and Efron 1996, as `scipy.stats.bootstrap` has it for several samples.
     """
-    found = (without(cells, m, len(stratum), with_ap, averaged) for m in range(len(cells[0].p)))
-    return np.stack([_sixth_of_skewness(values, stratum) for values in found])
-
-
-def _sixth_of_skewness(values: Vector, stratum: NDArray[Any]) -> Vector:
-    """(...) from values without each unit (..., U): DiCiccio and Efron 1996, as scipy.stats.bootstrap for several samples."""
     cubes, squares = np.zeros(values.shape[:-1]), np.zeros(values.shape[:-1])
     for s in np.unique(stratum):
         own = values[..., stratum == s]
@@ -76,7 +71,8 @@ def _sixth_of_skewness(values: Vector, stratum: NDArray[Any]) -> Vector:
 def without(cells: Sequence[Cell], m: int, units: int, with_ap: NDArray[np.bool_], averaged: NDArray[np.bool_]) -> Vector:
     """(T + 1, K, U) the estimates of method m without each unit, the mean over outcomes last. NaN where undefined then.
 
-    A repeat that defines a metric from all units counts in its mean, the others do not. with_ap, averaged: as for `acceleration`.
+    A repeat that defines a metric from all units counts in its mean, the others do not. with_ap: (C, T) cells
+    that count for average precision. averaged: (T, K) outcomes in the mean.
     """
     tasks, has = with_ap.shape[1], [not np.isnan(cell.p[m]).any() for cell in cells]
     repeats = sorted({cell.repeat for cell in cells})
@@ -109,7 +105,7 @@ def _of_cell(cell: Cell, m: int, t: int, with_ap: bool) -> tuple[NDArray[np.int6
         return np.bincount(unit, values, len(units)).astype(np.float64)
 
     events, others = per_unit(w * event), per_unit(w * ~event)
-    concordant, precision, of_all = _rank_sums(event, p, w, unit)
+    concordant, precision, of_all = rank_sums(event, p, w, unit)
     concordant = per_unit(concordant) - _within(event, p, w, unit)
     losses = [w * (event - p) ** 2, -w * np.log(np.clip(np.where(event, p, 1 - p), CLIP, 1 - CLIP))]
     pairs = events.sum() * others.sum()
@@ -124,7 +120,7 @@ def _of_cell(cell: Cell, m: int, t: int, with_ap: bool) -> tuple[NDArray[np.int6
     return units, total, np.stack([above, below])
 
 
-def _rank_sums(event: NDArray[np.bool_], p: Vector, w: Vector, unit: NDArray[Any]) -> tuple[Vector, Vector, tuple[float, float]]:
+def rank_sums(event: NDArray[np.bool_], p: Vector, w: Vector, unit: NDArray[Any]) -> tuple[Vector, Vector, tuple[float, float]]:
     """What the concordant pairs and the precision sum of a cell lose with each row (n,), and what both are with all rows."""
     one, order = curve(event, p, w, unit)
     e, ws, (_, tied, own, stop) = event[order], w[order], one.steps.T

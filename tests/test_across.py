@@ -95,7 +95,7 @@ def test_one_order_everywhere_and_no_order_at_all() -> None:
 
 def test_under_8_independent_datasets_there_is_no_diagram() -> None:
     variants = [(f"surgical:noise={i}", one) for i, (_, one) in enumerate(many(DEMSAR, C45))]
-    said = "a critical-difference diagram needs 8 independent datasets or more (variants of one count once), but there are 1: surgical."
+    said = "needs 8 independent datasets or more (variants of one count once), but there are 1: surgical."
     with pytest.raises(BenchError, match=re.escape(said)):
         across.critical_difference(variants)
     seven = [*many(DEMSAR[:7], C45), *((f"set0:k={i}", one) for i, (_, one) in enumerate(many(DEMSAR, C45)))]
@@ -139,6 +139,7 @@ def test_variants_of_a_dataset_are_one_dataset() -> None:
     # s: a has (.9 + .5) / 2 = .7, b .75, so b is first; n: a is first
     assert (found["mean_rank"] == 1.5).all()
     assert (found["datasets"] == 2).all()
+    assert found[["low", "high"]].to_numpy().tolist() == [[1, 2]] * 2  # 1.5 -+ 12.7 * .707 / sqrt 2: two datasets say nothing
 
 
 def test_ranks_with_one_dataset_have_no_interval_and_failed_methods_no_rank() -> None:

@@ -30,7 +30,7 @@ def cells(seed: int, n: int = 60, folds: int = 2, levels: int = 6, weighted: boo
     return made, stratum
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([1, 3, 50]), st.booleans(), st.sampled_from([1, 3]))
 def test_sums_equal_scikit_learn_on_the_resampled_rows(seed: int, levels: int, weighted: bool, per_unit: int) -> None:
     made, stratum = cells(seed, levels=levels, weighted=weighted, per_unit=per_unit)

@@ -2,14 +2,13 @@
 
 import re
 import tomllib
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from two_outcomes import EVENTS, N, failed, frames, results
 
 from bench import stats
 from bench.core import Task
@@ -17,7 +16,6 @@ from bench.report import checklists
 from bench.report.checklists import facts, judgements
 from bench.report.evidence import Frames
 from bench.report.words import DASH
-from bench.store import Results
 
 BASIC = ["10", "11", "12a", "12b", "12c", "12d", "12e", "13", "14", "18a", "18b", "18c", "18d", "18e", "18f",
          "20a", "20b", "20c", "21", "22", "23a", "23b"]  # fmt: skip
@@ -26,62 +24,6 @@ QUESTIONS = [*(f"Development 4.{i}" for i in (1, 3, 4, 5)), *(f"Evaluation 4.{i}
 MINUS = "\u2212"
 BLANK = "**[to be filled in by the authors:"
 HOSTILE = ["<script>alert(1)</script>", "100%_|a|", "=cmd()", "# 10 **[to be filled in by the authors: x]**", "a\n## 99 b"]
-FOLDS = 4
-N = 400
-EVENTS = {"death": 120, "stroke": 44}  # exactly, of 400: 30 and 11 in each of 4 folds
-
-
-def predictions(y: np.ndarray, methods: Sequence[str], tasks: Sequence[str], repeats: int) -> pd.DataFrame:
-    """Test and validation rows of label plus noise. Row i of repeat r is tested in fold (i + i // 4 * r) % 4; every sixth is valid."""
-    rng = np.random.default_rng(0)
-    rows, frames = np.arange(len(y)), list[pd.DataFrame]()
-    for repeat in range(repeats):
-        fold = (rows + rows // FOLDS * repeat) % FOLDS
-        for method in methods:
-            p = 1 / (1 + np.exp(-(2 * np.nan_to_num(y) - 2 + rng.normal(size=y.shape))))
-            for f in range(FOLDS):
-                for view, here in (("test", fold == f), ("valid", (fold != f) & (rows // FOLDS % 6 == f))):
-                    labels = {f"y:{t}": y[here, i] for i, t in enumerate(tasks)} | {
-                        f"p:{t}": p[here, i] for i, t in enumerate(tasks)
-                    }
-                    frames.append(
-                        pd.DataFrame({"method": method, "repeat": repeat, "fold": f, "row": rows[here], "view": view} | labels)
-                    )
-    return pd.concat(frames, ignore_index=True)
-
-
-def results(
-    methods: tuple[str, ...] = ("ref", "other"),
-    events: dict[str, int] = EVENTS,
-    repeats: int = 1,
-    unknown: int = 0,
-    **changes: Any,
-) -> Results:
-    """Rows 0.. have the event, evenly over folds; the last `unknown` labels of the first outcome are unknown."""
-    tasks = tuple(events)
-    y = np.column_stack([np.arange(N) < count for count in events.values()]).astype(float)
-    y[N - unknown :, 0] = np.nan
-    ids = np.arange(N).astype(str)
-    cohort = pd.DataFrame({"row": np.arange(N), "patient": ids, "group": ids})
-    cells = [
-        {"method": m, "repeat": r, "fold": f, "status": "done", "seconds": 2.0, "peak_mb": 1.0, "joules": np.nan, "alarms": [], "error": "",
-         "facts": {"parameters": 1234, "steps": 50, "at_cap": f == 0}}
-        for m in methods for r in range(repeats) for f in range(FOLDS)
-    ]  # fmt: skip
-    made = Results(
-        dataset="demo", note="", quick=False, tasks=tuple(Task(t) for t in tasks),
-        protocol={"folds": FOLDS, "repeats": repeats, "seed": 7, "quick": False}, reference=methods[0], cohort=cohort, methods=methods,
-        groups=dict.fromkeys(methods, "trees"), predictions=predictions(y, methods, tasks, repeats), cells=pd.DataFrame(cells),
-    )  # fmt: skip
-    return replace(made, **changes)
-
-
-def frames(given: Results) -> Frames:
-    tasks = [task.name for task in given.tasks]
-    evidence = stats.gather(
-        given.predictions, given.cohort, tasks, given.methods, given.reference, families=given.groups, resamples=30
-    )
-    return Frames.of(given, evidence, stats.score(evidence, resamples=30))
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +150,8 @@ def test_design_methods_and_versions(plain: Frames) -> None:
 
 
 def test_performance_is_that_of_the_frames(plain: Frames) -> None:
-    item = part(checklists.tripod(plain), "23a")
+    turned = plain.benefit_differences.iloc[::-1]  # the average is told by its threshold, not by its place
+    item = part(checklists.tripod(replace(plain, benefit_differences=turned)), "23a")
     ranking = {"mean": 0, "death": 1, "stroke": 3}  # calibration follows each outcome
     scores = plain.scoring.scores.set_index(["method", "task", "metric"])
     compared = plain.scoring.comparisons.set_index(["method", "task", "metric"])
@@ -226,6 +169,21 @@ def test_performance_is_that_of_the_frames(plain: Frames) -> None:
         assert row[:9] == [fixed(own.loc[name]) for name in names]
         gains = plain.benefit_differences.query("method == 'other' and task == @task and version == 'raw' and threshold.isna()")
         assert row[9:] == [shown(gains.set_index("against").loc[policy], "difference") for policy in ("treat all", "treat none")]
+
+
+def test_measures_name_their_resamples_family_and_thresholds(plain: Frames) -> None:
+    given = replace(plain.results, tasks=(Task("death", thresholds=(0.05, 0.5)), Task("stroke")))
+    text = checklists.tripod(frames(given))
+    item = part(text, "12e")
+    assert "95 % intervals (percentiles): 30 bootstrap resamples of patients within folds" in item
+    # one other method, two outcomes and their mean, AUROC and average precision
+    assert "over one family of 6 comparisons (AUROC and AP)" in item
+    assert "the corrected t of Nadeau and Bengio over 4 folds x 2 repeats" in item
+    # stroke states none: prevalence .11, from a quarter of it to four times it
+    assert "at thresholds death 5.0 % to 50.0 % (stated); stroke 2.8 % to 44.0 % (from the prevalence, not clinical)" in item
+    risks = plain.calibration.query("task == 'stroke'").groupby("version")["mean_risk"].agg(["min", "max"])
+    spans = [f"{100 * low:.1f} to {100 * high:.1f}" for low, high in risks.loc[["raw", "recalibrated"]].to_numpy()]
+    assert tables(part(text, "13"))[0]["stroke"] == ["11.0", *spans]
 
 
 def fixed(value: float) -> str:
@@ -276,16 +234,6 @@ def test_predictions_of_other_data_bring_their_items() -> None:
     # fold 0 of the external rows holds rows 0, 4, 8 ...: 30 and 11 events of 100
     assert "| else&#124;where | 100 | 30 (30.0) | 11 (11.0) |" in part(text, "20c")
     assert "| development | 400 | 120 (30.0) | 44 (11.0) |" in part(text, "20c")
-
-
-def failed(given: Results, **where: object) -> Results:
-    """The same without some cells' predictions."""
-    gone = given.cells[list(where)].eq(pd.Series(where)).all(axis=1)
-    lost = given.predictions[list(where)].eq(pd.Series(where)).all(axis=1)
-    cells = given.cells.assign(
-        status=given.cells["status"].mask(gone, "failed"), error=given.cells["error"].mask(gone, "out of memory")
-    )
-    return replace(given, cells=cells, predictions=given.predictions[~lost])
 
 
 def test_failed_cells_are_told() -> None:

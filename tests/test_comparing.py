@@ -45,6 +45,7 @@ def test_any_two_methods() -> None:
     assert other.table["verdict"].tolist() == ["inferior"] * 3
     assert "good is superior to bad." in one.paragraph
     assert "good is superior to bad." in other.paragraph
+    assert "bad is behind on t0, t1." in other.paragraph
     swapped = delong(build(FOUR, "bad")).query("method == 'good'")
     assert one.table["p_delong"].to_numpy() == pytest.approx(swapped["p"].to_numpy(), rel=1e-12)
 
@@ -170,6 +171,24 @@ def test_a_fold_that_one_lacks_counts_for_neither() -> None:
     assert "on 300 patients" in found.paragraph
     less = compare(build(FOUR, "ref", predictions=lambda f: f[f["fold"] != 1]), "good", "bad").table
     assert found.table[["a", "b"]].to_numpy() == pytest.approx(less[["a", "b"]].to_numpy(), abs=1e-12)
+
+
+def test_too_few_events_where_both_have_been_run() -> None:
+    # t1: 30 events in all, and so part of the mean; about 15 in the two folds that `good` has
+    evidence = build(FOUR, "ref", events={1: 30}, predictions=lambda f: f[(f["method"] != "good") | (f["fold"] < 2)])
+    found = compare(evidence, "good", "bad")
+    assert found.table["events"][1] < 20
+    assert found.table["difference"].notna().tolist() == [True, False, False]
+    assert "good and bad is not compared: too few events of t1 in the folds of both." in found.paragraph
+    assert "good is ahead on t0" in found.paragraph
+
+
+def test_one_fold_says_nothing_of_the_procedure() -> None:
+    found = compare(build(FOUR, "ref", folds=1), "good", "bad")
+    assert found.table["verdict"].tolist() == ["superior"] * 3
+    assert found.table["p_corrected"].isna().all()
+    assert "as there is no second fold, and good is not to be called superior." in found.paragraph
+    assert "This procedure, trained anew: the corrected t needs 2 folds a repeat, but there is 1" in found.paragraph
 
 
 def test_groups_are_named_as_what_is_drawn() -> None:

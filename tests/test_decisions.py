@@ -149,13 +149,17 @@ def test_rank_sets() -> None:
     assert [x.tolist() for x in rank_sets(observed[:1], sample[:1])] == [[1], [1]]
 
 
-def test_rank_sets_by_definition() -> None:
+# the first leaves pairs apart that are near; in the second the last two are told apart only once the others are out of the way
+@pytest.mark.parametrize(
+    ("values", "told", "steps"), [((0.50, 0.47, 0.44, 0.415, 0.38), 6, 1), ((0.9, 0.6, 0.3, 0.1, 0.064), 10, 2)]
+)
+def test_rank_sets_by_definition(values: tuple[float, ...], told: int, steps: int) -> None:
     # Mogstad et al. 2024, step-down over ordered pairs (j, k) "j is ahead of k", written as loops over pairs
-    rng = np.random.default_rng(3)
-    observed = np.array([0.50, 0.47, 0.44, 0.415, 0.38])
-    sample = observed[:, None] + 0.012 * rng.normal(size=(5, B))
+    rng = np.random.default_rng(2)
+    observed = np.array(values)
+    sample = observed[:, None] + 0.01 * rng.normal(size=(5, B))
     left = {(j, k) for j in range(5) for k in range(5) if j != k}
-    ahead = set[tuple[int, int]]()
+    ahead, taken = set[tuple[int, int]](), 0
 
     def statistic(j: int, k: int, values: np.ndarray) -> np.ndarray:
         return values / (sample[j] - sample[k]).std(ddof=1)
@@ -168,10 +172,11 @@ def test_rank_sets_by_definition() -> None:
             break
         ahead |= new
         left -= new
+        taken += 1
     low, high = rank_sets(observed, sample)
     assert low.tolist() == [1 + sum((j, k) in ahead for j in range(5)) for k in range(5)]
     assert high.tolist() == [5 - sum((k, j) in ahead for j in range(5)) for k in range(5)]
-    assert 0 < len(ahead) < 10  # some pairs are told apart, some are not
+    assert (len(ahead), taken) == (told, steps)
 
 
 def test_rank_sets_hold_all_true_ranks_at_once() -> None:

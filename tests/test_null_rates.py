@@ -144,17 +144,17 @@ def test_naive_tests_fire_far_too_often_and_the_corrected_one_does_not(rates: Mo
 
 
 def test_a_run_goes_on_where_it_stopped(rates: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "CHUNK", 2)
+    monkeypatch.setattr(rates, "CHUNK", 1)
     out, whole = tmp_path / "some.jsonl", tmp_path / "all.jsonl"
     parts = ("table", "delong", "scores", "decisions", "subgroups")
-    rates.simulate("5x1", "predictions", 2, 40, parts, out)
+    rates.simulate("5x1", "predictions", 1, 800, parts, out)
     first = out.read_text()
-    rates.simulate("5x1", "predictions", 4, 40, parts, out)
+    rates.simulate("5x1", "predictions", 2, 800, parts, out)
     assert out.read_text().startswith(first)
-    assert [json.loads(line)["start"] for line in out.read_text().splitlines()] == [0, 2]
-    rates.simulate("5x1", "predictions", 4, 40, parts, whole)
+    assert [json.loads(line)["start"] for line in out.read_text().splitlines()] == [0, 1]
+    rates.simulate("5x1", "predictions", 2, 800, parts, whole)
     assert rates.summary([out]) == rates.summary([whole])
-    assert "Simulations: 5x1 4, 10x1 0, 5x5 0, 10x3 0." in rates.summary([out])
+    assert "Simulations: 5x1 2, 10x1 0, 5x5 0, 10x3 0." in rates.summary([out])
 
 
 def test_the_summary_adds_up_chunks_and_parts(rates: ModuleType, tmp_path: Path) -> None:

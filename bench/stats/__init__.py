@@ -17,8 +17,9 @@ import pandas as pd
 
 from bench.core import BenchError
 from bench.stats.estimates import BAYES, MEAN, METRICS, PRIMARY, Evidence, gather
+from bench.stats.intervals import INTERVALS, LEVEL
 from bench.stats.ranking import ADJUSTMENTS, COMPARISONS, comparisons, standings
-from bench.stats.scoring import INTERVALS, LEVEL, identical, outcomes, scores
+from bench.stats.scoring import identical, outcomes, scores
 
 __all__ = ["BAYES", "LEVEL", "MEAN", "METRICS", "PRIMARY", "Evidence", "Scoring", "gather", "score"]
 
@@ -61,7 +62,11 @@ def score(
     primary: which of PRIMARY are tested as a family. adjust: one of ADJUSTMENTS. interval: one of INTERVALS. Empty tables where
     there is no evidence; resamples: what was asked for, to be told then. BenchError for a choice that is not there.
     """
-    for name, chosen, known in (("primary", primary, PRIMARY), ("adjust", [adjust], ADJUSTMENTS), ("interval", [interval], INTERVALS)):
+    for name, chosen, known in (
+        ("primary", primary, PRIMARY),
+        ("adjust", [adjust], ADJUSTMENTS),
+        ("interval", [interval], INTERVALS),
+    ):
         if not chosen or not set(chosen) <= set(known):
             raise BenchError(f"{name} must be of {', '.join(known)}, but is '{','.join(chosen)}'")
     if evidence is None:

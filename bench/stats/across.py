@@ -1,7 +1,6 @@
 """Methods across datasets: mean ranks, and the critical-difference diagram's numbers from 8 independent datasets on.
 
-Variants of one dataset (`surgical`, `surgical:relatedness=1`) are not independent: their scores are averaged first, and they count once.
-Ranked is the mean over outcomes of each dataset, among the methods that are ranked in all of them; ties share their ranks.
+Variants of one dataset (`surgical`, `surgical:relatedness=1`) are not independent: their scores are averaged and they count once. Ranked is the mean over outcomes of each dataset, among the methods that are ranked in all of them; ties share their ranks.
 """
 
 from collections.abc import Sequence
@@ -26,10 +25,11 @@ METHODS = 3  # fewer are compared directly
 
 
 def ranks(scored: Named) -> pd.DataFrame:
-    """method, metric (auroc, ap), mean_rank (1: best), low, high, datasets (independent ones); best first. Empty without a common method.
+    """method, metric (auroc, ap), mean_rank (1: best), low, high, datasets (independent ones); best first. Empty without a method
+    that is ranked in all.
 
-    The interval is Student's over datasets, cut to what ranks can be: it is about another dataset of the kind, and with three it is as
-    wide as three numbers deserve. NaN with one dataset. It does not see how well each dataset's own patients determine its ranks.
+    The interval is Student's over datasets, cut to what ranks can be: it is about another dataset of the kind, and with three as
+    wide as three numbers deserve. NaN with one dataset. How well each dataset's own patients determine its ranks it does not see.
     """
     tables: list[pd.DataFrame] = []
     for metric in PRIMARY:
@@ -48,7 +48,7 @@ def ranks(scored: Named) -> pd.DataFrame:
 def critical_difference(scored: Named, metric: str = PRIMARY[0], level: float = LEVEL) -> pd.DataFrame:
     """method, metric, mean_rank, critical_difference, p, datasets; best first. Demsar, JMLR 7, 2006, section 3.2.2.
 
-    p: Iman and Davenport's F form of Friedman's test that all methods rank alike (1 where every rank is tied). critical_difference:
+    p: Iman and Davenport's F form of Friedman's test that all methods rank alike (1 where all ranks tie). critical_difference:
     Nemenyi's, two methods whose mean ranks are further apart differ at the level, whatever else is compared; see `alike`.
     Limit: mean ranks depend on which other methods take part (Benavoli, Corani and Mangili, JMLR 17, 2016).
     BenchError with fewer than 8 independent datasets, fewer than 3 methods ranked in all of them, or another metric.
@@ -58,8 +58,8 @@ def critical_difference(scored: Named, metric: str = PRIMARY[0], level: float = 
     bases = sorted({_base(name) for name, _ in scored})
     if len(bases) < DATASETS:
         raise BenchError(
-            f"a critical-difference diagram needs {DATASETS} independent datasets or more (variants of one count once), but there are "
-            f"{len(bases)}: {', '.join(bases)}. With so few, read each dataset's own comparisons and the mean ranks."
+            f"a critical-difference diagram needs {DATASETS} independent datasets or more (variants of one count once), but "
+            f"there are {len(bases)}: {', '.join(bases)}. With so few, read each dataset's own comparisons and the mean ranks."
         )
     place = _ranked(_values(scored, metric))
     n, k = place.shape

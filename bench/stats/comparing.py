@@ -18,8 +18,8 @@ from bench.stats import procedure
 from bench.stats.decisions import UNDECIDED, Verdict, few_events, is_loss, verdict
 from bench.stats.delong import delong
 from bench.stats.estimates import MEAN, METRICS, Evidence, estimates
+from bench.stats.intervals import LEVEL
 from bench.stats.multiplicity import max_t
-from bench.stats.scoring import LEVEL
 from bench.stats.telling import Facts, paragraph
 
 NO_OUTCOME = "no outcome has enough events"

@@ -1,8 +1,9 @@
 """What a method costs beside what it achieves: seconds, parameters, energy, and who is on the Pareto front.
 
-Seconds are those of the machine that ran the cells, one thread a cell, training and predictions together: they compare methods of one
-run. Parameters of a forest are its leaves' values, of an in-context model those it came with: compare within a family.
-NaN where nothing is known: of a method without a finished cell, of energy where the machine does not tell, of a mean score without outcomes.
+Seconds are those of the machine that ran the cells, one thread a cell, training and predictions together: they compare methods of
+one run. What a parameter is differs between families (a weight, a leaf's value): compare within one.
+NaN where nothing is known: of a method without a finished cell, of energy where the machine does not tell, of a mean over no
+outcome.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ COLUMNS = ["method", "family", *PRIMARY, "cells", "seconds", "parameters", "joul
 def costs(evidence: Evidence, cells: pd.DataFrame) -> pd.DataFrame:
     """One row a method: what it scores on the mean over outcomes, and what that took.
 
-    method, family, auroc, ap, cells (finished), seconds (their sum), parameters (mean), joules (sum; NaN unless each of them tells).
+    method, family, auroc, ap, cells (finished), seconds (their sum), parameters (mean), joules (sum; NaN unless each tells).
     pareto_seconds, pareto_parameters: no method has an AUROC as high for as little, or less; pareto_seconds_ap and
     pareto_parameters_ap: by AP. A method without predictions of some cell costs less for that reason and is on no front.
     cells: method, status, seconds, joules, facts.
@@ -38,7 +39,7 @@ def costs(evidence: Evidence, cells: pd.DataFrame) -> pd.DataFrame:
     whole = evidence.plan.complete[: len(frame)]
     for metric, end in zip(PRIMARY, ("", "_ap"), strict=True):
         for cost in ("seconds", "parameters"):
-            frame[f"pareto_{cost}{end}"] = pareto(frame[cost].where(whole), frame[metric].where(whole))
+            frame[f"pareto_{cost}{end}"] = pareto(frame[cost], frame[metric].where(whole))
     return frame
 
 

@@ -20,8 +20,8 @@ from bench import metrics
 from bench.bootstrap import Vector
 from bench.core import BenchError
 from bench.stats.estimates import BAYES, MEAN, METRICS, PRIMARY, Evidence
+from bench.stats.intervals import LEVEL
 from bench.stats.multiplicity import scaled, share_beyond
-from bench.stats.scoring import LEVEL
 
 POWER = 0.8
 NOTHING = 1e-12  # a standard error below this is rounding

@@ -152,8 +152,7 @@ def _placed(cell: Cell, t: int) -> _Placed:
     pairs = float(of_events * of_others)
     if not pairs:
         return _Placed(0.0, np.full(len(p), np.nan), unit[:0], np.empty((len(p), 0)))
-    below = _below(p, np.stack([np.where(event, 0.0, w), np.where(event, w, 0.0)]))
-    placement = np.where(event, below[0] / of_others, 1 - below[1] / of_events)  # (M, n)
+    placement = _placements(p, event, w)
     auroc = placement[:, event] @ w[event] / of_events
     size = np.where(event, of_events / _spread(unit[event]), of_others / _spread(unit[~event]))
     effect = (placement - auroc[:, None]) * (w / size)
@@ -167,25 +166,33 @@ def _spread(units: NDArray[np.int64]) -> float:
     return float(np.sqrt(k / (k - 1))) if k > 1 else float("nan")
 
 
-def _below(p: Vector, weights: Vector) -> Vector:
-    """(2, M, n) the weight at lower scores than a row's, plus half of that at its own score, by two weightings of the rows.
+def _placements(p: Vector, event: Mask, w: Vector) -> Vector:
+    """(M, n) the weighted share of the other class that a row is on the right side of: below an event, above another row.
 
-    p: (M, n). weights: (2, n).
+    p: (M, n). event, w: (n,), both classes present.
     """
     order = np.argsort(p, axis=1)
+    of_class = np.stack([np.where(event, 0.0, w), np.where(event, w, 0.0)])[
+        :, order
+    ]  # (2, M, n) the others, the events; by score
+    below = np.cumsum(of_class, axis=2)  # a row has no weight in the other class: of that, what stands before it
     rank = np.take_along_axis(p, order, axis=1)
-    new = np.ones(p.shape, bool)
-    new[:, 1:] = rank[:, 1:] != rank[:, :-1]
-    first = np.flatnonzero(new)  # of each run of ties, in the flattened (M, n)
-    run = np.cumsum(new.ravel()) - 1
-    sorted_weights = weights[:, order]  # (2, M, n)
-    through = np.cumsum(sorted_weights, axis=2)
-    before = (through - sorted_weights).reshape(2, -1)[:, first]
-    last = np.append(first[1:], new.size) - 1
-    middle = ((before + through.reshape(2, -1)[:, last]) / 2)[:, run].reshape(through.shape)
-    out = np.empty_like(middle)
-    np.put_along_axis(out, np.broadcast_to(order, middle.shape), middle, axis=2)
+    tied = rank[:, 1:] == rank[:, :-1]
+    if tied.any():
+        below = _half_of_ties(below, below - of_class, tied)
+    share = np.where(event[order], below[0] / w[~event].sum(), 1 - below[1] / w[event].sum())
+    out = np.empty_like(p)
+    np.put_along_axis(out, order, share, axis=1)
     return out
+
+
+def _half_of_ties(through: Vector, before: Vector, tied: Mask) -> Vector:
+    """(2, M, n) the weight before each run of equal scores, plus half of the run's own. tied: (M, n - 1) equal to the one before."""
+    new = np.pad(~tied, ((0, 0), (1, 0)), constant_values=True).ravel()
+    first = np.flatnonzero(new)  # of each run, in the flattened (M, n)
+    last = np.append(first[1:], new.size) - 1
+    middle = (before.reshape(2, -1)[:, first] + through.reshape(2, -1)[:, last]) / 2
+    return middle[:, np.cumsum(new) - 1].reshape(through.shape)
 
 
 def _only(cells: Sequence[Cell], methods: Sequence[int]) -> list[Cell]:

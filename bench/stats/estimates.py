@@ -56,6 +56,11 @@ class Evidence:
         return self.counts.shape[1] - 1
 
     @property
+    def stratum(self) -> NDArray[np.int64]:
+        """(U,) within which a unit was drawn: its cell in the first repeat that holds it."""
+        return _strata(self.cells)
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """Without the planted probabilities."""
         return tuple(label for label in self.labels if label != BAYES)
@@ -109,11 +114,14 @@ def read_cells(
     part = predictions[predictions["view"] == view]
     known = cohort.set_index("row")
     seen = known.loc[known.index.isin(part["row"]), "group"]
-    unit = pd.Series(pd.factorize(seen)[0] if view == "test" else -1, seen.index)
+    unit = pd.Series(pd.factorize(seen)[0] if view == "test" else -1, seen.index, np.int64)
     weighted = [t for t, task in enumerate(tasks) if f"weight:{task}" in cohort]
     cells: list[Cell] = []
     all_rows: list[NDArray[np.int64]] = []
-    for (repeat, fold), of_cell in part.groupby(["repeat", "fold"], observed=True):  # sorted
+    where = part[["repeat", "fold"]].drop_duplicates().sort_values(["repeat", "fold"]).to_numpy(np.int64)
+    of_cells = part.groupby(["repeat", "fold"], observed=True)
+    for repeat, fold in where.tolist():
+        of_cell = of_cells.get_group((repeat, fold))
         by_method = {str(m): own.sort_values("row") for m, own in of_cell.groupby("method", observed=True)}
         rows, y = _common_rows(by_method, tasks, f"repeat {repeat}, fold {fold}")
         if BAYES in methods:
@@ -124,14 +132,13 @@ def read_cells(
                 p[m] = by_method[method][[f"p:{t}" for t in tasks]].to_numpy(np.float64)
         weight = np.ones(y.shape)
         weight[:, weighted] = known.loc[rows, [f"weight:{tasks[t]}" for t in weighted]]
-        units = unit.reindex(rows).to_numpy(np.int64)
-        cells.append(Cell(int(repeat), int(fold), units, y, np.where(np.isnan(y), 0.0, weight), p))
+        units = np.asarray(unit.reindex(rows), np.int64)
+        cells.append(Cell(repeat, fold, units, y, np.where(np.isnan(y), 0.0, weight), p))
         all_rows.append(rows)
     return cells, all_rows
 
 
 def _strata(cells: Sequence[Cell]) -> NDArray[np.int64]:
-    """(U,) the stratum of each unit: its cell in the first repeat that holds it."""
     stratum = np.full(1 + max(int(cell.unit.max()) for cell in cells), -1)
     for number, cell in enumerate(cells):
         stratum[cell.unit] = np.where(stratum[cell.unit] < 0, number, stratum[cell.unit])

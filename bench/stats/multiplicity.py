@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from bench.bootstrap import Vector
 from bench.core import BenchError
 from bench.stats.estimates import Mask
-from bench.stats.scoring import LEVEL
+from bench.stats.intervals import LEVEL
 
 _Adjust: TypeAlias = Callable[[Vector, Vector], Vector]  # sorted p values and their ranks from 1 -> adjusted
 

@@ -2,7 +2,9 @@
 
 Whatever cannot be defined is NaN: a comparison of an outcome with fewer than 20 events (in the shared cells of some repeat), an
 average precision where every fold has fewer than 10, a mean over outcomes of which one is undefined. A method that lacks cells is
-compared on those that the baseline has too. The planted probabilities of a synthetic cohort take no part. Everything is about these predictions, conditional on the fitted models.
+compared on those that the baseline has too. The planted probabilities of a synthetic cohort take no part.
+
+Everything is about these predictions, conditional on the fitted models: another training might share otherwise.
 
 The baseline is a network for each outcome: the reference where its family is `single-task`, else the first method of that family.
 Each of its networks stops on its own outcome, so that it is the baseline of joint and of per-task stopping alike.
@@ -20,8 +22,9 @@ from bench import metrics
 from bench.bootstrap import Vector
 from bench.core import Task
 from bench.stats.estimates import MEAN, PRIMARY, Evidence, estimates, of_folds, with_mean
+from bench.stats.intervals import interval
 from bench.stats.multiplicity import holm, least_resamples, max_t, share_beyond
-from bench.stats.scoring import interval, outcomes
+from bench.stats.scoring import outcomes
 
 SINGLE, SHARING = "single-task", "sharing"  # families
 JOINT = "joint"  # the default of the setting `stop`
@@ -31,10 +34,10 @@ GAINS = ("relative", "absolute", "corrected")
 
 
 def transfer(evidence: Evidence) -> pd.DataFrame:
-    """What sharing does to each outcome and to their mean: multi-task less single-task, by AUROC and AP. Empty without a baseline.
+    """What sharing does to each outcome and to their mean: multi-task less single-task, AUROC and AP. Empty without a baseline.
 
-    method: the label without its stop setting. stopping: joint | per_task. baseline. task. metric. difference, low, high: with the
-    percentile interval of the run's resamples. hurt: share of the test folds of all repeats in which the difference is below 0,
+    method: the label without its stop setting. stopping: joint | per_task. baseline, task, metric. difference, low, high: with
+    the percentile interval of the run's resamples. hurt: share of the folds of all repeats in which the difference is below 0,
     of the `cells` in which it is defined. p: two-sided, of the resamples. Adjusted over the outcomes, method by method and metric
     by metric: p_adjusted by max-T on the joint resamples, p_holm by Holm, NaN where there are fewer than 20 x outcomes / .05
     resamples; both NaN for the mean, which is no outcome. Negative transfer is a difference below 0 with p_adjusted below .05.
@@ -76,7 +79,7 @@ def gains(evidence: Evidence) -> pd.DataFrame:
 
     method, baseline, metric (auroc, ap), and as fractions, each with <name>_low and <name>_high of the run's resamples:
     relative: (M_t - B_t) / B_t, Maninis et al., CVPR 2019; of AP it is ruled by the rarest outcome, so never read it alone.
-    absolute: M_t - B_t. corrected: (M_t - B_t) / (1 - c_t), the share of what chance leaves to be gained; c is .5 for AUROC, for AP
+    absolute: M_t - B_t. corrected: (M_t - B_t) / (1 - c_t), the share of what chance leaves to gain; c is .5 for AUROC, for AP
     the mean over permutations of the observed labels (`chance` of the outcomes), the same in every resample.
     """
     baseline = single_task(evidence)
@@ -102,7 +105,7 @@ def gains(evidence: Evidence) -> pd.DataFrame:
 def delta_m(new: Sequence[ArrayLike], base: Sequence[ArrayLike], lower_is_better: Sequence[ArrayLike]) -> float:
     """Mean over tasks of the mean over a task's metrics of the relative gain, a fraction. Maninis et al., CVPR 2019, eq. 4.
 
-    NaN where a base is 0. Each: one sequence a task, of its metrics; lower_is_better: true where a smaller number is the better one.
+    NaN where a base is 0. Each: one sequence a task, of its metrics; lower_is_better: true where a smaller number is better.
     """
     pairs = zip(new, base, lower_is_better, strict=True)
     return float(np.mean([relative(np.asarray(n, float), np.asarray(b, float), np.asarray(low)).mean() for n, b, low in pairs]))
@@ -135,7 +138,7 @@ def coherence(evidence: Evidence, tasks: Sequence[Task]) -> pd.DataFrame:
     """How often a method gives a patient less risk of a union than of a part of it, which cannot be.
 
     method, part, union, violations (share of test rows), mean_excess (of the part's risk over the union's, over all test rows, 0
-    where there is none). Raw risks of all test rows, whether their label is known or not; a mean over repeats. Empty without unions.
+    where there is none). Raw risks of all test rows, labels known or not; a mean over repeats. Empty without unions.
     """
     pairs = [(task.name, union) for task in tasks for union in task.implies if {task.name, union} <= set(evidence.tasks)]
     repeats = [[c for c in evidence.cells if c.repeat == repeat] for repeat in np.unique(evidence.plan.repeat)]
@@ -157,7 +160,7 @@ def affinity(evidence: Evidence, cells: pd.DataFrame) -> pd.DataFrame:
     """Correlation of outcomes beside what networks make of it, for every ordered pair.
 
     task, other, phi (correlation of the labels, rows where both are known; NaN where one is constant), affinity (share of the
-    other's loss that a step for the task takes away, `bench.diagnose.gradients`), cosine (of their gradients on the shared weights,
+    other's loss that a step for the task takes away, `bench.diagnose.gradients`), cosine (of their gradients on shared weights,
     the same both ways): means over methods of means over cells, NaN where none was diagnosed. cells: method, facts.
     """
     labels = np.concatenate([cell.y for cell in evidence.cells])

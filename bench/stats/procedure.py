@@ -26,7 +26,7 @@ from bench import metrics
 from bench.bootstrap import Sums, Vector
 from bench.stats.decisions import POWER, is_loss, minimal_detectable, wald
 from bench.stats.estimates import BAYES, MEAN, METRICS, PRIMARY, Evidence, Mask, estimates, of_folds, with_mean
-from bench.stats.scoring import LEVEL
+from bench.stats.intervals import LEVEL
 
 CORRECTED = ["method", "reference", "task", "metric", "difference", "se", "low", "high", "p", "folds", "repeats"]
 BAYESIAN = ["method", "reference", "task", "metric", "better", "equivalent", "worse"]

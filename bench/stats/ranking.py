@@ -11,8 +11,9 @@ from bench.bootstrap import Vector
 from bench.stats import procedure
 from bench.stats.decisions import minimal_detectable, ranks
 from bench.stats.estimates import BAYES, METRICS, PRIMARY, Evidence, estimates
+from bench.stats.intervals import bounds
 from bench.stats.multiplicity import benjamini_hochberg, holm, max_t, not_distinguishable, share_beyond
-from bench.stats.scoring import columns, interval
+from bench.stats.scoring import columns
 
 THESE = "these predictions"
 COMPARISONS = [
@@ -48,15 +49,17 @@ def comparisons(
     observed: list[float] = []
     drawn: list[Vector] = []
     for m, difference in differences(evidence):
+        pair, shared = [m, evidence.labels.index(evidence.reference)], evidence.plan.shared[m]
+        low, high = bounds(evidence, difference, pair, shared, how)
         enough = evidence.plan.fewest(evidence.plan.shared)[m] >= metrics.TOTAL_EVENTS
         enough = np.append(enough, enough[evidence.plan.averaged[:, 0]].all())
         for t, task, k, metric in columns(evidence.tasks):
             d = difference[t, k] if enough[t] else np.full(2, np.nan)
             row = {"method": evidence.labels[m], "reference": evidence.reference, "task": task, "metric": metric}
-            low, high = interval(d[1:])
             p = share_beyond(np.abs(d[:1]), np.abs(d[None, 1:] - d[0]))[0] if np.isfinite(d[0]) else np.nan
             se = float(d[1:].std(ddof=1)) if np.isfinite(d[0]) else np.nan
-            row |= {"difference": d[0], "low": low, "high": high, "se": se, "p": p, "p_adjusted": np.nan}
+            inside = {"low": low[t, k], "high": high[t, k]} if np.isfinite(d[0]) else {"low": np.nan, "high": np.nan}
+            row |= {"difference": d[0], **inside, "se": se, "p": p, "p_adjusted": np.nan}
             row |= {"detectable": minimal_detectable(se), "steady": True, "estimand": THESE}
             if np.isfinite(d[0]) and metric in primary:
                 family.append(len(table))

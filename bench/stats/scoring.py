@@ -10,16 +10,9 @@ import pandas as pd
 from bench import metrics
 from bench.bootstrap import Sums, Vector
 from bench.stats.estimates import INTERVAL_EVENTS, MEAN, METRICS, Evidence, Plan, of_folds, with_mean
+from bench.stats.intervals import bounds
 
-LEVEL = 0.05
-INTERVALS = ("percentile", "bca")
 POOLED = ("auroc", "ap")  # those of which the value across folds is shown too
-
-
-def interval(drawn: Vector) -> tuple[float, float]:
-    """Percentile interval of 95 %."""
-    low, high = np.percentile(drawn, [100 * LEVEL / 2, 100 - 100 * LEVEL / 2])
-    return float(low), float(high)
 
 
 def columns(tasks: Sequence[str]) -> Iterator[tuple[int, str, int, str]]:
@@ -42,11 +35,10 @@ def scores(evidence: Evidence, how: str = "percentile") -> pd.DataFrame:
     judged = np.column_stack([judged, np.ones(len(judged), bool)])
     table: list[dict[str, Any]] = []
     for m, method in enumerate(plan.labels):
+        low, high = (np.where(judged[m, :, None], x, np.nan) for x in bounds(evidence, found.values[m], [m], plan.scope[m], how))
         for t, task, k, metric in columns(evidence.tasks):
-            values = found.values[m, t, k]
-            low, high = interval(values[1:]) if judged[m, t] else (np.nan, np.nan)
-            row = {"method": method, "task": task, "metric": metric, "value": values[0], "sd": sd[m, t, k], "low": low}
-            size = {"high": high, "folds": folds[m, t, k], "n": rows[m, t], "events": events[m, t]}
+            row = {"method": method, "task": task, "metric": metric, "value": found.values[m, t, k, 0], "sd": sd[m, t, k]}
+            size = {"low": low[t, k], "high": high[t, k], "folds": folds[m, t, k], "n": rows[m, t], "events": events[m, t]}
             table.append(row | size)
             if metric in POOLED:
                 extra = {"metric": f"{metric}_pooled", "value": pooled[m, t, k], "sd": np.nan, "low": np.nan, "high": np.nan}

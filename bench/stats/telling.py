@@ -14,6 +14,7 @@ from bench.stats import procedure
 from bench.stats.decisions import UNDECIDED, Decision, Verdict, is_loss
 
 NAMES = {"auroc": "AUROC within folds", "ap": "average precision within folds", "brier": "Brier score", "log_loss": "log loss"}
+WAYS = (("superior", "ahead"), ("inferior", "behind"))
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,11 @@ def _shown(facts: Facts) -> str:
     first, second = (facts.a, facts.b) if word == "superior" else (facts.b, facts.a)
     if facts.mean["superior_allowed"]:
         return f"{first} is superior to {second}."
+    within = "the difference is under two standard errors of the corrected t below"
+    why = "there is no second fold" if np.isnan(facts.mean["corrected"]) else within
     return (
-        f"On these predictions {first} is ahead; whether it would be again is not shown, as the difference is under two standard "
-        f"errors of the corrected t below, and {first} is not to be called superior."
+        f"On these predictions {first} is ahead; whether it would be again is not shown, as {why}, and {first} is not to be "
+        "called superior."
     )
 
 
@@ -121,9 +124,6 @@ def _outcomes(facts: Facts) -> str:
         where = "the others" if parts else "any"
         parts.append(f"no difference is shown on {where} (80 % power for {found} before adjustment)")
     return f"Outcome by outcome, adjusted over {len(facts.judged)} by max-T: {'; '.join(parts)}."
-
-
-WAYS = (("superior", "ahead"), ("inferior", "behind"))
 
 
 def _left_out(facts: Facts) -> str:

@@ -29,18 +29,26 @@ from bench.stats import procedure
 from bench.stats.decisions import equivalence, non_inferiority, ranks, superiority
 from bench.stats.delong import delong, influence
 from bench.stats.estimates import PRIMARY, Evidence, Plan, estimates, of_folds, with_mean
+from bench.stats.intervals import LEVEL, bounds, interval
 from bench.stats.multiplicity import benjamini_hochberg, holm, max_t
 from bench.stats.ranking import comparisons, standings
-from bench.stats.scoring import LEVEL, interval
 from bench.stats.subgroups import heterogeneity
 
 DESIGNS = {"5x1": (5, 1), "10x1": (10, 1), "5x5": (5, 5), "10x3": (10, 3)}
 NULLS = ("predictions", "learners")
 OUTCOMES = tuple(f"outcome {t + 1}" for t in range(TASKS))
-PARTS = ("table", "procedure", "delong", "scores", "decisions", "subgroups", "naive")
+PARTS = ("table", "procedure", "delong", "scores", "bca", "decisions", "subgroups", "naive")
 CHUNK = 20  # simulations that share their draws
 RESAMPLES = 1000
-KINDS = ("false", "family", "cover", "power", "refused")  # of statements, in the order of the table
+GROUPS = {
+    "false": "Claims where there is nothing",
+    "family": "One false claim or more, of a family",
+    "other": "Statements about these predictions, read as if about the procedure",
+    "cover": "Intervals that hold the truth",
+    "power": "Power for a method truly better, mean over outcomes",
+    "refused": "Tests that are not offered, claims where there is nothing",
+}
+NAMES = {"auroc": "AUROC", "ap": "AP", "brier": "Brier score", "log_loss": "log loss", "oe": "observed/expected"}
 
 
 class Tally:
@@ -92,6 +100,7 @@ def judge(sample: worlds.Sample, evidence: Evidence, truth: Vector, tally: Tally
         "procedure": lambda: _procedure(evidence, tally),
         "delong": lambda: _delong(evidence, sample.truth, tally),
         "scores": lambda: _scores(equal, sample.truth, tally),
+        "bca": lambda: _bca(equal, sample.truth, tally),
         "decisions": lambda: _decisions(evidence, truth, tally),
         "subgroups": lambda: _subgroups(evidence, tally),
         "naive": lambda: _naive(evidence, tally),
@@ -164,13 +173,28 @@ def _procedure(evidence: Evidence, tally: Tally) -> None:
 
 def _scores(equal: Evidence, truth: Vector, tally: Tally) -> None:
     """Intervals of a method's own value, for two methods."""
-    for m, t in np.ndindex(2, TASKS + 1):
-        for k, metric in enumerate(PRIMARY):
-            low, high = interval(equal.found.values[m, t, k, 1:])
-            inside = [low <= truth[m, t, kind] <= high for kind in ((0,), (1, 2))[k]]
-            tally.add("cover: percentile, value of these models", metric, inside[0])
-            if k:
-                tally.add("cover: percentile, value in a large population", metric, inside[1])
+    for m in range(2):
+        _holds(interval(equal.found.values[m, :, :2, 1:]), truth[m], "percentile, value", tally)
+
+
+def _bca(equal: Evidence, truth: Vector, tally: Tally) -> None:
+    """The other interval: of the second method's value, and of its difference from the first."""
+    values, everywhere = equal.found.values, np.ones(len(equal.cells), bool)
+    of_value = bounds(equal, values[1], [1], everywhere, "bca")
+    of_difference = bounds(equal, values[1] - values[0], [1, 0], everywhere, "bca")
+    _holds(of_value, truth[1], "BCa, value", tally)
+    _holds(of_difference, truth[1] - truth[0], "BCa, difference", tally)
+
+
+def _holds(found: tuple[Vector, Vector], truth: Vector, name: str, tally: Tally) -> None:
+    """found: (T + 1, K) low and high. truth: (T + 1, 3)."""
+    low, high = (x[:, :2] for x in found)
+    inside = (low <= truth[:, :2]) & (truth[:, :2] <= high)
+    for k, metric in enumerate(PRIMARY):
+        tally.add(f"cover: {name} of these models", metric, inside[:, k])
+    if "value" in name:
+        large = (low[:, 1] <= truth[:, 2]) & (truth[:, 2] <= high[:, 1])
+        tally.add(f"cover: {name} in a large population", PRIMARY[1], large)
 
 
 def _decisions(evidence: Evidence, truth: Vector, tally: Tally) -> None:
@@ -235,7 +259,7 @@ def chunk(design: str, null: str, start: int, size: int, resamples: int, parts: 
         np.repeat(np.arange(folds), N // folds), resamples, seed=int(np.random.default_rng([*which, start]).integers(2**31))
     )
     counts = np.column_stack([np.ones(N, np.uint16), drawn])
-    truth = worlds.expected(null, folds, repeats)
+    truth = worlds.expected(null, folds)
     tally = Tally()
     for s in range(start, start + size):
         sample = worlds.sample(null, folds, repeats, [*which, s])
@@ -262,7 +286,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def summary(paths: Sequence[Path]) -> str:
-    """Markdown: a table per null, a row per statement and metric, a column per design; percent."""
+    """Markdown: a table per null, a row per statement, a column per design; percent, AUROC and AP in one cell."""
     lines = [line for path in paths for line in _lines(path)]
     out: list[str] = []
     for null in NULLS:
@@ -271,12 +295,33 @@ def summary(paths: Sequence[Path]) -> str:
         out += [f"Null: exchangeable {null}. Simulations: {count}.", "", f"| percent | {' | '.join(DESIGNS)} |"]
         out += ["|---|" + "--:|" * len(DESIGNS)]
         keys = dict.fromkeys(key for of in own.values() for line in of for key in line["trials"])
-        for key in sorted(keys, key=lambda k: KINDS.index(k.split(":")[0])):
-            statement, metric = key.split("|")
-            rates = [_rate(of, key) for of in own.values()]
-            out.append(f"| {statement}, {metric} | {' | '.join(rates)} |")
+        rows = dict.fromkeys((_group(key, null), key.split("|")[0], _cell_of(key)) for key in keys)
+        for group, title in GROUPS.items():
+            found = [row for row in rows if row[0] == group]
+            out += [f"| **{title}** |" + " |" * len(DESIGNS)] if found else []
+            for _, statement, metrics in found:
+                rates = [" / ".join(_rate(of, f"{statement}|{metric}") for metric in metrics) for of in own.values()]
+                name = " / ".join(NAMES.get(metric, metric) for metric in metrics if metric != "all")
+                out.append(f"| {statement.split(': ')[1]}{name and ', '}{name} | {' | '.join(rates)} |")
         out.append("")
     return "\n".join(out)
+
+
+def _group(key: str, null: str) -> str:
+    """The heading a statement stands under; "" where it says the same as another."""
+    kind, statement = key.split("|")[0].split(": ")
+    if null == "predictions" and statement.endswith("of the procedures") and "corrected" not in statement:
+        return ""  # the models are the procedures
+    about_models = not any(word in statement for word in ("corrected", "P(better)", "subgroups"))
+    other = null == "learners" and about_models and (kind in ("false", "family") or statement.endswith("of the procedures"))
+    return "other" if other else kind
+
+
+def _cell_of(key: str) -> tuple[str, ...]:
+    """The metrics that share a cell."""
+    metric = key.split("|")[1]
+    alone = "DeLong" in key or "subgroups" in key or "Holm" in key or "large population" in key
+    return next((group for group in (("auroc", "ap"), ("brier", "log_loss")) if metric in group and not alone), (metric,))
 
 
 def _simulations(lines: list[dict[str, Any]]) -> int:

@@ -127,13 +127,13 @@ def sample(null: str, folds: int, repeats: int, seed: list[int]) -> Sample:
 
 
 @lru_cache
-def expected(null: str, folds: int, repeats: int, samples: int = 400) -> Vector:
+def expected(null: str, folds: int, samples: int = 400) -> Vector:
     """(M, T + 1, 3) the truth of the procedure: `Sample.truth` averaged over samples (standard error .0005 for learners).
 
-    The first methods are equal by design, and get their common mean.
+    Repeats do not change what is expected. The first methods are equal by design, and get their common mean.
     """
     many = samples if null == "learners" else 1
-    truth = np.mean([sample(null, folds, repeats, [0, s]).truth for s in range(many)], axis=0)
+    truth = np.mean([sample(null, folds, 1, [0, s]).truth for s in range(many)], axis=0)
     truth[:EQUAL] = truth[:EQUAL].mean(axis=0)
     return truth
 

@@ -91,10 +91,10 @@ FIGURES: dict[str, Kind] = {
     ),
     "subgroups": Kind(
         lambda f, t: forest.subgroups(f.subgroups, f.heterogeneity, families(f.results), t, f.results.dataset),
-        lambda f: _known(f.subgroups, "value"),
+        lambda f: _subgroups(f.subgroups),
     ),
-    "pareto": Kind(lambda f, _: maps.pareto(f.costs, list(families(f.results)), f.results.dataset), lambda f: f.costs, per_task=False),
-    "affinity": Kind(lambda f, _: maps.affinity(f.affinity, f.results.dataset), lambda f: f.affinity, per_task=False),
+    "pareto": Kind(lambda f, _: maps.pareto(f.costs, list(families(f.results)), f.results.dataset), lambda f: _any(f.costs, maps.COSTS), per_task=False),
+    "affinity": Kind(lambda f, _: maps.affinity(f.affinity, f.results.dataset), lambda f: _any(f.affinity, maps.MAPS), per_task=False),
 }  # fmt: skip
 
 
@@ -104,6 +104,15 @@ def _pr(table: pd.DataFrame) -> pd.DataFrame:
 
 def _averaged(table: pd.DataFrame) -> pd.DataFrame:
     return _known(table[table["threshold"].isna()], "difference") if len(table) else table
+
+
+def _subgroups(table: pd.DataFrame) -> pd.DataFrame:
+    return _known(table[table["metric"] == table["metric"].iloc[0]], "value") if len(table) else table
+
+
+def _any(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """Rows in which one of the columns is known."""
+    return table[table[[c for c in columns if c in table]].notna().any(axis=1)] if len(table) else table
 
 
 def names(frames: Frames) -> list[tuple[str, str]]:

@@ -9,11 +9,11 @@ import pandas as pd
 from bench.report.figures import panels
 from bench.report.figures.furniture import Key
 from bench.report.figures.lettering import number
-from bench.report.figures.marks import BLUE, GREY, INK, SKY, VERMILLION, Page, Pen
+from bench.report.figures.marks import BLUE, GREY, INK, PALE, SKY, VERMILLION, Page, Pen
 from bench.report.figures.panels import Area, Curve, Panel
 from bench.report.figures.scales import Axis, ticks
 
-OWN, REFERENCE, CHANCE = Pen(BLUE, 1.1), Pen(GREY, 0.9), Pen(GREY, 0.5, (1.2, 1.2))
+OWN, REFERENCE, CHANCE = Pen(BLUE, 1.1), Pen(PALE, 1.4), Pen(GREY, 0.5, (1.2, 1.2))
 RAW, RECALIBRATED = Pen(VERMILLION, 0.9, (2.2, 1.1)), Pen(BLUE, 1.1)
 TREAT_ALL = Pen(INK, 0.5, (3.5, 1.2, 0.8, 1.2))
 EVENT, NO_EVENT = VERMILLION, SKY
@@ -153,6 +153,8 @@ def _bars(own: pd.DataFrame, top: float) -> tuple[Area, ...]:
 
 def _parts(table: pd.DataFrame, task: str, by: str = "version") -> Parts:
     """(method, version) -> its rows of one outcome."""
+    if table.empty:
+        return {}
     own = table[table["task"] == task]
     return {(str(method), str(kind)): part for (method, kind), part in own.groupby(["method", by], sort=False)}
 

@@ -40,6 +40,7 @@ from bench.report.figures.scales import Axis, Place, log_ticks, span, ticks
 METRICS = {"auroc": "AUROC, %", "ap": "average precision, %"}
 COSTS = {"seconds": "seconds of training and prediction", "parameters": "parameters", "joules": "joules"}
 LEAST = {"seconds": 0.01, "parameters": 1.0, "joules": 0.01}
+MAPS = {"phi": "correlation of labels (phi)", "affinity": "affinity in training", "cosine": "cosine of gradients"}
 COLOURS = (BLUE, VERMILLION, GREEN, INK, PURPLE, ORANGE, SKY)
 FRONT = Pen(INK, 0.6, (2.0, 1.2))
 
@@ -58,8 +59,9 @@ def pareto(costs: pd.DataFrame, families: Sequence[str], dataset: str) -> Page:
 
     A cost that no method knows has no panel; a method without a cost or a score is in the list only. Numbers name the dots.
     """
-    table = costs.sort_values("family", key=lambda column: column.map(list(families).index), kind="stable").reset_index(drop=True)
-    style = looks(families)
+    order = list(dict.fromkeys([*families, *costs["family"]]))
+    table = costs.sort_values("family", key=lambda column: column.map(order.index), kind="stable").reset_index(drop=True)
+    style = looks([family for family in order if family in set(table["family"])])
     known = [c for c in COSTS if c in table and table[c].notna().any()]
     marks, top = heading(f"{dataset}: performance against cost", [Key("none is both better and cheaper", FRONT)], TWO_COLUMNS)
     listed, side = _list(table, style, top)
@@ -180,8 +182,7 @@ def _list(table: pd.DataFrame, style: Mapping[str, Look], top: float) -> tuple[l
 
 def affinity(table: pd.DataFrame, dataset: str) -> Page:
     """table: of `multitask.affinity`: one map per quantity that is known. NaN and the diagonal stay empty."""
-    said = {"phi": "correlation of labels (phi)", "affinity": "affinity in training", "cosine": "cosine of gradients"}
-    known = [c for c in said if c in table and table[c].notna().any()]
+    known = [c for c in MAPS if c in table and table[c].notna().any()]
     tasks = list(dict.fromkeys([*table["task"], *table["other"]]))
     across = ONE_COLUMN if len(known) == 1 else TWO_COLUMNS
     marks, top = heading(f"{dataset}: which outcomes go together", (), across)
@@ -189,7 +190,7 @@ def affinity(table: pd.DataFrame, dataset: str) -> Page:
     side = min(46.0, (across - 2 * MARGIN - name - 4 * len(known)) / max(len(known), 1))
     for i, column in enumerate(known):
         place = Place(MARGIN + name + i * (side + 4), top + 4, side, side)
-        marks += _heat(_square(table, tasks, column), place, said[column])
+        marks += _heat(_square(table, tasks, column), place, MAPS[column])
         marks += _below(tasks, place, name)
     cell = side / len(tasks)
     at = enumerate(tasks)

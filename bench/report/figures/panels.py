@@ -115,7 +115,7 @@ def _name(panel: Panel, place: Place) -> list[Mark]:
     y = place.y - 0.9 - 2.3 * len(panel.said)
     marks: list[Mark] = [Words(place.x, y, fit(panel.name, place.width, LABEL, bold=True), LABEL, bold=True)]
     said = enumerate(panel.said, 1)
-    return marks + [Words(place.x, y + 2.3 * i, fit(text, place.width + GAP - 0.6, SMALL), SMALL) for i, text in said]
+    return marks + [Words(place.x, y + 2.3 * i, fit(text, place.width + GAP - 0.6, SMALL), SMALL) for i, text in said if text]
 
 
 def _titles(x: Axis, y: Axis, places: Sequence[Place], end: float, across: float) -> list[Mark]:

@@ -8,19 +8,41 @@ from html import escape
 
 import numpy as np
 
-from bench.report.figures.marks import FAINT, GREY, INK, ONE_COLUMN, PAPER, POINT, SHAPES, Areas, Dots, Lines, Page, Vector, Words
+from bench.report.figures.lettering import clean
+from bench.report.figures.marks import (
+    FAINT,
+    GREY,
+    INK,
+    ONE_COLUMN,
+    PALE,
+    PAPER,
+    POINT,
+    SHAPES,
+    Areas,
+    Dots,
+    Lines,
+    Page,
+    Vector,
+    Words,
+)
 
 UNIT = 100  # per mm
 FONT = "DejaVu Sans,Verdana,Arial,Helvetica,sans-serif"
 # Within a web page ink is the page's text colour and paper its background, light or dark.
-THEMED = {INK: "currentColor", GREY: "currentColor", FAINT: "currentColor", PAPER: "var(--figure-paper,Canvas)"}
-OPACITY = {GREY: "0.5", FAINT: "0.16"}
+THEMED = {
+    INK: "currentColor",
+    GREY: "currentColor",
+    PALE: "currentColor",
+    FAINT: "currentColor",
+    PAPER: "var(--figure-paper,Canvas)",
+}
+OPACITY = {GREY: "0.6", PALE: "0.4", FAINT: "0.16"}
 
 
 def svg(page: Page, themed: bool) -> str:
     """themed: for embedding into HTML, colours of text and axes taken from the page around; else a file that stands alone."""
     size = f'viewBox="0 0 {_whole(page.width)} {_whole(page.height)}"'
-    font = f'font-family="{FONT}" role="img" aria-label="{escape(page.title)}"'
+    font = f'font-family="{FONT}" role="img" aria-label="{escape(clean(page.title))}"'
     body = "".join(_mark(mark, themed) for mark in page.marks)
     if themed:
         columns = 1 if page.width <= ONE_COLUMN else 2  # for the style sheet around: how wide it may become

@@ -9,16 +9,15 @@ import pandas as pd
 
 from bench.report import notes
 from bench.report.evidence import Frames
+from bench.report.notes import METRIC_NAMES
 from bench.report.page import grid
 from bench.report.page.grid import Cell, Column, Field, Grid, Line
+from bench.report.sheet import TITLES
 from bench.report.words import DASH, clean, number, percent
 from bench.stats import LEVEL, MEAN, PRIMARY
 
-NAMES = {
-    "auroc": "AUROC", "ap": "average precision", "brier": "Brier score", "log_loss": "log loss", "oe": "observed over expected",
-}  # fmt: skip
-DIGITS = {"brier": 4, "log_loss": 4, "oe": 2}  # of metrics that are no percentages
-TITLES = {"auroc": "AUROC, %", "ap": "Average precision, %", "brier": "Brier score", "log_loss": "Log loss"}
+NAMES = {**METRIC_NAMES, "oe": "observed over expected"}
+DIGITS = {"brier": 3, "log_loss": 3, "oe": 2}  # of metrics that are no percentages
 
 Marks: TypeAlias = Mapping[str, tuple[int, ...]]  # the numbers of a method's footnotes
 Records: TypeAlias = Mapping[tuple[str, str], grid.Record]  # by method and task
@@ -31,7 +30,7 @@ def writer(metric: str) -> grid.Writer:
 
 def tested(metric: str) -> grid.Writer:
     """How a difference of a metric is written."""
-    return grid.plus(DIGITS[metric]) if metric in DIGITS else grid.points
+    return grid.plus(DIGITS[metric] + 1) if metric in DIGITS else grid.points
 
 
 def name_of(metric: str) -> str:
