@@ -32,8 +32,8 @@ def bca(observed: Vector, drawn: Vector, acceleration: Vector, level: float = 0.
     count half. observed: (...). drawn: (..., B) the same in each resample. acceleration: (...), never beyond 1/6.
     """
     below = ((drawn < observed[..., None]).mean(axis=-1) + (drawn <= observed[..., None]).mean(axis=-1)) / 2
-    bias = np.where((below > 0) & (below < 1), ndtri(below), np.nan)
-    in_order = np.sort(drawn, axis=-1)
+    in_order = np.sort(drawn, axis=-1)  # NaN last
+    bias = np.where((below > 0) & (below < 1) & ~np.isnan(in_order[..., -1]), ndtri(below), np.nan)
     bounds: list[Vector] = []
     for z in (ndtri(level / 2), -ndtri(level / 2)):
         share = ndtr(bias + (bias + z) / (1 - acceleration * (bias + z)))
@@ -71,8 +71,8 @@ def sixth_of_skewness(values: Vector, stratum: NDArray[Any]) -> Vector:
 def without(cells: Sequence[Cell], m: int, units: int, with_ap: NDArray[np.bool_], averaged: NDArray[np.bool_]) -> Vector:
     """(T + 1, K, U) the estimates of method m without each unit, the mean over outcomes last. NaN where undefined then.
 
-    A repeat that defines a metric from all units counts in its mean, the others do not. with_ap: (C, T) cells
-    that count for average precision. averaged: (T, K) outcomes in the mean.
+    A repeat that defines a metric from all units counts in its mean, the others do not. with_ap: (C, T) cells that count for
+    average precision. averaged: (T, K) outcomes in the mean over outcomes.
     """
     tasks, has = with_ap.shape[1], [not np.isnan(cell.p[m]).any() for cell in cells]
     repeats = sorted({cell.repeat for cell in cells})

@@ -226,9 +226,9 @@ def test_spread_agrees_with_scipy() -> None:
 
 
 def test_interval_agrees_with_the_influence_curve_of_cross_validated_auc() -> None:
-    """LeDell, Petersen, van der Laan, "Computationally efficient confidence intervals for cross-validated area under the ROC curve
-    estimates", Electronic Journal of Statistics 9, 2015: here folds are of one size with as many events each, so that their mean of
-    the folds' AUROCs is our stratified one."""
+    # LeDell, Petersen, van der Laan, "Computationally efficient confidence intervals for cross-validated area under the ROC
+    # curve estimates", Electronic Journal of Statistics 9, 2015. Their estimate is the mean of the folds' AUROCs; here the folds
+    # are of one size with as many events each, so that ours, which weights by pairs, is the same
     n, folds, rng = 3000, 5, np.random.default_rng(5)
     fold = np.arange(n) % folds
     y = (np.arange(n) < n * 0.2).astype(float)
@@ -242,8 +242,8 @@ def test_interval_agrees_with_the_influence_curve_of_cross_validated_auc() -> No
         influence[event] = (lead.mean(axis=1) - values[f]) / y.mean()  # eq. 11: over the probability of the class
         influence[other] = (lead.mean(axis=0) - values[f]) / (1 - y.mean())
     se = (influence**2).mean() ** 0.5 / n**0.5
-    made = [bootstrap.Cell(0, f, np.flatnonzero(fold == f), y[fold == f, None], np.ones((n // folds, 1)), p[None, fold == f, None])
-            for f in range(folds)]  # fmt: skip
+    rows = [np.flatnonzero(fold == f) for f in range(folds)]
+    made = [bootstrap.Cell(0, f, own, y[own, None], np.ones((len(own), 1)), p[None, own, None]) for f, own in enumerate(rows)]
     counts = np.column_stack([np.ones(n, np.uint16), bootstrap.draw(fold, 4000, 0)[0]])
     got = bootstrap.sums(made, counts)
     drawn = got.concordant.sum(axis=(0, 1, 2)) / got.pairs.sum(axis=(0, 1))

@@ -155,8 +155,10 @@ def test_bca_by_hand() -> None:
     higher = jackknife.bca(np.array(60.0), drawn, np.array(0.0))
     assert higher[0] > 3.45
     assert higher[1] > 96.55
-    outside = jackknife.bca(np.array([0.0, 50.0, 50.0]), np.stack([drawn] * 3), np.array([0.0, np.nan, 0.0]))
-    assert np.isnan(outside[0]).tolist() == [True, True, False]  # below all draws; no acceleration; fine
+    broken = np.where(drawn == 7, np.nan, drawn)
+    several = np.stack([drawn, drawn, drawn, broken])
+    outside = jackknife.bca(np.array([0.0, 50.0, 50.0, 50.0]), several, np.array([0.0, np.nan, 0.0, 0.0]))
+    assert np.isnan(outside[0]).tolist() == [True, True, False, True]  # below all draws; no acceleration; fine; a draw is NaN
 
 
 @pytest.mark.parametrize("metric", [0, 1])

@@ -170,6 +170,7 @@ def test_without_a_single_prediction() -> None:
 
 def test_a_figure_of_an_unknown_kind_has_a_place(frames: Frames) -> None:
     made = page.render(frames, {"novel/stroke": "<svg><path/></svg>", "novel": "<svg></svg>"})
+    assert 'style="--width: 31.0rem"' in page.render(frames, {"forest": '<svg viewBox="0 0 8700 100"></svg>'})  # half of 174 mm
     assert re.search(r'<section id="more".*<figure data-task="stroke"[^>]*><svg><path/></svg>', made, re.S)
 
 

@@ -149,6 +149,16 @@ def test_cochran_by_formula() -> None:
         assert subgroups.cochran(np.hstack([observed, observed + deviations, undefined])) == p
 
 
+def test_ratios_are_tested_on_the_logarithmic_scale() -> None:
+    evidence, y, site = by_site(resamples=199)
+    p = risks_of(evidence, 0)
+    drawn = evidence.counts.T.astype(float)
+    ratios = np.array([(drawn[:, own] @ y[own]) / (drawn[:, own] @ p[own]) for own in (site == "A", site == "B")])
+    tests = subgroups.heterogeneity(evidence).set_index(["method", "metric"])
+    assert tests.loc[("a", "oe"), "p"] == subgroups.cochran(np.log(ratios)) != subgroups.cochran(ratios)
+    assert tests.loc[("a", "oe"), "spread"] == pytest.approx(np.ptp(ratios[:, 0]))
+
+
 def test_heterogeneity_is_found_and_not_invented() -> None:
     y, p = drawn_cohort(2000, 9, shift=-1)
     site = np.repeat(["A", "B"], 1000)

@@ -1,6 +1,7 @@
 """Methods across datasets: mean ranks, and the critical-difference diagram's numbers from 8 independent datasets on.
 
-Variants of one dataset (`surgical`, `surgical:relatedness=1`) are not independent: their scores are averaged and they count once. Ranked is the mean over outcomes of each dataset, among the methods that are ranked in all of them; ties share their ranks.
+Variants of one dataset (`surgical`, `surgical:relatedness=1`) are not independent: their scores are averaged and they count once.
+Ranked is the mean over outcomes of each dataset, among the methods that are ranked in all of them; ties share their ranks.
 """
 
 from collections.abc import Sequence

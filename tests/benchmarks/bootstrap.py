@@ -1,9 +1,9 @@
 """Our bootstrap and jackknife against loops, side by side on the same draws: `python tests/benchmarks/bootstrap.py`.
 
-Every line is a process of its own, so that its memory is its own; the time is of drawing and summing, AUROC, average precision,
-Brier score and log loss together, the best of `--best` runs, once the compiled code is on disk. The loop over scikit-learn has the
-first two metrics only and takes a few resamples (it is linear in them), the brute-force jackknife a few units: their times for all of
-them are forecasts, and printed as such.
+Every line is a process of its own, so that its memory is its own; the time is of drawing and summing, AUROC, average
+precision, Brier score and log loss together, the best of `--best` runs, once the compiled code is on disk. The loop over
+scikit-learn has the first two metrics only and takes a few resamples (it is linear in them), the brute-force jackknife a few
+units: their times for all of them are forecasts, and printed as such.
 """
 
 import argparse
@@ -122,9 +122,9 @@ def of_jackknife(best: int) -> str:
     oracle = [average_precision_score(np.delete(y, i), np.delete(p, i)) for i in range(20)]
     forecast = (time.perf_counter() - start) * n / 20
     error = np.abs(left[:20] - oracle).max()
-    return (f"jackknife of one curve, n = {n:,}: AUROC and AP {min(curve) * 1e3:.1f} ms, with Brier score, log loss and the estimates "
-            f"without each unit {min(whole) * 1e3:.1f} ms; brute force for AP alone {forecast:,.0f} s (forecast); largest difference "
-            f"{error:.0e}")  # fmt: skip
+    return (f"jackknife of one curve, n = {n:,}: AUROC and AP {min(curve) * 1e3:.1f} ms, with Brier score, log loss and all "
+            f"estimates without each unit {min(whole) * 1e3:.1f} ms; brute force for AP alone {forecast:,.0f} s (forecast); largest "
+            f"difference {error:.0e}")  # fmt: skip
 
 
 def main() -> None:

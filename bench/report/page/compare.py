@@ -211,7 +211,7 @@ def tests(frames: Frames) -> Grid | None:
         Field("difference (95 % interval)", _difference),
         grid.figure("p", "p", grid.p_value),
         grid.figure("p adjusted", "p_adjusted", grid.p_value),
-        Field("detectable", lambda row: grid.valued(row["detectable"], writer(row["metric"]))),
+        Field("detectable", lambda row: grid.valued(row["detectable"], lambda value: tested(row["metric"])(value).lstrip("+"))),
         grid.figure("p DeLong", "p_delong", grid.p_value),
         grid.figure("p corrected t", "p_corrected", grid.p_value),
     )

@@ -161,11 +161,11 @@ def points(value: float) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    return DASH if math.isnan(value) else f"{value:+.{digits}f}".replace("-", MINUS)
+    return DASH if math.isnan(value) else f"{value:+z.{digits}f}".replace("-", MINUS)
 
 
 def decimals(digits: int) -> Writer:
-    return lambda value: DASH if math.isnan(value) else f"{value:.{digits}f}".replace("-", MINUS)
+    return lambda value: DASH if math.isnan(value) else f"{value:z.{digits}f}".replace("-", MINUS)
 
 
 def plus(digits: int) -> Writer:

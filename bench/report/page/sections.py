@@ -1,5 +1,6 @@
 """What the page holds, in order: sections of figures, tables and tables that are folded away."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -16,11 +17,12 @@ from bench.stats import METRICS, PRIMARY
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure. task: the outcome it is of, "" where it is of all."""
+    """A figure. task: the outcome it is of, "" where it is of all. width: at most, in rem; 0 where the drawing does not say."""
 
     task: str
     title: str
     svg: Markup
+    width: float
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Section:
 
 
 # Section -> its heading, and the kinds of figures that belong to it.
+WIDEST = 17_400  # hundredths of a millimetre
 FIGURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "forest": ("Differences from the reference, and ranks", ("forest", "ranks")),
     "discrimination": ("ROC and precision-recall", ("roc", "pr")),
@@ -123,4 +126,10 @@ def _drawings(kinds: Sequence[str], figures: Mapping[str, str]) -> tuple[Drawing
     own = [(name.partition("/")[2], kind, svg) for kind in kinds for name, svg in figures.items() if _kind(name) == kind]
     order = list(dict.fromkeys(task for task, _, _ in own))
     own.sort(key=lambda figure: order.index(figure[0]))
-    return tuple(Drawing(task, clean(f"{kind} {task}".strip()), Markup(svg)) for task, kind, svg in own)
+    return tuple(Drawing(task, clean(f"{kind} {task}".strip()), Markup(svg), _width(svg)) for task, kind, svg in own)
+
+
+def _width(svg: str) -> float:
+    """In proportion to its printed width, so that the letters of all figures are of one size; the widest page of print fills 62 rem."""
+    found = re.match(r'<svg [^>]*viewBox="0 0 (\d+) ', svg)
+    return round(62 * int(found[1]) / WIDEST, 1) if found else 0.0
