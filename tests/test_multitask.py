@@ -1,8 +1,9 @@
-"""Negative transfer, Delta_m, unions, coherence and affinity, from tables of predictions."""
+"""Negative transfer and Delta_m, from tables of predictions; the suite that fills them."""
 
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from several_outcomes import FAMILIES, TASKS, TWO, evidence, predictions, row
 

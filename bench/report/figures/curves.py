@@ -66,7 +66,8 @@ def calibration(smooth: pd.DataFrame, table: pd.DataFrame, methods: Sequence[str
     axes = (Axis(0, high, marks, "predicted risk, %"), Axis(0, high, marks, "observed share, %"))
     keys = [Key("as predicted", RAW), Key("recalibrated on validation rows", RECALIBRATED), Key("perfect", CHANCE)]
     said = [
-        "a: intercept in the large, b: slope, ICI: mean distance from the diagonal in points; as predicted \u2192 recalibrated."
+        "a: intercept in the large; b: slope; ICI: mean distance from the diagonal in points, in brackets what perfect calibration "
+        "would show in as many patients. As predicted \u2192 recalibrated."
     ]
     return panels.page(f"{title}: calibration", shown, *axes, behind=(_line([0, 1], [0, 1], CHANCE),), keys=keys, said=said)
 

@@ -42,6 +42,7 @@ COSTS = {"seconds": "seconds of training and prediction", "parameters": "paramet
 LEAST = {"seconds": 0.01, "parameters": 1.0, "joules": 0.01}
 MAPS = {"phi": "correlation of labels (phi)", "affinity": "affinity in training", "cosine": "cosine of gradients"}
 COLOURS = (BLUE, VERMILLION, GREEN, INK, PURPLE, ORANGE, SKY)
+REACH = (0.9, 2.0, 3.2, 4.6, 6.0, 7.5, 9.0)  # mm from a dot to its number
 FRONT = Pen(INK, 0.6, (2.0, 1.2))
 
 
@@ -134,7 +135,7 @@ def _sampled(path: Vector) -> Vector:
 
 
 def beside(at: Vector, widths: Vector, place: Place, path: Vector) -> Vector:
-    """Where each dot's number stands: of 32 places around it the one that meets fewest dots, numbers and points of a path.
+    """Where each dot's number stands: of 56 places around it the one that meets fewest dots, numbers and points of a path.
 
     (n, 2) centres.
     """
@@ -143,10 +144,10 @@ def beside(at: Vector, widths: Vector, place: Place, path: Vector) -> Vector:
     half = np.column_stack([widths / 2 + 0.2, np.full(len(widths), 0.95)])
     put = np.full_like(at, np.inf)
     for i, own in enumerate(at):
-        tries = np.vstack([own + ring * (half[i] + r) for r in (0.9, 2.0, 3.4, 5.0)])
-        cost = np.repeat([0.0, 0.5, 1.0, 1.5], len(ring))
+        tries = np.vstack([own + ring * (half[i] + r) for r in REACH])
+        cost = np.repeat(np.linspace(0, 2.5, len(REACH)), len(ring))
         cost += 3 * _meets(tries, half[i], at, np.full_like(at, 0.8))
-        cost += 4 * _meets(tries, half[i], put, half)
+        cost += 6 * _meets(tries, half[i], put, half)
         cost += (_meets(tries, half[i], path, np.full_like(path, 0.2)) > 0) * 1.2
         inside = (np.abs(tries - [place.x + place.width / 2, place.y + place.height / 2]) + half[i]) <= [
             place.width / 2,

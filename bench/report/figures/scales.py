@@ -119,9 +119,9 @@ def span(
     if not len(low):
         return (zero or 0.0) - 1, (zero or 0.0) + 1
     a, b = float(np.quantile(low, tail)), float(np.quantile(high, 1 - tail))
-    room = max(b - a, 1e-12) / 3
+    room = (b - a) / 3
     a, b = max(float(low.min()), a - room), min(float(high.max()), b + room)
     if zero is not None and max(b, zero) - min(a, zero) <= 3 * (b - a):
         a, b = min(a, zero), max(b, zero)
-    margin = 0.04 * max(b - a, 1e-9)
+    margin = 0.04 * (b - a) if b - a > 1e-9 * max(1.0, abs(a)) else 0.5  # of one number a range around it
     return a - margin, b + margin

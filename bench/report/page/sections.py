@@ -43,8 +43,8 @@ class Section:
         return any((self.figures, self.grids, self.folded, self.notes, self.items))
 
 
-# Section -> its heading, and the kinds of figures that belong to it.
 WIDEST = 17_400  # hundredths of a millimetre
+# Section -> its heading, and the kinds of figures that belong to it.
 FIGURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "forest": ("Differences from the reference, and ranks", ("forest", "ranks")),
     "discrimination": ("ROC and precision-recall", ("roc", "pr")),
