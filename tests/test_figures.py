@@ -109,12 +109,23 @@ def others() -> dict[str, pd.DataFrame]:
         for m, stop, t, k in product(METHODS[2:4], ("joint", "per_task"), (*TASKS, "mean"), ("auroc", "ap"))
     ]
     costs = [
-        (m, FAMILIES[m], 0.7 + 0.02 * i, 0.3, 10.0**i, 100.0 if i else np.nan, np.nan, i == 0, i == 1, i == 0, i == 1)
+        (
+            m,
+            FAMILIES[m],
+            0.7 + 0.02 * i,
+            0.3,
+            5 - (i == 3),
+            10.0**i,
+            100.0 if i else np.nan,
+            np.nan,
+            i == 0,
+            i == 1,
+            i == 0,
+            i == 1,
+        )
         for i, m in enumerate(METHODS[:4])
     ]
-    names = (
-        "method family auroc ap seconds parameters joules pareto_seconds pareto_parameters pareto_seconds_ap pareto_parameters_ap"
-    )
+    names = "method family auroc ap cells seconds parameters joules pareto_seconds pareto_parameters pareto_seconds_ap pareto_parameters_ap"
     return {
         "subgroups": table("method task variable level n events metric value low high", groups),
         "heterogeneity": table("method task variable metric spread p", differ),
@@ -445,6 +456,13 @@ def test_pareto_line_joins_the_flagged_methods() -> None:
     steps = [path for path in fronts if path[0, 1] > 15]  # not the key
     assert len(steps) == 4
     assert all(np.ptp(path[:, 1]) == 0 for path in steps)
+
+
+def test_a_method_that_lacks_cells_is_grey_beside_the_pareto_line() -> None:
+    # the last of four methods; it has a dot in each of four panels, and there is one in the key
+    page = figures.page(FRAMES, "pareto")
+    grey = [mark for mark in page.marks if isinstance(mark, Dots) and mark.look.colour == marks.GREY]
+    assert sum(len(mark.at) for mark in grey) == 5
 
 
 def test_a_label_of_another_stopping_stays_in_its_family() -> None:

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import re
-import time
 from dataclasses import fields, replace
 from typing import Any
 
@@ -235,9 +234,7 @@ def test_size_and_time_of_28_methods_and_4_outcomes(frames: Frames) -> None:
         tasks=tuple(Task(name) for name in tasks), predictions=pd.DataFrame(), made={m: given.made[m[:-2]] for m in methods},
     )  # fmt: skip
     tables_of = replace(frames, **many(frames) | {"results": large, "scoring": scoring})
-    started = time.process_time()
     made = page.render(tables_of, {})
-    assert time.process_time() - started < 5
     assert 5e5 < len(made.encode()) < 1.5e6
     assert len(tables(made)["AUROC, %"]) == 1 + 28 + 3 + 1  # with the heading, the families and chance
     assert len(tables(made)["Calibration"]) == 1 + 28 * 4 * 2

@@ -150,8 +150,9 @@ def test_cochran_by_formula() -> None:
 
 
 def test_ratios_are_tested_on_the_logarithmic_scale() -> None:
-    evidence, y, site = by_site(resamples=199)
-    p = risks_of(evidence, 0)
+    y, p = drawn_cohort(200, 21, shift=-0.5)
+    site = np.where(np.arange(200) // 4 % 3 > 0, "A", "B")
+    evidence = make(y, {"a": p}, columns={"site": site}, resamples=199)
     drawn = evidence.counts.T.astype(float)
     ratios = np.array([(drawn[:, own] @ y[own]) / (drawn[:, own] @ p[own]) for own in (site == "A", site == "B")])
     tests = subgroups.heterogeneity(evidence).set_index(["method", "metric"])

@@ -123,7 +123,7 @@ def of_jackknife(best: int) -> str:
     forecast = (time.perf_counter() - start) * n / 20
     error = np.abs(left[:20] - oracle).max()
     return (f"jackknife of one curve, n = {n:,}: AUROC and AP {min(curve) * 1e3:.1f} ms, with Brier score, log loss and all "
-            f"estimates without each unit {min(whole) * 1e3:.1f} ms; brute force for AP alone {forecast:,.0f} s (forecast); largest "
+            f"estimates without each unit {min(whole) * 1e3:.1f} ms; brute force for AP {forecast:,.0f} s (forecast); largest "
             f"difference {error:.0e}")  # fmt: skip
 
 

@@ -70,7 +70,9 @@ def transfer(table: pd.DataFrame, families: Families, task: str, dataset: str) -
     columns = [_transfer(own[own["metric"] == metric], metric) for metric in METRICS if metric in set(own["metric"])]
     keys = [Key("stopped jointly", look=JOINT), Key("stopped per outcome", look=OWN)]
     keys = [key for key, stop in zip(keys, ("joint", "per_task"), strict=True) if stop in set(own["stopping"])]
-    said = ["Left of the line sharing hurts. Difference with 95 % interval; hurt: share of folds in which it is below 0, in %."]
+    said = [
+        "Left of the line sharing hurts. Difference with 95 % interval; in brackets the share of cells in which it is below 0, %."
+    ]
     return rows.page(
         f"{dataset}, {said_of(task)}: multi-task less {', '.join(_unique(own['baseline']))}", shown, columns, keys, said
     )
@@ -92,15 +94,15 @@ def _unique(values: pd.Series) -> list[str]:
 
 def _transfer(own: pd.DataFrame, metric: str) -> Column:
     estimates: dict[str, list[Estimate]] = {}
-    hurt: dict[str, list[str]] = {}
+    said: dict[str, list[str]] = {}
     for method, stop, d, low, high, share in own[["method", "stopping", "difference", "low", "high", "hurt"]].itertuples(
         index=False
     ):
         look = OWN if stop == "per_task" else JOINT
         estimates.setdefault(method, []).append(Estimate(100 * d, 100 * low, 100 * high, look))
-        hurt.setdefault(method, []).append(number(100 * share, 0))
-    texts = {method: " / ".join(shares) for method, shares in hurt.items()}
-    return Column(METRICS.get(metric, metric), "points", estimates, texts, "hurt, %")
+        said.setdefault(method, []).append(f"{number(100 * d, 1, sign=True)} ({number(100 * share, 0)})")
+    texts = {method: " / ".join(both) for method, both in said.items()}
+    return Column(METRICS.get(metric, metric), "points", estimates, texts, "difference (hurt)")
 
 
 def ranks(standings: pd.DataFrame, families: Families, task: str, dataset: str) -> Page:
@@ -136,7 +138,9 @@ def benefit(table: pd.DataFrame, families: Families, task: str, dataset: str) ->
     own = table[(table["task"] == task) & table["threshold"].isna()]
     columns = [_benefit(own[own["against"] == name], str(name)) for name in own["against"].unique()]
     keys = [Key("as predicted", look=OWN), Key("recalibrated", look=JOINT)]
-    said = ["Average over the range of thresholds with 95 % interval, in net true positives per 1,000 patients."]
+    said = [
+        "Average over the range of thresholds with 95 % interval, in net true positives per 1,000 patients. An arrow: beyond the axis."
+    ]
     return rows.page(f"{dataset}, {said_of(task)}: difference in net benefit", families, columns, keys, said)
 
 
@@ -160,7 +164,9 @@ def subgroups(table: pd.DataFrame, differences: pd.DataFrame, families: Families
         _level(part, f"{variable}: {level}", Axis(low, high, ticks(low, high, 3)))
         for (variable, level), part in own.groupby(["variable", "level"], sort=False)
     ]
-    said = [f"{METRICS.get(metric, metric)} in %, with 95 % interval; under each column events of patients."]
+    said = [
+        f"{METRICS.get(metric, metric)} in %, with 95 % interval; under each column events of patients. An arrow: beyond the axis."
+    ]
     return rows.page(
         f"{dataset}, {said_of(task)}: subgroups", families, columns, (), [*said, *_spread(differences, task, metric)]
     )

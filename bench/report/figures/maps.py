@@ -1,6 +1,7 @@
 """Performance against cost, and outcomes against outcomes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import cycle, pairwise
 
 import numpy as np
@@ -64,26 +65,38 @@ def pareto(costs: pd.DataFrame, families: Sequence[str], dataset: str) -> Page:
     table = costs.sort_values("family", key=lambda column: column.map(order.index), kind="stable").reset_index(drop=True)
     style = looks([family for family in order if family in set(table["family"])])
     known = [c for c in COSTS if c in table and table[c].notna().any()]
-    marks, top = heading(f"{dataset}: performance against cost", [Key("none is both better and cheaper", FRONT)], TWO_COLUMNS)
-    listed, side = _list(table, style, top)
     rows = [m for m in METRICS if table[m].notna().any()]
-    axes = {m: _linear(table[m]) for m in rows}
+    keys = [Key("none is both better and cheaper", FRONT)]
+    keys += [Key("some cells failed: on no such line", look=_partial(Look()))] if not _whole(table).all() else []
+    marks, top = heading(f"{dataset}: performance against cost", keys, TWO_COLUMNS)
+    listed, side = _list(table, style, top)
+    below = max(m.y for m in listed if isinstance(m, Words)) + 2
+    tall = float(np.clip((below - top) / len(rows) - 9, 50, 75))
+    axes = {m: _linear(table[m], METRICS[m]) for m in rows}
     x0 = MARGIN + 3.6 + max(map(gutter, axes.values()))
     each = (TWO_COLUMNS - side - x0 - MARGIN - 3.0 * len(known)) / len(known)
     for r, metric in enumerate(rows):
-        places = [Place(x0 + c * (each + 3.0), top + 1 + r * 59, each, 50) for c in range(len(known))]
+        places = [Place(x0 + c * (each + 3.0), top + 1 + r * (tall + 9), each, tall) for c in range(len(known))]
         for place, cost in zip(places, known, strict=True):
             marks += _scatter(table, place, cost, metric, axes[metric], style)
         marks += left(places[:1], axes[metric])
-        middle = places[0].y + 25
-        marks.append(Words(MARGIN + 1.8, middle, axes[metric].title, LABEL, "middle", turned=True))
-    end = max(top + 59 * len(rows), max((m.y for m in listed if isinstance(m, Words)), default=0) + 2)
+        marks.append(Words(MARGIN + 1.8, places[0].y + tall / 2, axes[metric].title, LABEL, "middle", turned=True))
+    end = max(top + (tall + 9) * len(rows), below)
     return Page(TWO_COLUMNS, end, (*marks, *listed), f"{dataset}: performance against cost")
 
 
-def _linear(values: pd.Series, metric: str = "") -> Axis:
+def _whole(table: pd.DataFrame) -> pd.Series:
+    """Which methods have as many finished cells as any: the others cost less for that reason."""
+    return table["cells"] == table["cells"].max()
+
+
+def _partial(look: Look) -> Look:
+    return replace(look, colour=GREY, fill=PAPER)
+
+
+def _linear(values: pd.Series, title: str) -> Axis:
     low, high = span(100 * values, 100 * values, None)
-    return Axis(low, high, ticks(low, high, 6), METRICS.get(metric or str(values.name), ""))
+    return Axis(low, high, ticks(low, high, 6), title)
 
 
 def _logarithmic(values: pd.Series, cost: str) -> Axis:
@@ -100,8 +113,10 @@ def _scatter(table: pd.DataFrame, place: Place, cost: str, metric: str, y: Axis,
     best = _front(own, cost, metric)
     steps = _steps(at[best], place) if len(best) else np.empty((0, 2))
     marks = [*lines([steps], FRONT), *frame(place), *bottom([place], x)]
-    for family, look in style.items():
-        marks += dots([(px, py) for (px, py), f in zip(at.tolist(), own["family"], strict=True) if f == family], look)
+    at_look: dict[Look, list[tuple[float, float]]] = {}
+    for (px, py), family, whole in zip(at.tolist(), own["family"], _whole(table)[own.index], strict=True):
+        at_look.setdefault(style[family] if whole else _partial(style[family]), []).append((px, py))
+    marks += [mark for look, points in at_look.items() for mark in dots(points, look)]
     names = [str(i + 1) for i in own.index]
     where = beside(at, np.array([width(n, SMALL) for n in names]), place, _sampled(steps))
     far = np.hypot(*(where - at).T) > 2.9
