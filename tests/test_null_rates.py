@@ -163,10 +163,21 @@ def test_the_summary_adds_up_chunks_and_parts(rates: ModuleType, tmp_path: Path)
         return json.dumps(about | {"hits": hits, "trials": trials}) + "\n"
 
     a, b = tmp_path / "a", tmp_path / "b"
-    a.write_text(line(0, "x", {"false: t|ap": 1}, {"false: t|ap": 10}) + line(20, "x", {"false: t|ap": 2}, {"false: t|ap": 30}))
-    b.write_text(line(0, "y", {}, {"cover: t|ap": 40}))
-    # 1 + 2 of 10 + 30 is 7.5 %; 0 of 40 is 0; the first part has 40 simulations, the second 20
+    t = {"false: t|auroc": 10, "false: t|ap": 10}
+    a.write_text(line(0, "x", {"false: t|ap": 1}, t) + line(20, "x", {"false: t|ap": 2}, {"false: t|ap": 30}))
+    b.write_text(line(0, "y", {"cover: DeLong|auroc": 39}, {"cover: DeLong|auroc": 40}))
+    # AP: 1 + 2 of 10 + 30 is 7.5 %; AUROC: 0 of 10; 39 of 40 is 97.5 %; the first part has 40 simulations, the second 20
     rows = rates.summary([a, b]).splitlines()
-    assert "| false: t, ap | - | 7.5 | - | - |" in rows
-    assert "| cover: t, ap | - | 0.0 | - | - |" in rows
+    assert "| t, AUROC / AP | - / - | 0.0 / 7.5 | - / - | - / - |" in rows
+    assert "| DeLong, AUROC | - | 97.5 | - | - |" in rows
     assert any("10x1 20," in row for row in rows)
+
+
+def test_statements_stand_under_what_they_are_about(rates: ModuleType) -> None:
+    group = rates._group
+    assert group("false: DeLong|auroc", "predictions") == "false"
+    assert group("false: DeLong|auroc", "learners") == "other"  # true of the fitted models, and so no false claim about them
+    assert group("false: corrected t|auroc", "learners") == "false"
+    assert group("cover: percentile, difference of the procedures|ap", "learners") == "other"
+    assert group("cover: percentile, difference of the procedures|ap", "predictions") == ""  # fixed models: the same difference
+    assert group("cover: percentile, difference of these models|ap", "learners") == "cover"

@@ -67,7 +67,11 @@ def pareto(costs: pd.DataFrame, families: Sequence[str], dataset: str) -> Page:
     known = [c for c in COSTS if c in table and table[c].notna().any()]
     rows = [m for m in METRICS if table[m].notna().any()]
     keys = [Key("none is both better and cheaper", FRONT)]
-    keys += [Key("some cells failed: on no such line", look=_partial(Look()))] if not _whole(table).all() else []
+    keys += (
+        [Key("fewer cells than others: on no such line", look=_partial(Look()))]
+        if not _whole(table)[table[rows].notna().any(axis=1)].all()
+        else []
+    )
     marks, top = heading(f"{dataset}: performance against cost", keys, TWO_COLUMNS)
     listed, side = _list(table, style, top)
     below = max(m.y for m in listed if isinstance(m, Words)) + 2
@@ -95,13 +99,13 @@ def _partial(look: Look) -> Look:
 
 
 def _linear(values: pd.Series, title: str) -> Axis:
-    low, high = span(100 * values, 100 * values, None)
+    low, high = span(100 * values, 100 * values, None, reach=2.0)
     return Axis(low, high, ticks(low, high, 6), title)
 
 
 def _logarithmic(values: pd.Series, cost: str) -> Axis:
     known = np.log10(np.maximum(values.dropna().to_numpy(float), LEAST[cost]))
-    low, high = (10.0**end for end in span(known, known, None, tail=0.04))
+    low, high = (10.0**end for end in span(known, known, None, reach=3.0))
     return Axis(low, high, log_ticks(low, high), COSTS[cost], log=True)
 
 

@@ -108,18 +108,18 @@ def thousands(value: float) -> str:
 
 
 def span(
-    lows: Sequence[float] | Vector, highs: Sequence[float] | Vector, zero: float | None = 0.0, tail: float = 0.1
+    lows: Sequence[float] | Vector, highs: Sequence[float] | Vector, zero: float | None = 0.0, reach: float = 1.5
 ) -> tuple[float, float]:
     """A range for intervals in which one far-off method does not press the others flat: what lies outside is drawn at the edge.
 
-    The ends without a tenth (`tail`) on either side, a third as much again to both sides, no wider than the data; with `zero`, unless that is so far
-    off that it would treble the range. NaN are left out; (-1, 1) around zero where nothing is known.
+    Tukey's fences: from the quartiles of the ends `reach` times their distance on either side, no wider than the data; with `zero`,
+    unless that is so far off that it would treble the range. NaN are left out; (-1, 1) around zero where nothing is known.
     """
     low, high = (np.asarray(values, float)[~np.isnan(np.asarray(values, float))] for values in (lows, highs))
     if not len(low):
         return (zero or 0.0) - 1, (zero or 0.0) + 1
-    a, b = float(np.quantile(low, tail)), float(np.quantile(high, 1 - tail))
-    room = (b - a) / 3
+    a, b = float(np.quantile(low, 0.25)), float(np.quantile(high, 0.75))
+    room = reach * (b - a)
     a, b = max(float(low.min()), a - room), min(float(high.max()), b + room)
     if zero is not None and max(b, zero) - min(a, zero) <= 3 * (b - a):
         a, b = min(a, zero), max(b, zero)
