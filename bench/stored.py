@@ -80,7 +80,14 @@ def draw_figure(
     quick: bool = False,
     settings: report.Settings | None = None,
 ) -> list[Path]:
-    """One figure of the report alone, as PDF, SVG and PNG: the files. task: an outcome or `mean`; None for each there is."""
+    """One figure of the report alone, as PDF, SVG and PNG: the files. task: an outcome or `mean`; None for each there is.
+
+    `critical_difference` is of all the datasets together, from 8 on.
+    """
+    if name == across.DIAGRAM:
+        how = settings or report.Settings()
+        every = _stored(dataset, methods, reference, Path(results), quick)
+        return across.diagram({found.dataset: report.scored(found, how) for found in every}, Path(reports))
     paths: list[Path] = []
     for found in _stored(dataset, methods, reference, Path(results), quick):
         paths += report.figure(found, folder_of(Path(reports), found), name, task, settings)

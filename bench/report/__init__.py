@@ -101,8 +101,17 @@ def compared(results: Results, a: str, b: str, metric: str, margin: float | None
 def frames_of(results: Results, how: Settings) -> Frames:
     """All tables of a report."""
     evidence = _evidence(results, how)
-    scoring = stats.score(evidence, primary=how.primary, adjust=how.adjust, interval=how.interval, resamples=how.resamples)
+    scoring = _scored(evidence, how)
     return Frames.of(results, evidence, scoring, how.style)
+
+
+def scored(results: Results, how: Settings) -> Scoring:
+    """Scores and comparisons alone."""
+    return _scored(_evidence(results, how), how)
+
+
+def _scored(evidence: Evidence | None, how: Settings) -> Scoring:
+    return stats.score(evidence, primary=how.primary, adjust=how.adjust, interval=how.interval, resamples=how.resamples)
 
 
 def _evidence(results: Results, how: Settings) -> Evidence | None:

@@ -11,6 +11,7 @@ from bench.report.sheet import Block, Entry, Row, Sheet
 from bench.report.words import DASH
 from bench.stats import PRIMARY, Scoring, across
 
+DIAGRAM = "critical_difference"
 TITLES = {"auroc": "rank, AUROC", "ap": "rank, AP"}
 
 
@@ -33,6 +34,20 @@ def write(scored: Mapping[str, Scoring], folder: Path) -> Sheet:
     )  # fmt: skip
     save(folder, {"across.md": markdown.render(sheet), "across.csv": tables.frame(found)})
     return sheet
+
+
+def diagram(scored: Mapping[str, Scoring], folder: Path) -> list[Path]:
+    """Write the critical-difference diagram of each metric, as PDF, SVG and PNG. BenchError with fewer than 8 independent datasets."""
+    from bench.report import figures
+    from bench.report.figures.difference import critical_difference
+
+    found = [across.critical_difference(list(scored.items()), metric) for metric in PRIMARY]
+    files: dict[str, str | bytes] = {}
+    for metric, table in zip(PRIMARY, found, strict=True):
+        drawn = figures.saved(critical_difference(table, across.alike(table)))
+        files |= {f"{DIAGRAM}-{metric}.{kind}": data for kind, data in drawn.items()}
+    save(folder, files)
+    return [folder / name for name in files]
 
 
 def _texts(row: pd.Series | None) -> tuple[str, str]:
