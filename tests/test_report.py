@@ -8,75 +8,13 @@ import subprocess
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
+from made_results import HOSTILE, hostile, results, shown, with_cell, written
 
-from bench import report
-from bench.core import BenchError, Task
+from bench.core import Task
 from bench.report import words
-from bench.store import Results
-
-HOSTILE = ["<script>alert(1)</script>", "100%_|a|", "=cmd()", "\\input{x}&#~^$", "{}[]**`_`", "a--b 'λ' \x1b[31m\n+1"]
-
-
-def results(
-    methods: tuple[str, ...] = ("ref", "good", "poor"),
-    tasks: tuple[str, ...] = ("death", "stroke"),
-    n: int = 300,
-    quick: bool = False,
-    note: str = "",
-    weighted: bool = False,
-    truth: bool = False,
-) -> Results:
-    """Predictions of known quality: the label plus noise, more of it for every further method but the second."""
-    rng = np.random.default_rng(0)
-    y = (rng.random((n, len(tasks))) < 0.25).astype(np.float32)
-    fold, shared = np.arange(n) % 3, rng.normal(size=y.shape)
-    frames: list[pd.DataFrame] = []
-    for m, method in enumerate(methods):
-        p = 1 / (1 + np.exp(-(y + shared * (0.6 if m == 1 else 1) + 0.4 * m * (m != 1) * rng.normal(size=y.shape))))
-        columns = {"method": method, "repeat": 0, "fold": fold, "row": np.arange(n), "view": "test"}
-        columns |= {f"y:{t}": y[:, i] for i, t in enumerate(tasks)} | {f"p:{t}": p[:, i] for i, t in enumerate(tasks)}
-        frames.append(pd.DataFrame(columns))
-    ids = np.arange(n).astype(str)
-    cohort = pd.DataFrame({"row": np.arange(n), "patient": ids, "group": ids})
-    for i, task in enumerate(tasks):
-        cohort = cohort.assign(**{f"weight:{task}": rng.uniform(1, 2, n)}) if weighted else cohort
-        cohort = cohort.assign(**{f"truth:{task}": 0.2 + 0.5 * y[:, i]}) if truth else cohort
-    facts = {"parameters": 1234, "steps": 50, "at_cap": False}
-    cells = [
-        {"method": m, "repeat": 0, "fold": f, "status": "done", "seconds": 2.0, "peak_mb": 1.0, "facts": facts, "alarms": [],
-         "error": ""} for m in methods for f in range(3)
-    ]  # fmt: skip
-    return Results(
-        dataset="demo:n=300", note=note, quick=quick, tasks=tuple(Task(t) for t in tasks),
-        protocol={"folds": 3, "repeats": 1, "seed": 0, "quick": quick}, reference=methods[0], cohort=cohort, methods=methods,
-        groups=dict.fromkeys(methods, ""), predictions=pd.concat(frames, ignore_index=True), cells=pd.DataFrame(cells),
-    )  # fmt: skip
-
-
-def with_cell(given: Results, method: str, fold: int, **changes: Any) -> Results:
-    """The same results but for one cell; without its predictions unless it is done."""
-    here = {"method": method, "fold": fold}
-    records = [r | changes if here.items() <= r.items() else r for r in given.cells.to_dict("records")]
-    gone = given.predictions[list(here)].eq(here).all(axis=1) & (changes.get("status", "done") != "done")
-    return replace(given, cells=pd.DataFrame(records), predictions=given.predictions[~gone])
-
-
-def written(given: Results, folder: Path) -> dict[str, str]:
-    report.write(given, folder, report.Settings(resamples=60))
-    return {path.name: path.read_text("utf-8") for path in folder.iterdir()}
-
-
-def shown(given: Results, folder: Path, width: int = 120, encoding: str = "utf-8") -> str:
-    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    Console(file=file, width=width).print(report.write(given, folder, report.Settings(resamples=60)).terminal())
-    file.flush()
-    return file.buffer.getvalue().decode(encoding)
 
 
 def table_rows(text: str) -> list[list[str]]:
@@ -91,43 +29,20 @@ def block(text: str, number: int = 0) -> dict[str, list[str]]:
     return {re.sub(r"<sup>[\d,]+</sup>$", "", row[0]): row for row in table_rows(tables[number])}
 
 
-def test_four_files_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "table.md").write_text("stale")
-    made = report.write(results(), tmp_path, report.Settings(resamples=60))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["comparisons.csv", "scores.csv", "table.md", "table.tex"]
-    assert "stale" not in (tmp_path / "table.md").read_text()
-    stored = pd.read_csv(tmp_path / "scores.csv")
-    assert list(stored) == ["method", "task", "metric", "value", "sd", "low", "high", "folds", "n", "events"]
-    assert stored["value"].to_numpy() == pytest.approx(made.scores["value"].to_numpy(), rel=1e-9)
-    columns = ["method", "reference", "task", "metric", "difference", "low", "high", "p", "p_adjusted", "estimand"]
-    assert list(pd.read_csv(tmp_path / "comparisons.csv")) == columns
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_scrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = written(results(), tmp_path)
-
-    def no_space(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", no_space)
-    with pytest.raises(BenchError, match=r"cannot write to the reports folder: .*No space left"):
-        report.write(results(n=240), tmp_path, report.Settings(resamples=60))
-    assert {p.name: p.read_text("utf-8") for p in tmp_path.iterdir()} == old
-
-
-def test_the_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_predictions_give_the_same_bytes() -> None:
     one = results()
     other = replace(one, predictions=one.predictions.sample(frac=1, random_state=0))
     slower = with_cell(other, "good", 1, seconds=99.0)
-    a, b = written(one, tmp_path / "a"), written(slower, tmp_path / "b")
+    a, b = written(one), written(slower)
     assert a["scores.csv"] == b["scores.csv"]
     assert a["comparisons.csv"] == b["comparisons.csv"]
     assert a["table.md"] != b["table.md"]  # the seconds
 
 
-def test_the_table_says_what_was_scored(tmp_path: Path) -> None:
-    text = written(results(), tmp_path)["table.md"]
-    scores = pd.read_csv(tmp_path / "scores.csv").set_index(["method", "task", "metric"])
+def test_the_table_says_what_was_scored() -> None:
+    files = written(results())
+    text, scores = files["table.md"], pd.read_csv(io.StringIO(files["scores.csv"]))
+    scores = scores.set_index(["method", "task", "metric"])
     first = block(text)
     heading = first[""]
     assert heading[:2] == ["", "mean<br>of 2 outcomes"]
@@ -144,8 +59,8 @@ def test_the_table_says_what_was_scored(tmp_path: Path) -> None:
     assert re.sub("</?ins>", "", block(text, 1)["poor"][3]).startswith(f"{100 * ap['value']:.1f} ±{100 * ap['sd']:.1f}")
 
 
-def test_marks_against_the_reference_go_both_ways(tmp_path: Path) -> None:
-    text = written(replace(results(), reference="good"), tmp_path)["table.md"]
+def test_marks_against_the_reference_go_both_ways() -> None:
+    text = written(replace(results(), reference="good"))["table.md"]
     rows = block(text)
     assert "▼" in rows["ref"][1]
     assert "▼" in rows["poor"][1]
@@ -153,22 +68,22 @@ def test_marks_against_the_reference_go_both_ways(tmp_path: Path) -> None:
     assert "worse than good" in text
 
 
-def test_not_distinguishable_from_the_best(tmp_path: Path) -> None:
+def test_not_distinguishable_from_the_best() -> None:
     given = results(("ref", "good", "twin"))
     p = given.predictions[given.predictions["method"] == "good"].copy()
     p["method"] = "twin"
     p.loc[p["y:death"] == 1, "p:death"] -= 0.001
     given = replace(given, predictions=pd.concat([given.predictions.query("method != 'twin'"), p], ignore_index=True))
-    rows = block(written(given, tmp_path)["table.md"])
+    rows = block(written(given)["table.md"])
     assert "≈" in rows["twin"][2] + rows["good"][2]  # the one of the two that is not best
     assert "≈" not in rows["ref"][2]
 
 
-def test_failed_and_declined_cells_have_footnotes(tmp_path: Path) -> None:
+def test_failed_and_declined_cells_have_footnotes() -> None:
     given = with_cell(results(), "good", 1, status="failed", error="ValueError: bad <shape>\nTraceback ...")
     for fold in range(3):
         given = with_cell(given, "poor", fold, status="declined", error="needs at least 3 tasks", seconds=float("nan"), facts={})
-    text = written(given, tmp_path)["table.md"]
+    text = written(given)["table.md"]
     rows = block(text)
     assert "</sup> 1 of 3 cells failed: ValueError: bad &#60;shape&#62;." in text
     assert "</sup> 3 of 3 cells were declined: needs at least 3 tasks." in text
@@ -178,47 +93,47 @@ def test_failed_and_declined_cells_have_footnotes(tmp_path: Path) -> None:
     assert "Traceback" not in text
 
 
-def test_all_cells_failed_is_a_table_of_footnotes(tmp_path: Path) -> None:
+def test_all_cells_failed_is_a_table_of_footnotes() -> None:
     given = results()
     cells = given.cells.assign(status="failed", error="MemoryError", seconds=float("nan"))
     given = replace(given, cells=cells, predictions=pd.DataFrame({"method": pd.Series(dtype=str)}))
-    files = written(given, tmp_path)
+    files = written(given)
     assert "3 of 3 cells failed: MemoryError." in files["table.md"]
     assert files["scores.csv"].count("\n") == 1
-    assert "MemoryError" in shown(given, tmp_path)
+    assert "MemoryError" in shown(given)
 
 
-def test_alarms_have_footnotes(tmp_path: Path) -> None:
+def test_alarms_have_footnotes() -> None:
     given = with_cell(results(), "poor", 0, alarms=["validation score never moved"], facts={"at_cap": True, "steps": 7})
     copy = given.predictions.query("method == 'ref'").assign(method="good")
     predictions = pd.concat([given.predictions.query("method != 'good'"), copy], ignore_index=True)
     shifted = predictions["method"].eq("poor") & predictions["fold"].eq(1)
     predictions.loc[shifted, "p:stroke"] = predictions.loc[shifted, "p:stroke"] / 4
-    text = written(replace(given, predictions=predictions), tmp_path)["table.md"]
+    text = written(replace(given, predictions=predictions))["table.md"]
     assert "Alarm in 1 of 3 cells: validation score never moved." in text
     assert "Alarm: 1 of 3 cells ended at the cap of epochs or rounds" in text
     assert text.count("Alarm: identical predictions of ref and good.") == 1
     assert re.search(r"AUROC pooled over folds is off by more than \.005.*stroke [\d.]+ pooled, [\d.]+ within folds", text)
-    assert not re.search("cap of epochs", written(results(), tmp_path)["table.md"])
+    assert not re.search("cap of epochs", written(results())["table.md"])
 
 
-def test_warnings_stand_in_every_format(tmp_path: Path) -> None:
+def test_warnings_stand_in_every_format() -> None:
     given = results(quick=True, note="Synthetic: no evidence", truth=True)
-    files = written(given, tmp_path)
-    for text in (files["table.md"], files["table.tex"], shown(given, tmp_path)):
+    files = written(given)
+    for text in (files["table.md"], files["table.tex"], shown(given)):
         assert "quick look, not a result" in text
         assert "Synthetic: no evidence" in text
         assert "Bayes (planted probabilities)" in text
     bayes = next(row for row in table_rows(files["table.md"]) if row[0].startswith("Bayes"))
     assert bayes[1] == "100.0 ±0.0"
-    assert not re.search("quick|Bayes", written(results(), tmp_path)["table.md"])
+    assert not re.search("quick|Bayes", written(results())["table.md"])
 
 
-def test_outcomes_weights_and_groups_are_explained(tmp_path: Path) -> None:
+def test_outcomes_weights_and_groups_are_explained() -> None:
     given = results(weighted=True)
     tasks = (Task("death", label="Death within 5 years"), Task("stroke", competing="the dead count as 0"))
     cohort = given.cohort.assign(group=given.cohort["row"].astype(str).str[:2])
-    text = written(replace(given, tasks=tasks, cohort=cohort), tmp_path)["table.md"]
+    text = written(replace(given, tasks=tasks, cohort=cohort))["table.md"]
     assert "death: Death within 5 years." in text
     assert "stroke: the dead count as 0." in text
     assert "inverse probability" in text
@@ -226,25 +141,31 @@ def test_outcomes_weights_and_groups_are_explained(tmp_path: Path) -> None:
     assert "bootstrap of groups within folds" in text
 
 
-def test_methods_stand_by_family(tmp_path: Path) -> None:
+def test_methods_stand_by_family() -> None:
     given = replace(results(), groups={"ref": "nets", "good": "trees", "poor": "nets"})
-    names = list(block(written(given, tmp_path)["table.md"]))[2:]
+    names = list(block(written(given)["table.md"]))[2:]
     assert names == ["_trees_", "good", "_nets_", "ref", "poor", "chance"]  # baselines first, then as asked
 
 
-def test_cost_and_rank(tmp_path: Path) -> None:
-    rows = block(written(results(), tmp_path)["table.md"], 2)
-    assert rows[""][1:] == ["cells", "parameters", "steps", "at cap", "seconds", "P(best AUROC)", "P(best AP)"]
-    assert rows["ref"][1:] == ["3 of 3", "1,234", "50", "0", "6", "0.00", "0.00"]
-    assert rows["good"][-2:] == ["1.00", "1.00"]
+def test_cost_and_rank() -> None:
+    text = written(results())["table.md"]
+    costs, ranks = block(text, 2), block(text, 3)
+    assert costs[""][1:] == ["cells", "parameters", "steps", "at cap", "seconds"]
+    assert costs["ref"][1:] == ["3 of 3", "1,234", "50", "0", "6"]
+    assert ranks[""][1:] == ["P(best AUROC)", "P(best AP)", "rank, AUROC", "rank, AP"]
+    assert ranks["good"][1:] == ["1.00", "1.00", "1 to 1", "1 to 1"]
+    assert ranks["ref"][1:3] == ["0.00", "0.00"]
+    assert ranks["ref"][3] in ("2 to 2", "2 to 3")
 
 
 NINE = tuple(f"outcome_{i}" for i in range(9))
 
 
 @pytest.mark.parametrize("width", [50, 80, 120, 300])
-def test_nine_outcomes_fit_any_terminal(width: int, tmp_path: Path) -> None:
-    text = shown(results(tasks=NINE), tmp_path, width)
+def test_nine_outcomes_fit_any_terminal(
+    width: int,
+) -> None:
+    text = shown(results(tasks=NINE), width)
     assert max(len(line) for line in text.splitlines()) <= width
     text = text.split("Cost and rank")[0]
     for name in ("mean", *NINE):
@@ -254,41 +175,35 @@ def test_nine_outcomes_fit_any_terminal(width: int, tmp_path: Path) -> None:
     assert len(re.findall(r"^AUROC, %", text, re.M)) == {50: 4, 80: 2, 120: 2, 300: 1}[width]
 
 
-def test_nine_outcomes_are_cut_into_even_tables(tmp_path: Path) -> None:
-    files = written(results(tasks=NINE), tmp_path)
-    assert [len(row) for row in table_rows(files["table.md"]) if row[0] == "ref"] == [6, 6, 6, 6, 8]
-    assert files["table.tex"].count(r"\begin{tabular}") == 5
+def test_nine_outcomes_are_cut_into_even_tables() -> None:
+    files = written(results(tasks=NINE))
+    assert [len(row) for row in table_rows(files["table.md"]) if row[0] == "ref"] == [6, 6, 6, 6, 6, 5]
+    assert files["table.tex"].count(r"\begin{tabular}") == 6
 
 
-def test_a_terminal_without_unicode(tmp_path: Path) -> None:
-    text = shown(results(("ref", "gööd", "poor")), tmp_path, encoding="ascii")
+def test_a_terminal_without_unicode() -> None:
+    text = shown(results(("ref", "gööd", "poor")), encoding="ascii")
     assert re.search(r"g\\xf6\\xf6d .*\d\+-", text)
 
 
-def hostile() -> Results:
-    given = results(tuple(HOSTILE), (HOSTILE[0], HOSTILE[1], HOSTILE[3]), note=HOSTILE[4])
-    given = replace(given, dataset=HOSTILE[3], groups=dict.fromkeys(HOSTILE, HOSTILE[1]))
-    return with_cell(given, HOSTILE[2], 0, status="failed", error=HOSTILE[3] + HOSTILE[0])
-
-
-def test_hostile_names_in_markdown(tmp_path: Path) -> None:
-    text = written(hostile(), tmp_path)["table.md"]
+def test_hostile_names_in_markdown() -> None:
+    text = written(hostile())["table.md"]
     rows = table_rows(text)
     assert len({len(row) for row in rows[:11]}) == 1  # no name adds a column
     assert list(block(text))[3:9] == [words.clean(name) for name in HOSTILE]
     assert set(re.findall(r"<[^>]*>", text)) <= {"<br>", "<sup>", "</sup>", "<ins>", "</ins>"}
 
 
-def test_hostile_names_in_csv(tmp_path: Path) -> None:
-    text = written(hostile(), tmp_path)["scores.csv"]
+def test_hostile_names_in_csv() -> None:
+    text = written(hostile())["scores.csv"]
     rows = list(csv.DictReader(io.StringIO(text)))
     names = list(dict.fromkeys(row["method"] for row in rows))
     assert names == [words.clean(HOSTILE[0]), HOSTILE[1], "'=cmd()", HOSTILE[3], HOSTILE[4], words.clean(HOSTILE[5])]
     assert all(len(row) == 10 for row in csv.reader(io.StringIO(text)))
 
 
-def test_hostile_names_on_a_terminal(tmp_path: Path) -> None:
-    text = shown(hostile(), tmp_path, width=200)
+def test_hostile_names_on_a_terminal() -> None:
+    text = shown(hostile(), width=200)
     assert ["\x1b[31m" in text, HOSTILE[0] in text, HOSTILE[4] in text] == [False, True, True]
 
 
@@ -314,9 +229,9 @@ def latex_problems(text: str) -> list[str]:
     return problems + [c for c in bare if not c.isascii() and ord(c) > 0x17F]
 
 
-def test_latex_is_well_formed_whatever_the_names(tmp_path: Path) -> None:
+def test_latex_is_well_formed_whatever_the_names() -> None:
     for given in (results(), results(tasks=NINE, weighted=True, truth=True), hostile()):
-        text = written(given, tmp_path)["table.tex"]
+        text = written(given)["table.tex"]
         assert latex_problems(text) == []
     assert r"\textbackslash{}input\{x\}\&\#\textasciitilde{}\textasciicircum{}\$" in text
     assert "{[}U+03BB{]}" in text
@@ -331,7 +246,8 @@ def test_latex_is_well_formed_whatever_the_names(tmp_path: Path) -> None:
 def test_latex_compiles(tmp_path: Path) -> None:
     for i, given in enumerate((results(tasks=NINE), hostile())):
         folder = tmp_path / str(i)
-        written(given, folder)
+        folder.mkdir()
+        (folder / "table.tex").write_text(written(given)["table.tex"], "utf-8")
         paper = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{table}Text.\end{document}"
         (folder / "paper.tex").write_text(paper)
         for name in ("table.tex", "paper.tex"):

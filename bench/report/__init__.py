@@ -73,7 +73,7 @@ def write(results: Results, folder: Path, settings: Settings | None = None) -> R
         "tripod.md": checklists.tripod(frames), "probast.md": checklists.probast(frames),
         "index.html": page.render(frames, {"/".join(filter(None, key)): figures.svg(frames, *key) for key in figures.names(frames)}),
     }  # fmt: skip
-    images = figures.files(frames)
+    images = figures.files(frames, formats=("svg",) if results.quick else figures.FORMATS)  # a quick look is looked at
     save(folder, files | {f"figures/{name}": data for name, data in images.items()})
     _forget(folder / "figures", images)
     return Report(frames.scoring, frames.sheet)

@@ -37,9 +37,10 @@ from bench.stats.subgroups import heterogeneity
 DESIGNS = {"5x1": (5, 1), "10x1": (10, 1), "5x5": (5, 5), "10x3": (10, 3)}
 NULLS = ("predictions", "learners")
 OUTCOMES = tuple(f"outcome {t + 1}" for t in range(TASKS))
-PARTS = ("table", "procedure", "delong", "scores", "bca", "decisions", "subgroups", "naive")
+PARTS = ("table", "procedure", "delong", "fresh", "scores", "bca", "decisions", "subgroups", "naive")
 CHUNK = 20  # simulations that share their draws
 RESAMPLES = 1000
+NORMAL = 1.959964
 GROUPS = {
     "false": "Claims where there is nothing",
     "family": "One false claim or more, of a family",
@@ -99,6 +100,7 @@ def judge(sample: worlds.Sample, evidence: Evidence, truth: Vector, tally: Tally
         "table": lambda: _table(equal, sample.truth, tally),
         "procedure": lambda: _procedure(evidence, tally),
         "delong": lambda: _delong(evidence, sample.truth, tally),
+        "fresh": lambda: _fresh(sample, tally),
         "scores": lambda: _scores(equal, sample.truth, tally),
         "bca": lambda: _bca(equal, sample.truth, tally),
         "decisions": lambda: _decisions(evidence, truth, tally),
@@ -153,6 +155,18 @@ def _delong(evidence: Evidence, truth: Vector, tally: Tally) -> None:
     _covers(equal, truth, "DeLong", tally)
     plus = found[(found["method"] == "plus") & (found["task"] == "mean")]
     tally.add("power: DeLong", "auroc", (plus["p"] <= LEVEL) & (plus["difference"] > 0))
+
+
+def _fresh(sample: worlds.Sample, tally: Tally) -> None:
+    """Trained models judged on new patients: what a separate test set would do for the same intervals."""
+    if not sample.fresh:
+        return
+    plan = Plan.of(sample.fresh, METHODS, METHODS[0])
+    found = influence(sample.fresh, plan.scope, plan.averaged[:, 0])
+    difference, of_models = (x[1:EQUAL] - x[0] for x in (found.values, sample.truth[..., 0]))
+    se = np.sqrt(((found.influence[1:EQUAL] - found.influence[0]) ** 2).sum(axis=-1))
+    error = np.abs(difference - of_models)
+    tally.add("cover: DeLong on new patients, difference of these models", "auroc", error <= NORMAL * se)
 
 
 def _procedure(evidence: Evidence, tally: Tally) -> None:

@@ -37,10 +37,11 @@ OFFSET = 0.4  # SD of what a fold adds to all its logits
 
 class Sample(NamedTuple):
     """One simulated run. truth: (M, T + 1, 3) AUROC, AP in folds of this size, AP of a population, of the models as fitted; the mean
-    over outcomes last."""
+    over outcomes last. fresh: the same models on as many new patients, each on a fold of its own; [] of fixed predictions."""
 
     cells: list[Cell]
     truth: Vector
+    fresh: list[Cell]
 
 
 class World(NamedTuple):
@@ -162,7 +163,7 @@ def _predictions(known: World, folds: int, repeats: int, rng: np.random.Generato
         for r in range(repeats)
         for f in range(folds)
     ]
-    return Sample(cells, with_mean(known.truth(rho)))
+    return Sample(cells, with_mean(known.truth(rho)), [])
 
 
 def _pair(rng: np.random.Generator) -> Vector:
@@ -200,23 +201,31 @@ def features() -> tuple[Vector, list[NDArray[np.int64]]]:
 
 def _learners(known: World, folds: int, repeats: int, rng: np.random.Generator) -> Sample:
     beta, seen = features()
-    unseen = np.sqrt(1 - (beta**2).sum(axis=0))
-    z = rng.normal(size=(N, len(beta)))
-    y = labels(known, z @ beta + unseen * rng.normal(size=(N, TASKS)), rng)
+    z, y = _cohort(known, rng)
     fold = deal(y, folds, repeats, rng)
     order = np.argsort(fold[0], kind="stable")
     z, y, fold = z[order], y[order], fold[:, order]
+    new_z, new_y = _cohort(known, rng)
     cells: list[Cell] = []
+    fresh: list[Cell] = []
     truth: list[Vector] = []
     for r in range(repeats):
         for f in range(folds):
             test = fold[r] == f
             weights, intercept = fit(z[~test], y[~test], seen)  # (M, F, T), (M, T)
-            p = expit(intercept[:, None] + z[test] @ weights)
-            rows = np.flatnonzero(test)
-            cells.append(Cell(r, f, rows, y[rows], np.ones((len(rows), TASKS)), p))
+            p, new_p = (expit(intercept[:, None] + x @ weights) for x in (z, new_z))
+            cells.append(_cell(r, f, y, p, np.flatnonzero(test)))
+            fresh.append(_cell(r, f, new_y, new_p, np.flatnonzero(test)))
             truth.append(known.truth(correlations(weights, beta)))
-    return Sample(cells, with_mean(_over_folds(cells, truth)))
+    return Sample(cells, with_mean(_over_folds(cells, truth)), fresh)
+
+
+def _cohort(known: World, rng: np.random.Generator) -> tuple[Vector, Vector]:
+    """(n, F) features and (n, T) outcomes of new patients."""
+    beta, _ = features()
+    z = rng.normal(size=(N, len(beta)))
+    unseen = np.sqrt(1 - (beta**2).sum(axis=0))
+    return z, labels(known, z @ beta + unseen * rng.normal(size=(N, TASKS)), rng)
 
 
 def fit(z: Vector, y: Vector, seen: list[NDArray[np.int64]]) -> tuple[Vector, Vector]:
