@@ -68,6 +68,15 @@ def sixth_of_skewness(values: Vector, stratum: NDArray[Any]) -> Vector:
         return np.where(squares == 0, 0.0, cubes / (6 * squares**1.5))
 
 
+def standard_error(values: Vector, stratum: NDArray[Any]) -> Vector:
+    """(...) from values without each unit (..., U): Efron's jackknife, summed over strata; NaN where a value is."""
+    total = np.zeros(values.shape[:-1])
+    for s in np.unique(stratum):
+        own = values[..., stratum == s]
+        total += (1 - 1 / own.shape[-1]) * ((own - own.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+    return np.sqrt(total)
+
+
 def without(cells: Sequence[Cell], m: int, units: int, with_ap: NDArray[np.bool_], averaged: NDArray[np.bool_]) -> Vector:
     """(T + 1, K, U) the estimates of method m without each unit, the mean over outcomes last. NaN where undefined then.
 

@@ -30,6 +30,10 @@ def worlds(rates: ModuleType) -> Any:
     return rates.worlds
 
 
+def table(rates: ModuleType, *paths: Path) -> str:
+    return rates.summary(paths, rates.NULLS, list(rates.DESIGNS))
+
+
 def large(worlds: Any, latent: np.ndarray, t: int, seed: int) -> np.ndarray:
     known = worlds.world(120)
     risk = 1 / (1 + np.exp(-known.intercept[t] - worlds.SLOPE * latent))
@@ -131,7 +135,7 @@ def test_evidence_is_what_the_store_would_give(rates: ModuleType, worlds: Any) -
 
 
 def test_naive_tests_fire_far_too_often_and_the_corrected_one_does_not(rates: ModuleType) -> None:
-    tally = rates.chunk("5x5", "learners", 0, 30, 2, ("procedure", "naive"))
+    tally = rates.chunk("5x5", "learners", 0, 30, 2, ("procedure", "fresh", "naive"))
 
     def rate(key: str) -> float:
         return tally.hits[key] / tally.trials[key]
@@ -141,20 +145,21 @@ def test_naive_tests_fire_far_too_often_and_the_corrected_one_does_not(rates: Mo
     assert rate("refused: Wilcoxon on all folds|auroc") > 0.25
     assert rate("refused: DeLong, repeats as new patients|auroc") > 0.25
     assert rate("false: corrected t|auroc") < 0.12
+    assert rate("cover: DeLong on new patients, difference of these models|auroc") > 0.9
 
 
 def test_a_run_goes_on_where_it_stopped(rates: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "CHUNK", 1)
     out, whole = tmp_path / "some.jsonl", tmp_path / "all.jsonl"
-    parts = ("table", "delong", "scores", "decisions", "subgroups")
+    parts = ("table", "delong", "fresh", "scores", "bca", "decisions", "subgroups")
     rates.simulate("5x1", "predictions", 1, 800, parts, out)
     first = out.read_text()
     rates.simulate("5x1", "predictions", 2, 800, parts, out)
     assert out.read_text().startswith(first)
     assert [json.loads(line)["start"] for line in out.read_text().splitlines()] == [0, 1]
     rates.simulate("5x1", "predictions", 2, 800, parts, whole)
-    assert rates.summary([out]) == rates.summary([whole])
-    assert "Simulations: 5x1 2, 10x1 0, 5x5 0, 10x3 0." in rates.summary([out])
+    assert table(rates, out) == table(rates, whole)
+    assert "Simulations: 5x1 2, 10x1 0, 5x5 0, 10x3 0." in table(rates, out)
 
 
 def test_the_summary_adds_up_chunks_and_parts(rates: ModuleType, tmp_path: Path) -> None:
@@ -167,14 +172,14 @@ def test_the_summary_adds_up_chunks_and_parts(rates: ModuleType, tmp_path: Path)
     a.write_text(line(0, "x", {"false: t|ap": 1}, t) + line(20, "x", {"false: t|ap": 2}, {"false: t|ap": 30}))
     b.write_text(line(0, "y", {"cover: DeLong|auroc": 39}, {"cover: DeLong|auroc": 40}))
     # AP: 1 + 2 of 10 + 30 is 7.5 %; AUROC: 0 of 10; 39 of 40 is 97.5 %; the first part has 40 simulations, the second 20
-    rows = rates.summary([a, b]).splitlines()
+    rows = table(rates, a, b).splitlines()
     assert "| t, AUROC / AP | - / - | 0.0 / 7.5 | - / - | - / - |" in rows
     assert "| DeLong, AUROC | - | 97.5 | - | - |" in rows
     assert any("10x1 20," in row for row in rows)
 
 
 def test_statements_stand_under_what_they_are_about(rates: ModuleType) -> None:
-    group = rates._group
+    group = sys.modules["null_table"].group
     assert group("false: DeLong|auroc", "predictions") == "false"
     assert group("false: DeLong|auroc", "learners") == "other"  # true of the fitted models, and so no false claim about them
     assert group("false: corrected t|auroc", "learners") == "false"

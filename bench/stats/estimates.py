@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench import metrics
+from bench import jackknife, metrics
 from bench.bootstrap import Cell, Counts, Sums, Vector, class_sums, draw, sums
 from bench.core import BenchError
 
@@ -24,6 +24,7 @@ INTERVAL_EVENTS = 5  # under this many events an interval would be of the draws 
 
 METRICS = ("auroc", "ap", "brier", "log_loss")  # the axis K of every array
 PRIMARY = METRICS[:2]  # ranked, tested as a family, marked
+AP = METRICS.index("ap")
 MEAN = "mean"  # the task name of the average over outcomes
 
 
@@ -243,7 +244,29 @@ def estimates(parts: Sums, plan: Plan, scope: Mask) -> Estimates:
     defined = ~np.isnan(stack[..., :1])  # by what was observed: the repeats that count are the same in every resample
     with np.errstate(invalid="ignore"):
         values = np.where(defined, stack, 0.0).sum(axis=0) / defined.sum(axis=0)
+    if parts.pairs.shape[-1] > 2:  # resamples, and not the observed sample alone
+        _settle(values[:, :-1, AP], plan, scope)
+        values[:, -1, AP] = with_mean(values[:, :-1], plan.averaged)[:, -1, AP]
     return Estimates(values, stack[..., 0])
+
+
+def _settle(ap: Vector, plan: Plan, scope: Mask) -> None:
+    """Move the resampled average precision to its estimate and give it the spread that the jackknife finds. In place: (M, T, 1 + B).
+
+    An event drawn twice stands above itself, so that resampled values lie too high (by .02 to .04 with 15 to 30 events a fold) and
+    too close together (by 6 to 10 %): intervals of a value held the truth 83 to 91 % of the time, and tests fired at 6 to 7 %
+    (tests/benchmarks/null_rates.py). The jackknife draws nobody twice. Left alone where either spread is 0 or undefined.
+    """
+    stratum = _strata(plan.cells)
+    for m in np.flatnonzero(scope.any(axis=1)):
+        kept = [cell for cell, used in zip(plan.cells, scope[m], strict=True) if used]
+        lost = jackknife.without(kept, int(m), len(stratum), plan.with_ap[scope[m]], plan.averaged)[:-1, AP]
+        drawn = ap[m, :, 1:]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            wider = jackknife.standard_error(lost, stratum) / drawn.std(axis=-1, ddof=1)
+        known = np.flatnonzero(np.isfinite(wider) & (wider > 0))
+        centred = drawn[known] - drawn[known].mean(axis=-1, keepdims=True)
+        ap[m, known, 1:] = np.clip(ap[m, known, :1] + wider[known, None] * centred, 0.0, 1.0)
 
 
 def _of_repeat(parts: Sums, plan: Plan, mask: Mask) -> Vector:

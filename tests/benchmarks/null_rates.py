@@ -20,6 +20,7 @@ from typing import Any
 import null_worlds as worlds
 import numpy as np
 import pandas as pd
+from null_table import read, summary
 from null_worlds import EQUAL, METHODS, TASKS, N, Vector
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
@@ -41,15 +42,6 @@ PARTS = ("table", "procedure", "delong", "fresh", "scores", "bca", "decisions", 
 CHUNK = 20  # simulations that share their draws
 RESAMPLES = 1000
 NORMAL = 1.959964
-GROUPS = {
-    "false": "Claims where there is nothing",
-    "family": "One false claim or more, of a family",
-    "other": "Statements about these predictions, read as if about the procedure",
-    "cover": "Intervals that hold the truth",
-    "power": "Power for a method truly better, mean over outcomes",
-    "refused": "Tests that are not offered, claims where there is nothing",
-}
-NAMES = {"auroc": "AUROC", "ap": "AP", "brier": "Brier score", "log_loss": "log loss", "oe": "observed/expected"}
 
 
 class Tally:
@@ -283,70 +275,17 @@ def chunk(design: str, null: str, start: int, size: int, resamples: int, parts: 
 
 
 def simulate(design: str, null: str, simulations: int, resamples: int, parts: Sequence[str], out: Path) -> None:
+    """Add the chunks that `out` lacks, whole ones: `simulations` is rounded up."""
     job = {"design": design, "null": null, "resamples": resamples, "parts": list(parts)}
-    done = {line["start"] for line in _lines(out) if all(line[key] == value for key, value in job.items())}
+    done = {line["start"] for line in read(out) if all(line[key] == value for key, value in job.items())}
     for start in range(0, simulations, CHUNK):
         if start in done:
             continue
-        began, size = time.perf_counter(), min(CHUNK, simulations - start)
-        tally = chunk(design, null, start, size, resamples, parts)
-        line = job | {"start": start, "simulations": size, "seconds": round(time.perf_counter() - began, 2)}
+        began = time.perf_counter()
+        tally = chunk(design, null, start, CHUNK, resamples, parts)
+        line = job | {"start": start, "simulations": CHUNK, "seconds": round(time.perf_counter() - began, 2)}
         with out.open("a") as file:
             file.write(json.dumps(line | {"hits": tally.hits, "trials": tally.trials}) + "\n")
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def summary(paths: Sequence[Path]) -> str:
-    """Markdown: a table per null, a row per statement, a column per design; percent, AUROC and AP in one cell."""
-    lines = [line for path in paths for line in _lines(path)]
-    out: list[str] = []
-    for null in NULLS:
-        own = {design: [line for line in lines if (line["design"], line["null"]) == (design, null)] for design in DESIGNS}
-        count = ", ".join(f"{design} {_simulations(of)}" for design, of in own.items())
-        out += [f"Null: exchangeable {null}. Simulations: {count}.", "", f"| percent | {' | '.join(DESIGNS)} |"]
-        out += ["|---|" + "--:|" * len(DESIGNS)]
-        keys = dict.fromkeys(key for of in own.values() for line in of for key in line["trials"])
-        rows = dict.fromkeys((_group(key, null), key.split("|")[0], _cell_of(key)) for key in keys)
-        for group, title in GROUPS.items():
-            found = [row for row in rows if row[0] == group]
-            out += [f"| **{title}** |" + " |" * len(DESIGNS)] if found else []
-            for _, statement, metrics in found:
-                rates = [" / ".join(_rate(of, f"{statement}|{metric}") for metric in metrics) for of in own.values()]
-                name = " / ".join(NAMES.get(metric, metric) for metric in metrics if metric != "all")
-                out.append(f"| {statement.split(': ')[1]}{name and ', '}{name} | {' | '.join(rates)} |")
-        out.append("")
-    return "\n".join(out)
-
-
-def _group(key: str, null: str) -> str:
-    """The heading a statement stands under; "" where it says the same as another."""
-    kind, statement = key.split("|")[0].split(": ")
-    if null == "predictions" and statement.endswith("of the procedures") and "corrected" not in statement:
-        return ""  # the models are the procedures
-    about_models = not any(word in statement for word in ("corrected", "P(better)", "subgroups"))
-    other = null == "learners" and about_models and (kind in ("false", "family") or statement.endswith("of the procedures"))
-    return "other" if other else kind
-
-
-def _cell_of(key: str) -> tuple[str, ...]:
-    """The metrics that share a cell."""
-    metric = key.split("|")[1]
-    alone = "DeLong" in key or "subgroups" in key or "Holm" in key or "large population" in key
-    return next((group for group in (("auroc", "ap"), ("brier", "log_loss")) if metric in group and not alone), (metric,))
-
-
-def _simulations(lines: list[dict[str, Any]]) -> int:
-    """The fewest of any part."""
-    parts = {part for line in lines for part in line["parts"]}
-    return min((sum(line["simulations"] for line in lines if part in line["parts"]) for part in parts), default=0)
-
-
-def _rate(lines: list[dict[str, Any]], key: str) -> str:
-    hits, trials = (sum(line[name].get(key, 0) for line in lines) for name in ("hits", "trials"))
-    return f"{100 * hits / trials:.1f}" if trials else "-"
 
 
 def main() -> None:
@@ -360,7 +299,7 @@ def main() -> None:
     parser.add_argument("--summary", type=Path, nargs="+")
     asked = parser.parse_args()
     if asked.summary:
-        print(summary(asked.summary))
+        print(summary(asked.summary, NULLS, list(DESIGNS)))
         return
     for null in asked.null or NULLS:
         for design in asked.design or DESIGNS:
