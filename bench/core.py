@@ -298,7 +298,7 @@ class Predictor(Protocol):
 class Method(Protocol):
     """A frozen dataclass whose fields are its settings. Its file ends with METHOD = ThatClass.
 
-    It may also have `family` (the heading in tables), `uses` (ids of methods whose code it runs on) and `check(tasks)`, which raises
+    It may also have `family` (the heading in tables; `group` where it depends on settings), `uses` (ids of methods whose code it runs on) and `check(tasks)`, which raises
     BenchError before anything is trained where a setting does not fit the outcomes' names.
     """
 

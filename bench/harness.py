@@ -279,7 +279,8 @@ def _method_part(spec: Spec) -> tuple[Part, str]:
     made = registry.method(spec)
     used = [registry.file(registry.parse("methods", name)[0]) for name in getattr(made, "uses", ())]
     code = provenance.code_version(registry.file(spec), *used, Path(bench.__file__).with_name("harness.py"))
-    return Part(spec.label, {"method": spec.id, "settings": registry.settings(spec), **code}), getattr(made, "family", "")
+    group = getattr(made, "group", getattr(made, "family", ""))
+    return Part(spec.label, {"method": spec.id, "settings": registry.settings(spec), **code}), group
 
 
 def _made_from(record: Mapping[str, Any], job: Job) -> bool:

@@ -96,6 +96,11 @@ class NeuralMethod(ABC):
             raise BenchError(f"fused must be a multiple of heads, but fused is {self.fused} and heads {self.heads}")
         balance.check(self.balance)
 
+    @property
+    def group(self) -> str:
+        """Its heading in tables: what is compared of a sharing network with a balance of its own is the balance."""
+        return "balancing" if self.family == "sharing" and self.balance != "equal" else self.family
+
     def check(self, tasks: Sequence[str]) -> None:
         """BenchError if a setting does not fit these outcomes. Asked before anything is trained."""
         balance.make(self.balance, len(tasks))

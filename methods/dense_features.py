@@ -141,7 +141,7 @@ class DenseFeatures:
     fused .. dropout: sizes of the encoder, as of every neural method. lr .. epochs: of pretraining, which has no early stopping.
     """
 
-    family: ClassVar[str] = "self-supervised"
+    family: ClassVar[str] = "the papers'"
 
     objective: Literal["dense", "masked", "vicreg", "supervised"] = "dense"
     spreading: NonNegative = 1.0

@@ -33,7 +33,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -214,6 +214,8 @@ class DFD(NeuralMethod):
     mi: weight of L_mi, 0 = none.
     streams: both; as a control the causal one alone, which is the base with these row weights.
     """
+
+    family: ClassVar[str] = "the papers'"
 
     base: str = "hard_sharing"
     q: PositiveShare = 0.1

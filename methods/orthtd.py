@@ -16,7 +16,7 @@ Cost: about that of hard_sharing.
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -124,6 +124,8 @@ class OrthTD(NeuralMethod):
     weight: lambda. Under e the measure of a is reported and nothing penalised.
     parts: both, or as a control one of them alone, without penalty.
     """
+
+    family: ClassVar[str] = "the papers'"
 
     width: Count = 64  # of s and of each p_t
     variant: Variant = "a"

@@ -11,7 +11,7 @@ Cost: that of shared_encoder.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ class SeparateEncoders(NeuralMethod):
     """As of shared_encoder. form: concat, additive or token. features: numbers of a feature under concat, tokens under token.
     contrastive: epochs of pretraining between modalities, 0 = none. width: of the hidden layer.
     """
+
+    family: ClassVar[str] = "the papers'"
 
     form: Form = "concat"
     features: Count = 20

@@ -18,7 +18,7 @@ Cost: 1.3 times that of hard_sharing, a pass through the blocks for every modali
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ class SharedEncoder(NeuralMethod):
     """form: concat, additive or token. features: numbers of a feature under concat, tokens under token.
     contrastive: epochs of pretraining between modalities, 0 = none. width: of the hidden layer.
     """
+
+    family: ClassVar[str] = "the papers'"
 
     form: Form = "concat"
     features: Count = 20

@@ -10,7 +10,7 @@ from bench.report.words import percent, short
 from bench.stats import MEAN, Scoring
 from bench.store import Results
 
-BASELINES = ("linear", "trees", "tabular deep", "single-task")
+FAMILIES = ("linear", "trees", "tabular deep", "single-task", "sharing", "balancing", "the papers'")
 GAP = 0.005  # pooled against stratified AUROC
 CAPPED = 0.2  # share of cells
 METRIC_NAMES = {"auroc": "AUROC", "ap": "AP", "brier": "Brier score", "log_loss": "log loss"}
@@ -35,8 +35,8 @@ def warnings(results: Results) -> tuple[str, ...]:
 
 
 def families(results: Results) -> dict[str, list[str]]:
-    """Family -> its methods, the baselines' families first, as papers have them."""
-    found: dict[str, list[str]] = {family: [] for family in BASELINES}
+    """Family -> its methods: in the order of FAMILIES, then others as they come."""
+    found: dict[str, list[str]] = {family: [] for family in FAMILIES}
     for method in results.methods:
         found.setdefault(results.groups.get(method, ""), []).append(method)
     return {family: methods for family, methods in found.items() if methods}

@@ -26,7 +26,8 @@ from bench.stats.intervals import interval
 from bench.stats.multiplicity import holm, least_resamples, max_t, share_beyond
 from bench.stats.scoring import outcomes
 
-SINGLE, SHARING = "single-task", "sharing"  # families
+SINGLE = "single-task"  # families
+MULTITASK = ("sharing", "balancing", "the papers'")
 JOINT = "joint"  # the default of the setting `stop`
 COMPARED = ["method", "stopping", "baseline", "task", "metric"]
 TRANSFER = [*COMPARED, "difference", "low", "high", "hurt", "cells", "p", "p_holm", "p_adjusted"]
@@ -42,7 +43,7 @@ def transfer(evidence: Evidence) -> pd.DataFrame:
     by metric: p_adjusted by max-T on the joint resamples, p_holm by Holm, NaN where there are fewer than 20 x outcomes / .05
     resamples; both NaN for the mean, which is no outcome. Negative transfer is a difference below 0 with p_adjusted below .05.
 
-    Multi-task are the family `sharing` and every method that was run with a stop setting, its run without one included.
+    Multi-task are the families of MULTITASK and every method that was run with a stop setting, its run without one included.
     """
     baseline = single_task(evidence)
     rows: list[dict[str, Any]] = []
@@ -192,7 +193,7 @@ def _multitask(evidence: Evidence) -> list[str]:
     family = evidence.families
 
     def shares(label: str) -> bool:
-        return family.get(label) == SHARING or (family.get(label) != SINGLE and label.split(":")[0] in can_stop)
+        return family.get(label) in MULTITASK or (family.get(label) != SINGLE and label.split(":")[0] in can_stop)
 
     return [label for label in evidence.methods if shares(label)]
 
