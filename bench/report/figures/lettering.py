@@ -58,6 +58,7 @@ def _advance(character: str, bold: bool) -> float:
     return font.load_char(ord(character)).linearHoriAdvance / 65536 / 1000
 
 
+@lru_cache(maxsize=4096)
 def clean(text: str) -> str:
     """One line of characters that the font has, upright and bold."""
     return "".join(c if _advance(c, False) + _advance(c, True) >= 0 else "\ufffd" for c in words.clean(text))
@@ -68,6 +69,7 @@ def width(text: str, size: float = LABEL, bold: bool = False) -> float:
     return sum(_advance(c, bold) for c in text) * size * POINT
 
 
+@lru_cache(maxsize=4096)  # the same names stand in every figure
 def fit(text: str, most: float, size: float = LABEL, bold: bool = False) -> str:
     """The text, cleaned; of one wider than `most` mm the middle gives way to dots, as labels differ at both ends."""
     whole = clean(text)

@@ -14,7 +14,7 @@ from bench.report.page import grid
 from bench.report.page.grid import Cell, Column, Field, Grid, Line
 from bench.report.sheet import TITLES
 from bench.report.words import DASH, clean, number, percent
-from bench.stats import LEVEL, MEAN, PRIMARY
+from bench.stats import LEVEL, MEAN, PRIMARY, procedure
 
 NAMES = {**METRIC_NAMES, "oe": "observed over expected"}
 DIGITS = {"brier": 3, "log_loss": 3, "oe": 2}  # of metrics that are no percentages
@@ -215,10 +215,12 @@ def tests(frames: Frames) -> Grid | None:
         grid.figure("p DeLong", "p_delong", grid.p_value),
         grid.figure("p corrected t", "p_corrected", grid.p_value),
     )
+    folds, repeats = (int(frames.corrected[name].max()) if len(frames.corrected) else 1 for name in ("folds", "repeats"))
+    weak = procedure.weakness(folds, repeats)
     about = (
         "Differences of AUROC and AP in percentage points. p and DeLong: about these predictions, given the fitted models. Detectable: the "
         "true difference that would be found with 80 % power, before the adjustment; p above .05 is no evidence of less. "
-        "Corrected t (Nadeau and Bengio): about the procedure, over repeats and folds; weak with few folds."
+        f"Corrected t (Nadeau and Bengio): about the procedure, trained anew. {weak}"
     )
     families = frames.results.groups
     return grid.build(joined, f"Every method against {clean(frames.results.reference)}", fields, families, about=about)
