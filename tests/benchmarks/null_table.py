@@ -36,7 +36,7 @@ def summary(paths: Sequence[Path], nulls: Sequence[str], designs: Sequence[str])
             found = [row for row in rows if row[0] == heading]
             out += [f"| **{title}** |" + " |" * len(designs)] if found else []
             for _, statement, metrics in found:
-                rates = [" / ".join(_rate(of, f"{statement}|{metric}") for metric in metrics) for of in own.values()]
+                rates = [_rates(of, statement, metrics) for of in own.values()]
                 name = " / ".join(NAMES.get(metric, metric) for metric in metrics if metric != "all")
                 out.append(f"| {statement.split(': ')[1]}{name and ', '}{name} | {' | '.join(rates)} |")
         out.append("")
@@ -56,8 +56,10 @@ def group(key: str, null: str) -> str:
 def _cell_of(key: str) -> tuple[str, ...]:
     """The metrics that share a cell."""
     metric = key.split("|")[1]
-    alone = "DeLong" in key or "subgroups" in key or "Holm" in key or "large population" in key
-    return next((group for group in (("auroc", "ap"), ("brier", "log_loss")) if metric in group and not alone), (metric,))
+    if "DeLong" in key or "Holm" in key or "large population" in key:
+        return (metric,)
+    pairs = [("auroc", "oe")] if "subgroups" in key else [("auroc", "ap"), ("brier", "log_loss")]
+    return next((pair for pair in pairs if metric in pair), (metric,))
 
 
 def _simulations(lines: list[dict[str, Any]]) -> int:
@@ -66,6 +68,8 @@ def _simulations(lines: list[dict[str, Any]]) -> int:
     return min((sum(line["simulations"] for line in lines if part in line["parts"]) for part in parts), default=0)
 
 
-def _rate(lines: list[dict[str, Any]], key: str) -> str:
-    hits, trials = (sum(line[name].get(key, 0) for line in lines) for name in ("hits", "trials"))
-    return f"{100 * hits / trials:.1f}" if trials else "-"
+def _rates(lines: list[dict[str, Any]], statement: str, metrics: tuple[str, ...]) -> str:
+    """Percent, a number per metric; one dash where nothing was tried."""
+    keys = [f"{statement}|{metric}" for metric in metrics]
+    hits, trials = ([sum(line[name].get(key, 0) for line in lines) for key in keys] for name in ("hits", "trials"))
+    return " / ".join(f"{100 * h / n:.1f}" if n else "-" for h, n in zip(hits, trials, strict=True)) if any(trials) else "-"
