@@ -12,7 +12,21 @@ ROOT = Path(__file__).parent.parent
 # DESIGN.md 2. A module may import what stands in a lower layer, or a sibling in its own package.
 LAYERS = [
     {"core"},
-    {"checks", "registry", "sources", "splits", "prep", "metrics", "bootstrap", "kernels", "jackknife", "meter", "store", "provenance", "recalibrate"},
+    {
+        "checks",
+        "registry",
+        "sources",
+        "splits",
+        "prep",
+        "metrics",
+        "bootstrap",
+        "kernels",
+        "jackknife",
+        "meter",
+        "store",
+        "provenance",
+        "recalibrate",
+    },
     {"stats", "nets", "losses", "balance", "draws", "suites", "cards"},
     {"train", "pertask"},
     {"diagnose"},
@@ -24,7 +38,13 @@ LAYERS = [
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 # Among L1 the order is this; prep and recalibrate lean on nothing but core.
-SIDEWAYS = {("bootstrap", "metrics"), ("bootstrap", "kernels"), ("jackknife", "bootstrap"), ("splits", "core"), ("checks", "core")}
+SIDEWAYS = {
+    ("bootstrap", "metrics"),
+    ("bootstrap", "kernels"),
+    ("jackknife", "bootstrap"),
+    ("splits", "core"),
+    ("checks", "core"),
+}
 PLUG_INS = {
     "methods": {"core", "registry", "prep", "nets", "losses", "train", "pertask", "recalibrate"},
     "datasets": {"core", "checks", "sources", "datasets"},

@@ -237,7 +237,10 @@ def test_the_suite_runs_every_sharing_network_with_both_stoppings() -> None:
     assert isinstance(suite, suites.Comparison)
     assert suite.reference == "single_task"
     families = {name: getattr(registry.module("methods", name).METHOD, "family", "") for name in registry.ids("methods")}
-    sharing = {name for name, family in families.items() if family in multitask.MULTITASK} - {"separate_encoders", "dense_features"}  # one modality: a twin
+    sharing = {name for name, family in families.items() if family in multitask.MULTITASK} - {
+        "separate_encoders",
+        "dense_features",
+    }  # one modality: a twin
     labels = [spec.label for spec in registry.parse("methods", ",".join(suite.methods))]
     assert set(labels) == {"single_task", *sharing, *(f"{name}:stop=per_task" for name in sharing)}
     assert len(labels) == len(suite.methods)

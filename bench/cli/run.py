@@ -14,7 +14,9 @@ def run(
     ] = None,
     suite: Annotated[
         str | None,
-        Option(help="Instead of all these: balancing, claims, patients, transfer, or the path of a TOML file that says what meets what."),
+        Option(
+            help="Instead of all these: balancing, claims, patients, transfer, or the path of a TOML file that says what meets what."
+        ),
     ] = None,
     folds: Annotated[int | None, Option(help="Folds of the cross-validation. [default: 5; 2 with --quick]")] = None,
     repeats: Annotated[
