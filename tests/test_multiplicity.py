@@ -6,7 +6,7 @@ from scipy.stats import binom
 from statsmodels.stats.multitest import multipletests
 
 from bench.core import BenchError
-from bench.stats.multiplicity import benjamini_hochberg, holm, least_resamples, max_t, share_beyond
+from bench.stats.multiplicity import benjamini_hochberg, holm, least_resamples, max_t, not_distinguishable, share_beyond
 
 FUNCTIONS = {"holm": holm, "fdr_bh": benjamini_hochberg}
 
@@ -76,3 +76,41 @@ def test_holm_keeps_its_promise_on_independent_nulls() -> None:
     # P(min p <= .05 / 12) = 1 - (1 - .05/12)^12 = .0489; unadjusted it would be 1 - .95^12 = .46
     low, high = binom.ppf([0.001, 0.999], 1000, 0.0489)
     assert low <= alarms <= high
+
+
+def test_max_t_by_definition() -> None:
+    # Romano and Wolf 2005, algorithm 4.1, written as a loop over steps
+    rng = np.random.default_rng(0)
+    observed = np.array([0.03, -0.5, 0.1, 0.0])
+    drawn = observed[:, None] + rng.normal(size=(4, 300)) * np.array([[0.02], [0.2], [0.04], [1.0]])
+    scale = drawn.std(axis=1, ddof=1)
+    t = np.abs(observed) / scale
+    null = np.abs(drawn - observed[:, None]) / scale[:, None]
+    expected, left, floor = np.empty(4), [0, 1, 2, 3], 0.0
+    while left:
+        top = max(left, key=lambda h: t[h])
+        floor = max(floor, (1 + (null[left].max(axis=0) >= t[top]).sum()) / 301)
+        expected[top] = floor
+        left.remove(top)
+    assert max_t(observed, drawn) == pytest.approx(expected, abs=0)
+    assert max_t(np.zeros(1), np.zeros((1, 9))).tolist() == [1.0]  # two methods with the same predictions
+
+
+def test_who_is_not_distinguishable_from_the_best() -> None:
+    rng = np.random.default_rng(1)
+    shared = rng.normal(size=999)
+    observed = np.array([0.80, 0.798, 0.70, 0.80])
+    drawn = observed[:, None] + 0.02 * shared + 0.005 * rng.normal(size=(4, 999))
+    # a lead of .002 with a standard error of .007 is nothing, one of .1 is 14 of them, though each interval is 4 x .02 wide
+    assert not_distinguishable(observed, drawn).tolist() == [True, True, False, True]
+    assert not_distinguishable(observed[:1], drawn[:1]).tolist() == [True]
+
+
+def test_a_noisy_rival_does_not_shield_a_method_from_the_best() -> None:
+    rng = np.random.default_rng(2)
+    observed = np.array([0.80, 0.77, 0.77])
+    own = rng.normal(size=(3, 999)) * np.array([[0.002], [0.002], [0.05]])
+    drawn = observed[:, None] + 0.03 * rng.normal(size=999) + own
+    # over the second, the best leads by 10 standard errors (.03 / .0028); the third's noise of .05 is no reason to keep it,
+    # while the third itself is behind by less than one of its own
+    assert not_distinguishable(observed, drawn).tolist() == [True, False, True]

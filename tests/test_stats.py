@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from bench import metrics, stats
 from bench.core import BenchError
-from bench.stats import Scoring, multiplicity, ranking
+from bench.stats import Scoring, ranking
 
 
 def tables(
@@ -118,44 +118,6 @@ def test_p_values_and_intervals_by_definition() -> None:
     assert row["difference"] == pytest.approx(observed, abs=1e-12)
     assert row["p"] == (1 + (np.abs(drawn - observed) >= abs(observed)).sum()) / 100
     assert (row["low"], row["high"]) == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=1e-12)
-
-
-def test_max_t_by_definition() -> None:
-    # Romano and Wolf 2005, algorithm 4.1, written as a loop over steps
-    rng = np.random.default_rng(0)
-    observed = np.array([0.03, -0.5, 0.1, 0.0])
-    drawn = observed[:, None] + rng.normal(size=(4, 300)) * np.array([[0.02], [0.2], [0.04], [1.0]])
-    scale = drawn.std(axis=1, ddof=1)
-    t = np.abs(observed) / scale
-    null = np.abs(drawn - observed[:, None]) / scale[:, None]
-    expected, left, floor = np.empty(4), [0, 1, 2, 3], 0.0
-    while left:
-        top = max(left, key=lambda h: t[h])
-        floor = max(floor, (1 + (null[left].max(axis=0) >= t[top]).sum()) / 301)
-        expected[top] = floor
-        left.remove(top)
-    assert multiplicity.max_t(observed, drawn) == pytest.approx(expected, abs=0)
-    assert multiplicity.max_t(np.zeros(1), np.zeros((1, 9))).tolist() == [1.0]  # two methods with the same predictions
-
-
-def test_who_is_not_distinguishable_from_the_best() -> None:
-    rng = np.random.default_rng(1)
-    shared = rng.normal(size=999)
-    observed = np.array([0.80, 0.798, 0.70, 0.80])
-    drawn = observed[:, None] + 0.02 * shared + 0.005 * rng.normal(size=(4, 999))
-    # a lead of .002 with a standard error of .007 is nothing, one of .1 is 14 of them, though each interval is 4 x .02 wide
-    assert multiplicity.not_distinguishable(observed, drawn).tolist() == [True, True, False, True]
-    assert multiplicity.not_distinguishable(observed[:1], drawn[:1]).tolist() == [True]
-
-
-def test_a_noisy_rival_does_not_shield_a_method_from_the_best() -> None:
-    rng = np.random.default_rng(2)
-    observed = np.array([0.80, 0.77, 0.77])
-    own = rng.normal(size=(3, 999)) * np.array([[0.002], [0.002], [0.05]])
-    drawn = observed[:, None] + 0.03 * rng.normal(size=999) + own
-    # over the second, the best leads by 10 standard errors (.03 / .0028); the third's noise of .05 is no reason to keep it,
-    # while the third itself is behind by less than one of its own
-    assert multiplicity.not_distinguishable(observed, drawn).tolist() == [True, False, True]
 
 
 def test_standings() -> None:
