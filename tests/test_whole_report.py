@@ -121,6 +121,29 @@ def test_it_is_complete(folder: Path) -> None:
     assert len(page) < 5e6
 
 
+def test_two_methods_are_compared_by_the_command(folder: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        BLOCKED,
+        "compare",
+        "logistic",
+        "single_task",
+        "--dataset",
+        "demo@00000000",
+        "--margin",
+        "0.05",
+    ]
+    done = subprocess.run(command, cwd=folder.parent.parent, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "These predictions: on 600 patients" in said
+    assert "With a margin of 5.00 points, logistic" in said
+    wrong = subprocess.run([*command, "--metric", "f1"], cwd=folder.parent.parent, capture_output=True, text=True, check=False)
+    assert wrong.returncode == 1
+    assert wrong.stderr == "bench: the metric must be one of auroc, ap, brier, log_loss, but is 'f1'\n"
+
+
 def test_hostile_names_are_harmless_in_the_page(folder: Path) -> None:
     found = Tags((folder / "index.html").read_text("utf-8")).found
     assert [tag for tag, _ in found].count("script") == 1

@@ -11,6 +11,7 @@ from bench.report.terminal import Screen
 from bench.report.words import DASH, fraction, percent
 from bench.stats import PRIMARY
 from bench.stats.comparing import Comparison
+from bench.stats.decisions import UNDECIDED
 from bench.store import Results
 
 HEADINGS = (
@@ -47,12 +48,26 @@ def shown(results: Results, found: Comparison, a: str, b: str, metric: str) -> C
     with_margin = found.table["non_inferiority"].astype(bool).any()
     headings = HEADINGS + ((("non-", "inferiority"), ("equivalence",)) if with_margin else ())
     sheet = Sheet(
-        title=f"a: {a}, b: {b}, on {results.dataset}", protocol=found.paragraph, warnings=notes.warnings(results),
-        blocks=(Block(TITLES[metric], headings, (("", rows),)),), footnotes=(),
+        title=answer(found.table.iloc[-1], a, b, metric), protocol=found.paragraph, warnings=notes.warnings(results),
+        blocks=(Block(f"{TITLES[metric]}; a: {a}, b: {b}; {results.dataset}", headings, (("", rows),)),), footnotes=(),
         remarks=("p adjusted by max-T over the outcomes; the mean is one question of its own. Detectable: the true difference that "
                  "this cohort would show with 80 % power.",),
     )  # fmt: skip
     return Compared(found.table, found.paragraph, sheet)
+
+
+def answer(row: pd.Series, a: str, b: str, metric: str) -> str:
+    """The whole comparison in a sentence. row: of the mean, or of the only outcome."""
+    if not row["verdict"]:
+        return f"{a} and {b} cannot be compared: too few events."
+    if row["verdict"] == UNDECIDED:
+        size = f"{percent(row['detectable'], 2)} points" if metric in PRIMARY else fraction(row["detectable"])
+        within = ", and whatever there is is smaller than the margin" if row["equivalence"] == "equivalent" else ""
+        return f"No difference between {a} and {b} is shown{within}; one under {size} would often be missed."
+    better, worse = (a, b) if row["verdict"] == "superior" else (b, a)
+    if row["superior_allowed"]:
+        return f"{better} is better than {worse}."
+    return f"In these predictions {better} is ahead of {worse}; that it would be after another training is not shown."
 
 
 def _row(row: pd.Series, metric: str) -> Row:
