@@ -42,7 +42,8 @@ def test_sentence_paragraph_and_table_agree() -> None:
     shown = {entry.name: entry.entries for entry in found.sheet.blocks[0].rows()}
     assert list(shown) == ["death", "stroke", "mean"]
     assert shown["mean"][4].value == f"{100 * mean['difference']:.2f}"
-    assert [heading[0] for heading in found.sheet.blocks[0].columns[-2:]] == ["non-", "equivalence"]
+    assert found.sheet.blocks[0].columns[-1] == ("with the", "margin")
+    assert shown["mean"][-1].value == "non-inferior"
     turned = report.compared(results(n=900), "poor", "good", "auroc", 0.02, HOW)
     assert turned.table["difference"].to_numpy() == pytest.approx(-found.table["difference"].to_numpy(), abs=1e-15)
     assert turned.sheet.title == found.sheet.title

@@ -46,7 +46,7 @@ def shown(results: Results, found: Comparison, a: str, b: str, metric: str) -> C
     """The comparison of a with b as a sheet."""
     rows = tuple(_row(row, metric) for _, row in found.table.iterrows())
     with_margin = found.table["non_inferiority"].astype(bool).any()
-    headings = HEADINGS + ((("non-", "inferiority"), ("equivalence",)) if with_margin else ())
+    headings = (*HEADINGS, ("with the", "margin")) if with_margin else HEADINGS
     sheet = Sheet(
         title=answer(found.table.iloc[-1], a, b, metric), protocol=found.paragraph, warnings=notes.warnings(results),
         blocks=(Block(f"{TITLES[metric]}; a: {a}, b: {b}; {results.dataset}", headings, (("", rows),)),), footnotes=(),
@@ -86,5 +86,6 @@ def _row(row: pd.Series, metric: str) -> Row:
         adjusted,
     ]
     texts += [say(row["detectable"], **digits), row["verdict"] or DASH]
-    texts += [row[name] for name in DECIDED if row[name]]
+    decided = [row[name] for name in DECIDED if row[name]]
+    texts += [", ".join(word for word in decided if word != UNDECIDED) or UNDECIDED] if decided else []
     return Row(row["task"], tuple(Entry(text) for text in texts))
