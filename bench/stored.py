@@ -103,7 +103,7 @@ def compare(
     margin: float | None = None,
     results: str | Path = "results",
     quick: bool = False,
-    resamples: int = report.RESAMPLES,
+    resamples: int | None = None,
     seed: int = 0,
 ) -> report.Compared:
     """Is a better than b? One paragraph and a table, from stored results alone. margin: a difference that would not matter."""

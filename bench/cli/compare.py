@@ -13,7 +13,7 @@ def compare(
     margin: Annotated[
         float | None, Option(help="A difference that would not matter, as 0.01: for non-inferiority and equivalence.")
     ] = None,
-    resamples: Annotated[int, Option(help="Of the bootstrap.")] = 2000,
+    resamples: Annotated[int | None, Option(help="Of the bootstrap. [default: 2000; 200 with --quick]")] = None,
     results: Annotated[str, Option(help="The folder of stored results.")] = "results",
     quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
 ) -> None:

@@ -23,7 +23,7 @@ def report(
         str, Option(help="Of p for the family: max_t (step-down on the joint resamples), holm, bh (false discovery rate).")
     ] = "max_t",
     interval: Annotated[str, Option(help="Of the bootstrap: percentile or bca.")] = "percentile",
-    resamples: Annotated[int, Option(help="Of the bootstrap.")] = 2000,
+    resamples: Annotated[int | None, Option(help="Of the bootstrap. [default: 2000; 200 with --quick]")] = None,
     results: Annotated[str, Option(help="The folder of stored results.")] = "results",
     reports: Annotated[str, Option(help="The folder the report is written to.")] = "reports",
     quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,

@@ -17,7 +17,7 @@ from bench.report.terminal import Screen
 from bench.stats import Evidence, Scoring, comparing
 from bench.store import Results
 
-RESAMPLES = 2000
+RESAMPLES, QUICK_RESAMPLES = 2000, 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +25,19 @@ class Settings:
     """How results are judged and shown.
 
     style: of the tables, see `bench.report.sheet.STYLES`. primary: the metrics that are tested as a family and marked. adjust: of its
-    p values, see `bench.stats.ranking.ADJUSTMENTS`. interval: percentile or bca. resamples: of the bootstrap.
+    p values, see `bench.stats.ranking.ADJUSTMENTS`. interval: percentile or bca. resamples: of the bootstrap; None: 2000, of a quick look 200.
     """
 
     style: str = "paper"
     primary: tuple[str, ...] = stats.PRIMARY
     adjust: str = "max_t"
     interval: str = "percentile"
-    resamples: int = RESAMPLES
+    resamples: int | None = None
     seed: int = 0
+
+    def drawn(self, quick: bool) -> int:
+        """How many resamples."""
+        return self.resamples if self.resamples is not None else QUICK_RESAMPLES if quick else RESAMPLES
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,24 +105,26 @@ def compared(results: Results, a: str, b: str, metric: str, margin: float | None
 def frames_of(results: Results, how: Settings) -> Frames:
     """All tables of a report."""
     evidence = _evidence(results, how)
-    scoring = _scored(evidence, how)
+    scoring = _scored(results, evidence, how)
     return Frames.of(results, evidence, scoring, how.style)
 
 
 def scored(results: Results, how: Settings) -> Scoring:
     """Scores and comparisons alone."""
-    return _scored(_evidence(results, how), how)
+    return _scored(results, _evidence(results, how), how)
 
 
-def _scored(evidence: Evidence | None, how: Settings) -> Scoring:
-    return stats.score(evidence, primary=how.primary, adjust=how.adjust, interval=how.interval, resamples=how.resamples)
+def _scored(results: Results, evidence: Evidence | None, how: Settings) -> Scoring:
+    return stats.score(
+        evidence, primary=how.primary, adjust=how.adjust, interval=how.interval, resamples=how.drawn(results.quick)
+    )
 
 
 def _evidence(results: Results, how: Settings) -> Evidence | None:
     names = [task.name for task in results.tasks]
     return stats.gather(
         results.predictions, results.cohort, names, results.methods, results.reference, families=results.groups,
-        resamples=how.resamples, seed=how.seed,
+        resamples=how.drawn(results.quick), seed=how.seed,
     )  # fmt: skip
 
 

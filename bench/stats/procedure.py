@@ -128,7 +128,8 @@ def noncentrality(df: float, power: float = POWER) -> float:
     def short_of(delta: float) -> float:  # being found with the wrong sign, once in a million, is left out
         return float(1 - power - nctdtr(df, delta, critical))
 
-    return float(brentq(short_of, 0.5, 30.0))
+    root: Any = brentq(short_of, 0.5, 30.0)
+    return float(root)
 
 
 def detectable(folds: int, repeats: int) -> float:
