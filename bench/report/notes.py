@@ -136,7 +136,8 @@ def _family(results: Results, scoring: Scoring) -> str:
     return (
         f"Paired bootstrap of {what} within folds, {_count(scoring.resamples, 'resamples')}{redrawn}; p adjusted by "
         f"{ADJUSTED[scoring.adjust]} over one family of {scoring.family} comparisons ({_count(others, 'methods')} against "
-        f"{results.reference}, outcomes and their mean, {metrics}). About these predictions, conditional on the fitted models. "
+        f"{results.reference}, outcomes and their mean, {metrics}). About these predictions, conditional on the fitted models; as these "
+        "were trained on each other's test folds, such intervals hold the models' true values a little less often than 95 %. "
         f"P(best): share of resamples in which the method has the best {MEAN}; rank: 95 % set of its true rank, all methods at once."
     )
 

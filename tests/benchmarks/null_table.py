@@ -48,6 +48,8 @@ def group(key: str, null: str) -> str:
     kind, statement = key.split("|")[0].split(": ")
     if null == "predictions" and statement.endswith("of the procedures") and "corrected" not in statement:
         return ""  # the models are the procedures
+    if statement in ("max-T, any p", "BCa, value in a large population"):
+        return ""  # as the marks of the table and the percentile interval, but for a tenth
     about_models = not any(word in statement for word in ("corrected", "P(better)", "subgroups"))
     other = null == "learners" and about_models and (kind in ("false", "family") or statement.endswith("of the procedures"))
     return "other" if other else kind
