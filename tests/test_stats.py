@@ -6,42 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from noisy_evidence import tables
 from scipy.stats import binom
 
 from bench import metrics, stats
 from bench.core import BenchError
 from bench.stats import Scoring, ranking
-
-
-def tables(
-    noise: dict[str, float],
-    n: int = 400,
-    prevalence: tuple[float, ...] = (0.3, 0.2),
-    folds: int = 4,
-    repeats: int = 1,
-    seed: int = 0,
-    events: dict[int, int] | None = None,
-    unknown: float = 0.0,
-) -> tuple[pd.DataFrame, pd.DataFrame, list[str], list[str]]:
-    """Predictions that are the label plus a common noise plus the method's own. events: exact number of events of an outcome."""
-    rng = np.random.default_rng(seed)
-    tasks = [f"t{i}" for i in range(len(prevalence))]
-    y = (rng.random((n, len(tasks))) < prevalence).astype(float)
-    for t, count in (events or {}).items():
-        y[:, t] = np.arange(n) < count
-    y[rng.random(y.shape) < unknown] = np.nan
-    shared = np.nan_to_num(y) + rng.normal(size=y.shape)
-    frames: list[pd.DataFrame] = []
-    for repeat in range(repeats):
-        fold = rng.permutation(np.arange(n) % folds)
-        for method, size in noise.items():
-            p = 1 / (1 + np.exp(-(shared + size * rng.normal(size=y.shape))))
-            columns = {"method": method, "repeat": repeat, "fold": fold, "row": np.arange(n), "view": "test"}
-            labels = {f"y:{t}": y[:, i] for i, t in enumerate(tasks)}
-            frames.append(pd.DataFrame(columns | labels | {f"p:{t}": p[:, i] for i, t in enumerate(tasks)}))
-    ids = np.arange(n).astype(str)
-    cohort = pd.DataFrame({"row": np.arange(n), "patient": ids, "group": ids})
-    return pd.concat(frames, ignore_index=True), cohort, tasks, list(noise)
 
 
 def score(*tables: Any, **how: Any) -> Scoring:
