@@ -14,13 +14,13 @@ from scipy import stats
 
 from bench.core import BenchError
 from bench.stats.estimates import MEAN, PRIMARY
+from bench.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
     from bench.stats import Scoring
 
 Named: TypeAlias = "Sequence[tuple[str, Scoring]]"  # a dataset's name and what was found there
 
-LEVEL = 0.05
 DATASETS = 8  # fewer cannot carry a Friedman test: its F approximation and Nemenyi's distance are for large numbers of them
 METHODS = 3  # fewer are compared directly
 

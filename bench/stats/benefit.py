@@ -15,7 +15,7 @@ import pandas as pd
 from bench.bootstrap import Vector
 from bench.core import Task
 from bench.stats.estimates import BAYES, Evidence, Mask
-from bench.stats.multiplicity import LEVEL
+from bench.stats.intervals import interval
 from bench.stats.pooled import Pool, Version, by_unit, enough, mean_of_known, pools, versions
 
 YARDSTICK = "logistic"  # the model that a clinic would use without us
@@ -169,5 +169,5 @@ def _compared(labels: Sequence[str], drawn: dict[str, Vector], grid: Grid, panel
     width = len(thresholds)
     frame = pd.DataFrame(np.repeat(pairs, width, axis=0), columns=["method", "against"])
     gaps = np.concatenate([drawn[method] - drawn[rival] for method, rival in pairs])
-    low, high = np.percentile(gaps[:, 1:], [100 * LEVEL / 2, 100 - 100 * LEVEL / 2], axis=1)
+    low, high = interval(gaps[:, 1:])
     return frame.assign(threshold=np.tile(thresholds, len(pairs)), difference=gaps[:, 0], low=low, high=high)

@@ -17,7 +17,8 @@ from pandas.api.types import is_numeric_dtype
 from bench.bootstrap import Cell, Counts, Vector, sums
 from bench.metrics import TOTAL_EVENTS
 from bench.stats.estimates import Evidence, Mask
-from bench.stats.multiplicity import LEVEL, share_beyond
+from bench.stats.intervals import interval
+from bench.stats.multiplicity import share_beyond
 from bench.stats.pooled import by_unit, mean_of_known, remembered
 
 LEVELS = 12  # of a variable, shown by themselves
@@ -146,9 +147,9 @@ def _described(evidence: Evidence, level: Level) -> pd.DataFrame:
 
 def _interval(drawn: Vector) -> Vector:
     """(2, k) ends of the percentile intervals of (k, B); a resample that drew no pair of a level is left out."""
-    ends = np.percentile(drawn, [100 * LEVEL / 2, 100 - 100 * LEVEL / 2], axis=1)
+    ends = np.stack(interval(drawn))
     for k in np.flatnonzero(np.isnan(ends[0]) & ~np.isnan(drawn).all(axis=1)).tolist():
-        ends[:, k] = np.nanpercentile(drawn[k], [100 * LEVEL / 2, 100 - 100 * LEVEL / 2])
+        ends[:, k] = interval(drawn[k][~np.isnan(drawn[k])])
     return ends
 
 
