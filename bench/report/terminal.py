@@ -23,10 +23,10 @@ class Screen:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         say = plain if options.ascii_only else clean
         yield Text(say(self.sheet.title), style="bold")
+        for warning in self.sheet.warnings:  # before any number, as in the files
+            yield Text(say(warning), style="bold yellow")
         if self.sheet.protocol:
             yield Text(say(self.sheet.protocol))
-        for warning in self.sheet.warnings:
-            yield Text(say(warning), style="bold yellow")
         for block in self.sheet.blocks:
             yield Text("")
             for part in fitting(block, options.max_width):
