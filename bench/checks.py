@@ -174,6 +174,10 @@ def _check_labels(y: NDArray[np.float32], tasks: Sequence[Task], ids: NDArray[np
             raise BenchError(
                 f"outcome '{task.name}' needs both 0 and 1 to be learned, but its {len(known)} known rows hold {only}. Leave it out."
             )
+        if task.thresholds is not None and not 0 < task.thresholds[0] < task.thresholds[1] < 1:
+            raise BenchError(
+                f"thresholds of outcome '{task.name}' must be two risks, 0 < low < high < 1, but are {task.thresholds}"
+            )
         for other in task.implies:
             if other not in names:
                 raise BenchError(

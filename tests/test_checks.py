@@ -30,6 +30,10 @@ def refused(**changes: Any) -> str:
             {"tasks": (Task("any"), Task("mean"))},
             "no outcome may be called 'mean': the tables call the mean over outcomes so. Rename it.",
         ),
+        (
+            {"tasks": (Task("any"), Task("aki", thresholds=(0.4, 0.1)))},
+            "thresholds of outcome 'aki' must be two risks, 0 < low < high < 1, but are (0.4, 0.1)",
+        ),
         ({"labels": [[1], [0], [1], [0]]}, "labels must have shape (4, 2) for 4 patients and 2 outcomes, but have (4, 1)"),
         ({"weights": np.ones(4)}, "weights must have the labels' shape (4, 2), but have (4,)"),
         ({"groups": ["g"] * 3}, "groups must have one entry per row (4), but has 3"),

@@ -15,7 +15,7 @@ from drawn import FRAMES, LONG, NAMES, PER_TASK, RNG, TASKS, clinical, interval,
 
 from bench.core import BenchError
 from bench.report import figures
-from bench.report.figures import curves, forest, lettering, maps, marks, panels, scales
+from bench.report.figures import curves, forest, lettering, maps, marks, paint, panels, scales
 from bench.report.figures.marks import Areas, Dots, Lines, Words
 
 
@@ -28,7 +28,7 @@ def test_what_is_offered() -> None:
 
 @pytest.mark.parametrize(("figure", "task"), NAMES)
 def test_svg_is_harmless_xml_and_small(figure: str, task: str) -> None:
-    text = figures.svg(FRAMES, figure, task)
+    text = figures.svg(figures.page(FRAMES, figure, task))
     root = ElementTree.fromstring(text)
     for node in root.iter():
         assert node.tag in {"svg", "path", "text", "g", "circle"}
@@ -66,6 +66,19 @@ def test_lines_and_dots_stand_inside_the_page(figure: str, task: str) -> None:
             assert (at <= [page.width, page.height]).all()
 
 
+@pytest.mark.parametrize("methods", [1, 2, 4])
+def test_words_of_few_panels_stand_inside_the_page(methods: int) -> None:
+    own = FRAMES.risks["method"].unique()[:methods].tolist()
+    page = curves.risks(FRAMES.risks, own, "aki", "a cohort, acute kidney injury within seven days of the operation, 589 events")
+    for mark in words_of(page):
+        left, top, right, bottom = outline(mark)
+        assert 0.3 <= left < right <= page.width - 0.3, mark.text
+        assert 0 <= top < bottom <= page.height, mark.text
+    said = " ".join(mark.text for mark in words_of(page))
+    assert "the operation, 589 events: predicted risks by outcome" in said  # the title in lines, not shortened
+    assert "% of each, root scale" in said
+
+
 def test_every_figure_says_that_patients_are_synthetic() -> None:
     for figure, task in NAMES:
         assert "Synthetic patients." in {mark.text for mark in words_of(figures.page(FRAMES, figure, task))}
@@ -73,8 +86,8 @@ def test_every_figure_says_that_patients_are_synthetic() -> None:
 
 def test_files_have_their_printed_size_and_the_same_bytes_again() -> None:
     which = [("forest", TASKS[1]), ("roc", "aki"), ("affinity", "")]
-    files = figures.files(FRAMES, which)
-    assert files == figures.files(FRAMES, which)
+    files, again = (figures.files({key: figures.page(FRAMES, *key) for key in which}) for _ in range(2))
+    assert files == again
     assert len(files) == 9
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz01_.=-") for name in files)
     for name, data in files.items():
@@ -108,8 +121,8 @@ def test_bytes_are_the_same_in_every_process(capsys: pytest.CaptureFixture[str])
     assert done.stdout == capsys.readouterr().out != ""
 
 
-def test_draw_gives_a_figure_of_matplotlib_without_mathtext() -> None:
-    figure = figures.draw(FRAMES, "forest", "mean")
+def test_a_figure_of_matplotlib_is_without_mathtext() -> None:
+    figure = paint.figure(figures.page(FRAMES, "forest", "mean"))
     assert figure.get_figwidth() * 25.4 == pytest.approx(174)
     texts = figure.axes[0].texts
     assert any("$" in text.get_text() for text in texts)
@@ -128,7 +141,7 @@ def test_draw_gives_a_figure_of_matplotlib_without_mathtext() -> None:
     ],
 )
 def test_what_there_is_not_is_told(figure: str, task: str, said: str) -> None:
-    for call in (figures.draw, figures.svg, figures.page):
+    for call in (figures.pages, figures.page):
         with pytest.raises(BenchError) as error:
             call(FRAMES, figure, task)
         assert said in str(error.value)
@@ -139,7 +152,7 @@ def test_empty_tables_offer_no_figure() -> None:
     bare = made(**nothing)
     assert {name for name, _ in figures.names(bare)} == {"forest", "ranks"}
     with pytest.raises(BenchError, match="nothing to show"):
-        figures.draw(bare, "roc", "aki")
+        figures.page(bare, "roc", "aki")
     silent = {"smooth": FRAMES.smooth.assign(observed=np.nan), "costs": FRAMES.costs.assign(seconds=np.nan, parameters=np.nan)}
     assert not {"calibration", "pareto"} & {name for name, _ in figures.names(made(**silent))}
 
@@ -325,9 +338,12 @@ def test_a_label_of_another_stopping_stays_in_its_family() -> None:
 
 
 def test_one_figure_of_a_page_is_the_same_as_all() -> None:
-    whole = figures.files(FRAMES, formats=("svg",))
+    whole = figures.files(figures.pages(FRAMES), ("svg",))
     assert len(whole) == len(NAMES)
-    assert figures.files(FRAMES, [("pareto", "")], ("svg",))["pareto.svg"] == whole["pareto.svg"]
+    assert figures.files(figures.pages(FRAMES, "pareto"), ("svg",)) == {"pareto.svg": whole["pareto.svg"]}
+    assert list(figures.pages(FRAMES, "roc")) == [("roc", task) for task in TASKS]
+    with pytest.raises(BenchError, match="unknown figure 'forrest'"):
+        figures.pages(FRAMES, "forrest")
 
 
 def test_a_quick_look_is_told_on_the_figure() -> None:

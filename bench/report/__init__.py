@@ -71,13 +71,14 @@ def write(results: Results, folder: Path, settings: Settings | None = None) -> R
     from bench.report import checklists, figures, page  # matplotlib and jinja2: not for those who only read
 
     frames = frames_of(results, settings or Settings())
+    pages = figures.pages(frames)
     files: dict[str, str | bytes] = {
         "table.md": markdown.render(frames.sheet), "table.tex": latex.render(frames.sheet), "table.csv": tables.csv(frames.sheet),
         "scores.csv": tables.frame(frames.scoring.scores), "comparisons.csv": tables.frame(frames.scoring.comparisons),
         "tripod.md": checklists.tripod(frames), "probast.md": checklists.probast(frames),
-        "index.html": page.render(frames, {"/".join(filter(None, key)): figures.svg(frames, *key) for key in figures.names(frames)}),
+        "index.html": page.render(frames, {"/".join(filter(None, key)): figures.svg(made) for key, made in pages.items()}),
     }  # fmt: skip
-    images = figures.files(frames, formats=("svg",) if results.quick else figures.FORMATS)  # a quick look is looked at
+    images = figures.files(pages, ("svg",) if results.quick else figures.FORMATS)  # a quick look is looked at
     save(folder, files | {f"figures/{name}": data for name, data in images.items()})
     _forget(folder / "figures", images)
     return Report(frames.scoring, frames.sheet)
@@ -88,8 +89,7 @@ def figure(results: Results, folder: Path, name: str, task: str | None, settings
     from bench.report import figures
 
     frames = frames_of(results, settings or Settings())
-    every = [key for key in figures.names(frames) if key[0] == name and task is None]
-    images = figures.files(frames, every or [(name, task or "")])
+    images = figures.files(figures.pages(frames, name, task))
     save(folder, {f"figures/{file}": data for file, data in images.items()})
     return [folder / "figures" / file for file in images]
 

@@ -73,7 +73,7 @@ def small_page() -> str:
 
 
 def drawn(frames: Frames) -> dict[str, str]:
-    return {f"{kind}/{task}" if task else kind: figures.svg(frames, kind, task) for kind, task in figures.names(frames)}
+    return {f"{kind}/{task}" if task else kind: figures.svg(made) for (kind, task), made in figures.pages(frames).items()}
 
 
 @cache

@@ -3,9 +3,8 @@
 A name and, where it has one, an outcome make a figure. A figure whose tables are empty is not offered.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,9 +16,6 @@ from bench.report.figures.furniture import noted
 from bench.report.figures.marks import Page
 from bench.report.notes import families, warnings
 from bench.stats import MEAN
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 FORMATS = ("pdf", "svg", "png")
 
@@ -146,25 +142,25 @@ def page(frames: Frames, figure: str, task: str = "") -> Page:
     return noted(FIGURES[figure].page(frames, task), warnings(frames.results))
 
 
-def draw(frames: Frames, figure: str, task: str = "") -> "Figure":
-    """As a matplotlib figure of its printed size. BenchError as `page`."""
-    return paint.figure(page(frames, figure, task))
+def pages(frames: Frames, figure: str | None = None, task: str | None = None) -> dict[tuple[str, str], Page]:
+    """(figure, outcome) -> page: all there are, those of one figure, or a single one. BenchError as `page`."""
+    if figure is None:
+        chosen = names(frames)
+    else:
+        offered = _tasks(frames, figure) if figure in FIGURES else []
+        chosen = [(figure, t) for t in (offered or [""] if task is None else [task])]
+    return {key: page(frames, *key) for key in chosen}
 
 
-def svg(frames: Frames, figure: str, task: str = "") -> str:
-    """An `<svg>` element to stand in an HTML page: colours of text and axes are the page's own. BenchError as `page`."""
-    return vector.svg(page(frames, figure, task), themed=True)
+def svg(made: Page) -> str:
+    """An `<svg>` element to stand in an HTML page: colours of text and axes are the page's own."""
+    return vector.svg(made, themed=True)
 
 
-def files(frames: Frames, which: Iterable[tuple[str, str]] | None = None, formats: Sequence[str] = FORMATS) -> dict[str, bytes]:
-    """File name -> content, of all figures or some; the same tables give the same bytes. BenchError as `page`."""
-    chosen = names(frames) if which is None else list(which)
-    stems = file_names(chosen)
-    out: dict[str, bytes] = {}
-    for figure, task in chosen:
-        for kind, data in saved(page(frames, figure, task), formats).items():
-            out[f"{stems[figure, task]}.{kind}"] = data
-    return out
+def files(made: Mapping[tuple[str, str], Page], formats: Sequence[str] = FORMATS) -> dict[str, bytes]:
+    """File name -> content, of `pages`; the same tables give the same bytes."""
+    stems = file_names(list(made))
+    return {f"{stems[key]}.{kind}": data for key, drawn in made.items() for kind, data in saved(drawn, formats).items()}
 
 
 def file_names(chosen: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:

@@ -120,11 +120,11 @@ def risks(table: pd.DataFrame, methods: Sequence[str], task: str, title: str) ->
     right = float(own["high"].max())
     top = float(np.sqrt(_ceiling([part["share"] for _, part in own.groupby(["method", "outcome"])], 1e-4, 1.0, room=1.0)))
     marks = [(sign * at, text) for at, text in _root_ticks(top) for sign in (-1, 1)]
-    y = Axis(-1.03 * top, 1.03 * top, (*marks, (0.0, "0")), "share of those without / with the event, %, root scale")
+    y = Axis(-1.03 * top, 1.03 * top, (*marks, (0.0, "0")), "% of each, root scale")
     x = Axis(0, right, ticks(0, right, 4, percent=True), "predicted risk, % (the last bar: this and higher)")
     by_method = dict(iter(own.groupby("method")))
     shown = [Panel(m, (), areas=_bars(by_method.get(m, own.head(0)), 1.03 * top)) for m in methods]
-    keys = [Key("with the event, upward", patch=EVENT), Key("without, downward", patch=NO_EVENT)]
+    keys = [Key("those with the event, upward", patch=EVENT), Key("those without, downward", patch=NO_EVENT)]
     behind = (_line([0, right], [0, 0], Pen(INK, 0.4)),)
     return panels.page(f"{title}: predicted risks by outcome", shown, x, y, keys=keys, behind=behind, shape=0.85)
 

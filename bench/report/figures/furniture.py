@@ -28,8 +28,9 @@ class Key:
 def heading(title: str, keys: Sequence[Key], page_width: float, said: Sequence[str] = ()) -> tuple[list[Mark], float]:
     """Title, small print, key; and the y below them."""
     room = page_width - 2 * MARGIN
-    marks: list[Mark] = [Words(MARGIN, 4.0, fit(title, room, TITLE, bold=True), TITLE, bold=True)]
-    y = 4.0
+    named = wrapped([title], room, TITLE, bold=True)
+    marks: list[Mark] = [Words(MARGIN, 4.0 + 3.2 * i, text, TITLE, bold=True) for i, text in enumerate(named)]
+    y = 0.8 + 3.2 * len(named)
     for text in wrapped(said, room):
         y += 2.9
         marks.append(Words(MARGIN, y, text, LABEL, colour=INK))
@@ -37,17 +38,17 @@ def heading(title: str, keys: Sequence[Key], page_width: float, said: Sequence[s
     return marks + keyed, y + 1.6
 
 
-def wrapped(texts: Sequence[str], room: float, size: float = LABEL) -> list[str]:
+def wrapped(texts: Sequence[str], room: float, size: float = LABEL, bold: bool = False) -> list[str]:
     """Lines of at most `room` mm."""
     out: list[str] = []
     for text in texts:
         current = ""
         for word in text.split():
             longer = f"{current} {word}".strip()
-            if current and width(longer, size) > room:
+            if current and width(longer, size, bold) > room:
                 out.append(current)
                 longer = word
-            current = fit(longer, room, size)
+            current = fit(longer, room, size, bold)
         out += [current] if current else []
     return out
 

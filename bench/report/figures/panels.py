@@ -7,7 +7,7 @@ import numpy as np
 
 from bench.report.figures import furniture
 from bench.report.figures.furniture import MARGIN, Key, absent, bottom, frame, heading, left
-from bench.report.figures.lettering import LABEL, SMALL, fit
+from bench.report.figures.lettering import LABEL, SMALL, fit, width
 from bench.report.figures.marks import ONE_COLUMN, TWO_COLUMNS, Areas, Mark, Page, Pen, Vector, Words, lines
 from bench.report.figures.scales import Axis, Place
 
@@ -120,10 +120,10 @@ def _name(panel: Panel, place: Place) -> list[Mark]:
 
 def _titles(x: Axis, y: Axis, places: Sequence[Place], end: float, across: float) -> list[Mark]:
     """One title for all x axes, one for all y axes."""
-    first, middle = places[0], (places[0].y + end) / 2
+    first, right = places[0], max(place.x + place.width for place in places)
+    over, beside = fit(x.title, across - first.x, LABEL), fit(y.title, end - first.y + 10, LABEL)
+    middle = max((first.x + right) / 2, MARGIN + width(over, LABEL) / 2)  # of a single panel the title is wider
     return [
-        Words(
-            (first.x + across - MARGIN) / 2, end + furniture.TICK + 5.0, fit(x.title, across - first.x, LABEL), LABEL, "middle"
-        ),
-        Words(MARGIN + 1.8, middle, fit(y.title, end - first.y + 10, LABEL), LABEL, "middle", turned=True),
+        Words(middle, end + furniture.TICK + 5.0, over, LABEL, "middle"),
+        Words(MARGIN + 1.8, (first.y + end) / 2, beside, LABEL, "middle", turned=True),
     ]
