@@ -2,6 +2,7 @@
 
 import bench
 outcome = bench.run("support2", "xgboost,hard_sharing", quick=True)
+cohort = bench.Cohort.from_frame(frame, patient="id", outcomes=["aki", "death"])  # may stand in place of "support2"
 outcome.scores, outcome.predictions, outcome.table()
 """
 
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.api import run
+    from bench.cohorts.frames import Cohort
     from bench.stored import Outcome, compare, make_report
 
-__all__ = ["Outcome", "compare", "make_report", "run"]
+__all__ = ["Cohort", "Outcome", "compare", "make_report", "run"]
 __version__ = "0.1.0"
 
 _root = _Path(__file__).resolve().parent.parent
@@ -24,6 +26,7 @@ def __getattr__(name: str) -> object:
     """`bench.run` and its like on demand: importing bench alone loads neither pandas nor torch."""
     if name not in __all__:
         raise AttributeError(f"module 'bench' has no attribute '{name}'")
-    from bench import api, stored
+    from importlib import import_module
 
-    return getattr(api if name == "run" else stored, name)
+    home = {"run": "bench.api", "Cohort": "bench.cohorts.frames"}.get(name, "bench.stored")
+    return getattr(import_module(home), name)

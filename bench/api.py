@@ -11,16 +11,18 @@ from typing import Protocol as Interface
 import numpy as np
 import pandas as pd
 
-from bench import claims, execute, harness, registry, store, suites
+from bench import claims, execute, harness, protocol, registry, store, suites, views
 from bench.core import BenchError
 from bench.draws import Draws
 from bench.execute import Event
-from bench.harness import Job, Plan, Protocol
+from bench.harness import Plan
+from bench.jobs import Job
+from bench.protocol import Protocol
+from bench.registry import Spec
 from bench.report.verdicts import Verdicts
 from bench.report.verdicts import write as write_verdicts
 from bench.stored import Outcome, add, ranked, text
 
-QUICK_ROWS = 1500
 # Seconds of a cell of 8,450 training rows and 4 outcomes on one thread, for methods this results folder has no cell of.
 GUESS = 25.0
 PREDICT = 2.5 / 20_000  # seconds a row that a draw is tested on
@@ -44,12 +46,19 @@ class Watch(Interface):
 
 
 def run(
-    dataset: str | Sequence[str] = "surgical",
+    dataset: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]" = "surgical",
     methods: str | Sequence[str] = "all",
     *,
     folds: int | None = None,
     repeats: int = 1,
     seed: int = 0,
+    split: str | None = None,
+    cut: str | float | None = None,
+    train_size: int | str | Sequence[int | str] | None = None,
+    drop_modality: str | Sequence[str] = (),
+    at: str = "test",
+    missing: str | float | Sequence[float] = (),
+    test_data: str | Sequence[str] = (),
     reference: str | None = None,
     results: str | Path = "results",
     reports: str | Path = "reports",
@@ -62,34 +71,61 @@ def run(
 ) -> Outcome:
     """Train what is missing, then score, test and write the tables. A rerun trains nothing and gives the same files.
 
-    dataset, methods: a list of specs or one text with commas, `all` for every bundled one. folds: 5, or 2 if quick. reference: a method's
-    label; `single_task` where it takes part. workers: processes of one thread each, as many as processors; 0 = in this process.
-    quick: a first look, a subsample trained briefly, stored apart. diagnose: look at the fitted models too, see `diagnostics`; stored
-    cells without are trained again, to the same predictions.
-    Raises BenchError for anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
+    dataset, methods: a list of specs or one text with commas, `all` for every bundled one; a dataset may be a `bench.Cohort`.
+    folds: 5, or 2 if quick. reference: a method's label; `single_task` where it takes part. workers: processes of one thread each, as
+    many as processors; 0 = in this process. quick: a first look, a subsample trained briefly, stored apart. diagnose: look at the fitted
+    models too, see `diagnostics`.
+
+    split: random, site, time or a column of the cohort; None: what the dataset says, else random. cut: of time, a date, a number, or the
+    share of the earliest rows (0.7). train_size: patients learned from at most, or all; several are several protocols, one after
+    another, with the same test rows. drop_modality, at: modalities that no row has at the test, in train or both. missing: further
+    predictions of the test rows, each modality missing with these probabilities. test_data: other cohorts that the fitted models
+    predict, matched by name. Stored cells without these predictions, or without diagnostics, are trained again, to the same test
+    predictions. Raises BenchError for anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
     """
-    protocol = _protocol(folds, repeats, seed, quick)
     count = _workers(workers)
-    specs = registry.parse("methods", text(methods))
+    specs, others = registry.parse("methods", text(methods)), registry.parse("datasets", text(test_data)) if test_data else []
+    rates, chosen = views.rates(missing), registry.parse("datasets", text(dataset))
+
+    def protocols(spec: Spec) -> list[Protocol]:
+        own = protocol.own_split(spec) if split is None else {"split": split}
+        given = own if cut is None else {**own, "cut": str(cut)}
+        return protocol.asked(
+            folds=folds, repeats=repeats, seed=seed, quick=quick, train_size=train_size, drop=registry.parts(text(drop_modality)),
+            at=at, **given,
+        )  # fmt: skip
+
+    asked = [(one, under) for one in chosen for under in protocols(one)]
     _make(Path(reports))
     plans = [
-        harness.plan(one, specs, protocol, Path(results), reference, accept_code, retry_failed, diagnose) for one in registry.parse("datasets", text(dataset))
-    ]  # fmt: skip
+        harness.plan(one, specs, under, Path(results), reference, accept_code, retry_failed, diagnose, rates, others)
+        for one, under in asked
+    ]
+    return _done(plans, Path(results), Path(reports), count, quick, watch)
+
+
+def _done(plans: Sequence[Plan], results: Path, reports: Path, workers: int, quick: bool, watch: Watch | None) -> Outcome:
+    """Do the missing cells of all plans; the tables of one are there before the next is done."""
     jobs = [job for plan in plans for job in plan.missing]
     outcome = Outcome({}, {}, {})
-    left = Counter(job.dataset.label for job in jobs)
-    references = {plan.spec.label: plan.reference for plan in plans}
-    _announce(plans, jobs, count, watch)
-    for plan in plans:
-        if not left[plan.spec.label]:
-            add(outcome, store.read(Path(results), plan.spec.label, quick=quick, reference=plan.reference), Path(reports))
-    with closing(_watched(jobs, count, watch)) as events:
+    left = Counter((job.dataset.label, job.protocol) for job in jobs)
+    by_place = {(plan.spec.label, plan.protocol): plan for plan in plans}
+
+    def report(plan: Plan) -> None:
+        under = plan.protocol.part.folder
+        add(outcome, store.read(results, plan.spec.label, quick=quick, reference=plan.reference, under=under), reports)
+
+    _announce(plans, jobs, workers, watch)
+    for place, plan in by_place.items():
+        if not left[place]:
+            report(plan)
+    with closing(_watched(jobs, workers, watch)) as events:
         for event in events:
-            name = event.job.dataset.label
-            left[name] -= event.kind == "end"
-            if event.kind == "end" and not left[name]:  # a dataset's tables are there before the next one is done
-                add(outcome, store.read(Path(results), name, quick=quick, reference=references[name]), Path(reports))
-    return ranked(outcome, Path(reports))
+            place = event.job.dataset.label, event.job.protocol
+            left[place] -= event.kind == "end"
+            if event.kind == "end" and not left[place]:
+                report(by_place[place])
+    return ranked(outcome, reports)
 
 
 def run_suite(
@@ -111,11 +147,10 @@ def run_suite(
     """
     name, content = suites.load(suite)
     if isinstance(content, suites.Comparison):
-        own = content.protocol
         return run(
-            content.datasets, content.methods, folds=None if quick else own.folds, repeats=own.repeats, seed=own.seed if seed is None else seed,
-            reference=content.reference, results=results, reports=reports, workers=workers, quick=quick, accept_code=accept_code,
-            retry_failed=retry_failed, diagnose=diagnose, watch=watch,
+            content.datasets, content.methods, **content.protocol.options(quick, seed), reference=content.reference, results=results,
+            reports=reports, workers=workers, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
+            watch=watch,
         )  # fmt: skip
     if seed is not None and seed < 0:
         raise BenchError(f"seed must be 0 or more, but is {seed}")
@@ -182,14 +217,6 @@ def _make(folder: Path) -> None:
         raise BenchError(f"cannot write to the reports folder: {error}") from error
 
 
-def _protocol(folds: int | None, repeats: int, seed: int, quick: bool) -> Protocol:
-    count = (2 if quick else 5) if folds is None else folds
-    for name, value, least in (("folds", count, 2), ("repeats", repeats, 1), ("seed", seed, 0)):
-        if value < least:
-            raise BenchError(f"{name} must be {least} or more, but is {value}")
-    return Protocol(count, repeats, seed, quick, QUICK_ROWS if quick else None)
-
-
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -210,7 +237,7 @@ def glance(event: Event) -> tuple[float, float] | None:
     return _glance(event.job) if event.data.get("status") == "done" else None
 
 
-def _glance(job: harness.Job) -> tuple[float, float]:
+def _glance(job: Job) -> tuple[float, float]:
     from bench import metrics
 
     frame = pd.read_parquet(Path(job.folder) / f"{store.cell_name(job.repeat, job.fold)}.parquet")

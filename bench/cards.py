@@ -1,7 +1,8 @@
-"""`bench methods NAME`: a method's card, read from its file without importing it.
+"""`bench methods NAME` and `bench datasets NAME`: a card, read from the file without importing it.
 
 The file's docstring, then its settings: type and range from the annotation, the default, and what the class docstring says of it
 ("name: meaning", "a, b: meaning" or "a .. c: meaning"), else the comment on its line. Settings of a base class stand under a heading of their own.
+A dataset's dials are the parameters of its `load`.
 """
 
 import ast
@@ -31,11 +32,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Card:
-    """about: the file's docstring. settings: (class they stand in, its settings), the method's own first."""
+    """about: the file's docstring. settings: (class they stand in, its settings), the method's own first. heading: over those."""
 
     name: str
     about: str
     settings: tuple[tuple[str, tuple[Setting, ...]], ...]
+    heading: str = "Settings"
 
     def text(self) -> str:
         """What is printed."""
@@ -44,21 +46,43 @@ class Card:
         for i, (owner, settings) in enumerate(self.settings):
             fresh = [s for s in settings if s.name not in seen]  # a child's word on a setting replaces its parent's
             seen |= {s.name for s in settings}
-            heading = "Settings" if i == 0 else f"Settings it has in common with others ({owner})"
+            heading = self.heading if i == 0 else f"Settings it has in common with others ({owner})"
             lines += ["", f"{heading}:", *(_lines(fresh) or ["  none"])]
         return "\n".join(lines)
 
 
 def card(name: str) -> Card:
     """The card of a bundled method, or of a file ./mine.py. An unknown name gets the closest one."""
-    path = Path(name).expanduser() if name.endswith(".py") else registry.path("methods", name)
-    try:
-        module = _Module(path)
-    except (OSError, SyntaxError) as error:
-        raise BenchError(f"{name} cannot be read: {error}") from None
+    path, module = _opened("methods", name)
     found = module.types.get("METHOD")
     chosen = found.id if isinstance(found, ast.Name) else ""
     return Card(path.stem, ast.get_docstring(module.tree) or "", tuple(_settings(module, chosen)))
+
+
+def dataset(name: str) -> Card:
+    """The card of a bundled dataset, or of a file ./mine.py. An unknown name gets the closest one."""
+    path, module = _opened("datasets", name)
+    loads = [node for node in module.tree.body if isinstance(node, ast.FunctionDef) and node.name == "load"]
+    dials = tuple(dial for node in loads for dial in _dials(module, node))
+    return Card(path.stem, ast.get_docstring(module.tree) or "", (("load", dials),), "Dials")
+
+
+def _opened(kind: registry.Kind, name: str) -> "tuple[Path, _Module]":
+    path = Path(name).expanduser() if name.endswith(".py") else registry.path(kind, name)
+    try:
+        return path, _Module(path)
+    except (OSError, SyntaxError) as error:
+        raise BenchError(f"{name} cannot be read: {error}") from None
+
+
+def _dials(module: "_Module", load: ast.FunctionDef) -> Iterator[Setting]:
+    given = [*load.args.posonlyargs, *load.args.args]
+    defaults = [None] * (len(given) - len(load.args.defaults)) + load.args.defaults + load.args.kw_defaults
+    arguments = [*given, *load.args.kwonlyargs]
+    meanings = said(ast.get_docstring(load) or "", [a.arg for a in arguments]) if arguments else {}
+    for argument, default in zip(arguments, defaults, strict=True):
+        kind = _kind(argument.annotation, module) if argument.annotation else ""
+        yield Setting(argument.arg, kind, _default(default), meanings.get(argument.arg, ""))
 
 
 class _Module:

@@ -30,6 +30,9 @@ ProperShare = Annotated[float, Ge(0.0), Lt(1.0)]
 class BenchError(Exception):
     """What a user can mend: one line with the rule, the value seen and the way out. Printed without a traceback."""
 
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())  # a value from a user's file may hold line ends
+
 
 class Unsupported(BenchError):
     """A method declines a cohort; the reason is shown in the table instead of a number."""

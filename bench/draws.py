@@ -43,6 +43,11 @@ class Draws:
         identity: dict[str, JSON] = {"draws": True, **{k: v for k, v in asdict(self).items() if k != "repeats"}}
         return Part(f"{'quick-' if self.quick else ''}draws{self.train}", identity)
 
+    @property
+    def word(self) -> str:
+        """What a line says of it besides method and cell."""
+        return f"n={self.train}"
+
     def learned(self, rows: int) -> float:
         """Patients a cell learns from, validation among them; whatever the size of the probe."""
         del rows

@@ -1,79 +1,25 @@
-"""What is to be computed, and how one cell is: plan(...) -> jobs; run_cell(job) -> record, stored the moment it ends."""
+"""What is to be computed: plan(...) -> the jobs of the cells that are missing."""
 
-import functools
-import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 import bench
 from bench import diagnose, draws, provenance, registry, splits
-from bench.core import JSON, BenchError, Cohort, Inputs, Predictor, Rows, Run, Split, Unsupported
+from bench.core import JSON, BenchError, Cohort
 from bench.draws import Draws
-from bench.meter import Meter
+from bench.jobs import Job, other_cohort, prepared
+from bench.protocol import Protocol
 from bench.registry import Spec
-from bench.store import Part, Store, finite, task_json
+from bench.splits import RANDOM, Splits
+from bench.store import Part, Store, task_json
+from bench.views import View
 
-EPSILON = np.float32(1e-7)  # probabilities lie in [EPSILON, 1 - EPSILON]
 SYNTHETIC = "Synthetic patients made by a generator: no evidence for or against a method."
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How methods are compared. quick: a first look on `rows` patients, trained briefly."""
-
-    folds: int = 5
-    repeats: int = 1
-    seed: int = 0
-    quick: bool = False
-    rows: int | None = None
-
-    @property
-    def part(self) -> Part:
-        """Repeats are no part of it: they add cells to the same protocol."""
-        identity = {k: v for k, v in asdict(self).items() if k != "repeats"}
-        return Part(f"{'quick-' if self.quick else ''}cv{self.folds}", identity)
-
-    def learned(self, rows: int) -> float:
-        """Patients a cell learns from, validation among them, in a cohort of so many."""
-        return (self.rows or rows) * (1 - 1 / self.folds)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One cell, as JSON can say it: no object of a plug-in crosses from process to process."""
-
-    dataset: Spec
-    method: Spec
-    protocol: Protocol | Draws
-    repeat: int
-    fold: int
-    root: str
-    folder: str
-    digest: str  # of the cohort; "" for a draw, whose cohort is made with the cell: its folder names generator and dials
-    split_digest: str
-    about: Mapping[str, JSON]  # settings, code and versions, stored with the cell
-    diagnosed_by: str = ""  # the version of `diagnose` that looks at the fitted model; "": none
-
-    @property
-    def name(self) -> str:
-        if isinstance(self.protocol, Draws):
-            return f"{self.method.label} n={self.protocol.train} draw {self.repeat}"
-        return f"{self.method.label} r{self.repeat}-f{self.fold}"
-
-    def json(self) -> dict[str, JSON]:
-        return finite(asdict(self))  # pyright: ignore[reportReturnType]
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> "Job":
-        objects: dict[str, Any] = {key: Spec(**value[key]) for key in ("dataset", "method")}
-        objects["protocol"] = (Draws if "test" in value["protocol"] else Protocol)(**value["protocol"])
-        return Job(**{**value, **objects})
 
 
 @dataclass(frozen=True)
@@ -100,25 +46,28 @@ def plan(
     accept_code: bool = False,
     retry_failed: bool = False,
     diagnosed: bool = False,
+    missing: Sequence[float] = (),
+    test_data: Sequence[Spec] = (),
 ) -> Plan:
     """Load the cohort, split it, and find out which cells are missing. Writes what the cells' hashes are of, trains nothing.
 
     diagnosed: a cell without diagnostics of this code is missing too. Of draws only a small cohort is made: workers make theirs.
+    missing, test_data: views of every cell, see `bench.views`; a cell without them is missing too.
     """
     store = Store(results)
-    if isinstance(protocol, Draws):
-        cohort, dials, parts = draws.probe(dataset, protocol), draws.dials(dataset), ()
-        cells = {(repeat, 0): ("", "") for repeat in range(protocol.repeats)}
-    else:
-        (cohort, parts), dials = _prepared(dataset, protocol), registry.settings(dataset)
-        cells = {(s.repeat, s.fold): (cohort.digest, splits.digest(s)) for s in parts}
+    cohort, protocol, dials, made = _laid_out(dataset, protocol)
     dataset_part = Part(dataset.label, {"dataset": dataset.id, "dials": dials, "digest": cohort.digest})
     truth = getattr(registry.loaded(dataset), "truth", None)
-    about: dict[str, JSON] = {"tasks": [task_json(t) for t in cohort.tasks], "note": SYNTHETIC if truth else ""}
-    store.open(dataset_part, _cohort_frame(cohort, truth) if parts else None, about)
+    described: dict[str, JSON] = {"tasks": [task_json(t) for t in cohort.tasks], "note": SYNTHETIC if truth else ""}
+    store.open(dataset_part, _cohort_frame(cohort, truth) if made else None, described)
     labels = tuple(spec.label for spec in methods)
     chosen = _reference(reference, list(labels))
-    notices = [*cohort.notices, *(_too_few(cohort, protocol) if isinstance(protocol, Protocol) else ())]
+    notices = [*cohort.notices]
+    asked, files = list[View](), dict[str, JSON]()
+    if isinstance(protocol, Protocol) and made:
+        asked, files, said = _views(store, dataset, dataset_part, cohort, protocol, missing, test_data)
+        notices += [*made.notices, *_too_few(cohort, protocol, made), *said]
+    places = {(s.repeat, s.fold): (cohort.digest, splits.digest(s)) for s in made.parts} if made else _draws(protocol)
     by = diagnose.version() if diagnosed else ""
     jobs, folders = list[Job](), dict[str, JSON]()
     for spec in methods:
@@ -130,12 +79,53 @@ def plan(
             folder, notice = _older(store, dataset_part, part, protocol, folder)
             notices += notice
         folders[spec.label] = {"folder": folder.parent.name, "family": family}
-        places = str(results.resolve()), str(folder.resolve())
-        jobs += [Job(dataset, spec, protocol, *cell, *places, *digests, part.identity, by) for cell, digests in cells.items()]
-    if isinstance(protocol, Protocol):
-        _save_run(store, dataset_part, protocol, chosen, folders, splits.receipt(cohort, list(parts)))
-    stored, missing = _sorted(store, jobs, labels, retry_failed)
-    return Plan(dataset, cohort, dataset_part, protocol, chosen, labels, stored, missing, tuple(notices))
+        roots = str(results.resolve()), str(folder.resolve())
+        about = part.identity, by, tuple(asked)
+        jobs += [Job(dataset, spec, protocol, *place, *roots, *digests, *about) for place, digests in places.items()]
+    if isinstance(protocol, Protocol) and made:
+        receipt = splits.receipt(cohort, made.parts, made.kind, made.names)
+        _save_run(store, dataset_part, protocol, chosen, folders, receipt, files)
+    stored, left = _sorted(store, jobs, labels, retry_failed)
+    return Plan(dataset, cohort, dataset_part, protocol, chosen, labels, stored, left, tuple(notices))
+
+
+def _laid_out(dataset: Spec, protocol: Protocol | Draws) -> tuple[Cohort, Protocol | Draws, Mapping[str, JSON], Splits | None]:
+    """The cohort, the protocol with the folds it comes to, the dials, and the splits; None of draws, whose workers make theirs."""
+    if isinstance(protocol, Draws):
+        return draws.probe(dataset, protocol), protocol, draws.dials(dataset), None
+    cohort, made = prepared(dataset, protocol)
+    return cohort, replace(protocol, folds=len(made.names)), registry.settings(dataset), made
+
+
+def _draws(protocol: Protocol | Draws) -> dict[tuple[int, int], tuple[str, str]]:
+    return {(repeat, 0): ("", "") for repeat in range(protocol.repeats)}
+
+
+def _views(
+    store: Store,
+    dataset: Spec,
+    part: Part,
+    cohort: Cohort,
+    protocol: Protocol,
+    missing: Sequence[float],
+    test_data: Sequence[Spec],
+) -> tuple[list[View], dict[str, JSON], list[str]]:
+    """What every cell predicts besides; where the rows of other cohorts are stored, by name; and what to say."""
+    left = set(cohort.inputs.modalities) - set(protocol.drop if protocol.at != "train" else ())
+    if missing and len(left) < 2:
+        raise BenchError(
+            f"a row keeps one modality, so that missing needs a cohort with 2 or more, but the test rows of '{cohort.name}' have "
+            f"{len(left)}: {', '.join(sorted(left))}"
+        )
+    made = [View.of_missing(rate) for rate in missing]
+    files, said = dict[str, JSON](), list[str]()
+    for spec in test_data:
+        other, notices = other_cohort(dataset, protocol, spec)
+        view = View.of_external(spec, other.digest)
+        files[spec.label] = store.save_external(part, spec.label, other.digest, _cohort_frame(other, None))
+        made.append(view)
+        said += notices
+    return made, files, said
 
 
 def _sorted(
@@ -148,115 +138,18 @@ def _sorted(
     for job in jobs:
         found = store.cell(Path(job.folder), job.repeat, job.fold)
         if found is None or found["status"] in again or not _made_from(found, job):
-            missing.append(job)
+            missing.append(_as_diagnosed(job, found))
         else:
             stored.append((job, found))
     missing.sort(key=lambda j: (j.repeat, j.fold, labels.index(j.method.label)))
     return tuple(stored), tuple(missing)
 
 
-def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
-    """Train and predict one cell and store it; its record. An exception of the method becomes the record of a failed cell."""
-    cohort, split = _cell(job)
-    if job.digest and cohort.digest != job.digest:
-        raise BenchError(f"'{job.dataset.label}' changed while the run was under way. Start the run again.")
-    digests: dict[str, JSON] = {"cohort": cohort.digest, "split": splits.digest(split)}
-    record = _record(job, "done", "") | {"environment": provenance.environment(), "digests": digests}
-    predictions = None
-    meter = Meter()
-    try:
-        predictor, predicted = _trained(job, cohort, split, report)
-        record |= meter.read()  # of training and predicting alone, not of the diagnosis
-        facts: Any = finite({**predictor.facts, **_diagnosed(job, cohort, split, predictor)})
-        record |= {"facts": facts, "alarms": _alarms(facts, predicted, cohort.task_names)}
-        predictions = predicted  # only now: a cell whose facts are wrong has no predictions either
-    except Unsupported as reason:
-        record |= {"status": "declined", "error": str(reason)}
-    except (Exception, SystemExit) as error:
-        record |= {"status": "failed", "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-    record = meter.read() | record
-    Store(Path(job.root)).save_cell(Path(job.folder), job.repeat, job.fold, record, predictions)
-    return record
-
-
-def lose_cell(job: Job, why: str) -> dict[str, JSON]:
-    """Store and return the record of a cell whose process died under it. The next run tries it again."""
-    record = _record(job, "lost", why)
-    Store(Path(job.root)).save_cell(Path(job.folder), job.repeat, job.fold, record, None)
-    return record
-
-
-def _record(job: Job, status: str, error: str) -> dict[str, JSON]:
-    """What every cell's record says. `method` is the label, under which tables show it."""
-    return {
-        **job.about, "status": status, "error": error, "method": job.method.label, "repeat": job.repeat, "fold": job.fold,
-        "digests": {"cohort": job.digest, "split": job.split_digest}, "diagnosed_by": job.diagnosed_by,
-    }  # fmt: skip
-
-
-def _diagnosed(job: Job, cohort: Cohort, split: Split, predictor: Predictor) -> dict[str, JSON]:
-    if not job.diagnosed_by:
-        return {}
-    truth = getattr(registry.loaded(job.dataset), "truth", None)
-    return {"diagnosis": diagnose.facts(predictor, cohort.rows(split.train), cohort.rows(split.test), truth)}
-
-
-def _trained(job: Job, cohort: Cohort, split: Split, report: Callable[[int, float], None]) -> tuple[Predictor, pd.DataFrame]:
-    seed = int(np.random.SeedSequence([job.protocol.seed, job.repeat, job.fold]).generate_state(1)[0])
-    run = Run(seed=seed, quick=job.protocol.quick, report=report)
-    train, valid = cohort.rows(split.train), cohort.rows(split.valid)
-    predictor = registry.method(job.method).fit(train, valid, run)
-    views = {"test": split.test, "valid": split.valid}
-    frames = [_predicted(predictor, cohort, view, rows, split.fold) for view, rows in views.items()]
-    return predictor, pd.concat(frames, ignore_index=True)
-
-
-def _predicted(predictor: Predictor, cohort: Cohort, view: str, rows: Rows, fold: int) -> pd.DataFrame:
-    part = cohort.rows(rows)
-    p = checked_probabilities(predictor.predict(part.inputs), part.inputs, len(part.tasks))
-    columns: dict[str, Any] = {"row": rows, "patient": part.patients, "fold": np.int16(fold), "view": view}
-    for t, task in enumerate(part.task_names):
-        columns |= {f"y:{task}": part.labels[:, t], f"p:{task}": p[:, t]}
-    return pd.DataFrame(columns)
-
-
-def checked_probabilities(p: NDArray[Any], inputs: Inputs, tasks: int) -> NDArray[np.float32]:
-    """What a method returned, as (n, T) float32 within [EPSILON, 1 - EPSILON], or an error that names the rule it broke."""
-    p = np.asarray(p)
-    if p.shape != (len(inputs), tasks):
-        raise BenchError(f"predict must return shape ({len(inputs)}, {tasks}), but returned {p.shape}")
-    bad = ~np.isfinite(p) | (p < 0) | (p > 1)
-    if bad.any():
-        raise BenchError(f"predict must return probabilities, but {int(bad.sum())} of {p.size} are none (first: {p[bad][0]})")
-    return np.clip(p.astype(np.float32), EPSILON, 1 - EPSILON)
-
-
-def _alarms(facts: Mapping[str, Any], predictions: pd.DataFrame, tasks: tuple[str, ...]) -> list[str]:
-    """Signs that a model did not learn, whatever its numbers say."""
-    test = predictions[predictions["view"] == "test"]
-    constant = [task for task in tasks if test[f"p:{task}"].nunique() == 1]
-    runs = facts.get("scores") or []
-    traces = runs if runs and isinstance(runs[0], list | tuple) else [runs]
-    alarms = [f"constant predictions for {', '.join(constant)}"] if constant and not facts.get("floor") else []
-    if facts.get("steps") == 0:
-        alarms.append("no training step was made")
-    if any(len(trace) > 1 and len(set(trace)) == 1 for trace in traces):
-        alarms.append("validation score never moved")
-    return alarms
-
-
-def _cell(job: Job) -> tuple[Cohort, Split]:
-    if isinstance(job.protocol, Draws):
-        return draws.drawn(job.dataset, job.protocol, job.repeat)
-    cohort, parts = _prepared(job.dataset, job.protocol)
-    return cohort, parts[job.repeat * job.protocol.folds + job.fold]
-
-
-@functools.lru_cache(maxsize=2)
-def _prepared(dataset: Spec, protocol: Protocol) -> tuple[Cohort, tuple[Split, ...]]:
-    cohort = registry.load(dataset)
-    within = splits.subsample(cohort, protocol.rows, protocol.seed) if protocol.rows else None
-    return cohort, tuple(splits.make(cohort, protocol.folds, protocol.repeats, protocol.seed, within))
+def _as_diagnosed(job: Job, found: Mapping[str, Any] | None) -> Job:
+    """A cell that is made again for want of a view keeps its diagnosis."""
+    if found is None or job.diagnosed_by or found.get("diagnosed_by") != diagnose.version():
+        return job
+    return replace(job, diagnosed_by=diagnose.version())
 
 
 def _cohort_frame(cohort: Cohort, truth: Callable[[Cohort], pd.DataFrame] | None) -> pd.DataFrame:
@@ -284,9 +177,13 @@ def _method_part(spec: Spec) -> tuple[Part, str]:
 
 
 def _made_from(record: Mapping[str, Any], job: Job) -> bool:
-    """From the same patients and split, and diagnosed by this code if it is to be."""
+    """From the same patients and split, with the views it is to have, and diagnosed by this code if it is to be."""
     same = not job.digest or record["digests"] == {"cohort": job.digest, "split": job.split_digest}
-    return same and (not job.diagnosed_by or record["status"] != "done" or record.get("diagnosed_by") == job.diagnosed_by)
+    if not same or record["status"] != "done":
+        return same
+    there = record.get("views", {})
+    seen = all(there.get(view.name) == view.digest for view in job.views)
+    return seen and (not job.diagnosed_by or record.get("diagnosed_by") == job.diagnosed_by)
 
 
 def _older(store: Store, dataset: Part, method: Part, protocol: Protocol | Draws, folder: Path) -> tuple[Path, list[str]]:
@@ -307,7 +204,13 @@ def _reference(reference: str | None, labels: list[str]) -> str:
 
 
 def _save_run(
-    store: Store, dataset: Part, protocol: Protocol, reference: str, folders: Mapping[str, JSON], receipt: Mapping[str, JSON]
+    store: Store,
+    dataset: Part,
+    protocol: Protocol,
+    reference: str,
+    folders: Mapping[str, JSON],
+    receipt: Mapping[str, JSON],
+    external: Mapping[str, JSON],
 ) -> None:
     """Methods of earlier runs under the same protocol stay listed, so that `bench report` can show them beside these."""
     before = store.run(dataset, protocol.part)
@@ -315,11 +218,14 @@ def _save_run(
         "asked": list(folders), "reference": reference, "repeats": protocol.repeats,
         "protocol": dict(protocol.part.identity), "methods": {**before.get("methods", {}), **folders}, "receipt": receipt,
     }  # fmt: skip
+    files = {**before.get("external", {}), **external}
+    record |= {"external": files} if files else {}
     store.save_run(dataset, protocol.part, record)
 
 
-def _too_few(cohort: Cohort, protocol: Protocol) -> list[str]:
-    events = np.nansum(cohort.labels, axis=0)
+def _too_few(cohort: Cohort, protocol: Protocol, made: Splits) -> list[str]:
+    tested = np.unique(np.concatenate([split.test for split in made.parts])) if made.kind != RANDOM else np.arange(len(cohort))
+    events = np.nansum(cohort.labels[tested], axis=0)
     few = [f"{task} ({int(e)})" for task, e in zip(cohort.task_names, events, strict=True) if e < 10 * protocol.folds]
     if not few:
         return []

@@ -16,6 +16,7 @@ from bench.core import JSON
 _APART = {
     "bench.api",
     "bench.claims",
+    "bench.cohorts",  # what it makes is known by its digest
     "bench.suites",
     "bench.stats",
     "bench.report",

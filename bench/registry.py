@@ -1,6 +1,7 @@
 """The ids of methods and datasets, and what may be set on them.
 
-A method is `id[:field=value]...` or the path of a file; a dataset likewise, with the parameters of its `load` as dials.
+A method is `id[:field=value]...` or the path of a file; a dataset likewise, with the parameters of its `load` as dials. The file of
+a dataset may also be a cohort file (.toml): data of the user's own, whose one dial is `allow_leak`.
 The file name is the id: there is no list to keep. Only this module imports plug-ins, and only those that were chosen.
 """
 
@@ -22,6 +23,8 @@ import bench
 from bench.core import JSON, BenchError, Cohort, Method
 
 Kind: TypeAlias = Literal["methods", "datasets"]
+
+LISTED = 100  # names at most in a message that lists what there is
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,26 @@ def parse(kind: Kind, text: str) -> list[Spec]:
     return list(specs.values())
 
 
+def own_data(data: str | None, dataset: str | None, allow_leak: Iterable[str]) -> str | None:
+    """The datasets that --data FILE, --dataset and --allow-leak COLUMN name together; None where none of them is given."""
+    allowed = list(allow_leak)
+    if data is not None and dataset is not None:
+        raise BenchError("--data FILE is --dataset FILE for a cohort file: give one of the two")
+    if data is not None and not data.lower().endswith(".toml"):
+        raise BenchError(f"--data takes a cohort file (.toml), but got '{data}'. `bench data init {data}` writes one.")
+    chosen = data or dataset
+    if not allowed:
+        return chosen
+    if chosen is None or not chosen.lower().endswith(".toml") or "," in chosen:
+        raise BenchError(f"--allow-leak is for one cohort file, as in --data cohort.toml, but got '{chosen or 'none'}'")
+    odd = next((name for name in allowed if set(name) & set(",:+")), None)
+    if odd is not None:
+        raise BenchError(
+            f"--allow-leak takes names without , : and +, but got '{odd}'. Name it under allow_leak in the cohort file."
+        )
+    return f"{chosen}:allow_leak={'+'.join(allowed)}"
+
+
 def parts(text: str) -> list[str]:
     """What commas separate, without empty parts."""
     return [part for part in map(str.strip, text.split(",")) if part]
@@ -107,14 +130,16 @@ def load(spec: Spec | str) -> Cohort:
     return _factory(_spec("datasets", spec))(**_settings("datasets", spec))
 
 
-def loaded(spec: Spec) -> ModuleType:
-    """The module behind a spec, bundled or from its path."""
+def loaded(spec: Spec) -> Any:
+    """The module behind a spec, bundled or from its path; of a cohort file what stands for it."""
     if not spec.path:
         return module(spec.kind, spec.id)
     name = f"bench_plugin_{spec.sha256[:12]}"
+    if Path(spec.path).suffix.lower() == ".toml":
+        _check_unchanged(spec)
+        return _cohorts().plug_in(Path(spec.path))
     if name not in sys.modules:
-        if hashlib.sha256(Path(spec.path).read_bytes()).hexdigest() != spec.sha256:
-            raise BenchError(f"{spec.path} changed while the run was under way. Start the run again.")
+        _check_unchanged(spec)
         source = importlib.util.spec_from_file_location(name, spec.path)
         assert source is not None
         assert source.loader is not None
@@ -127,15 +152,32 @@ def loaded(spec: Spec) -> ModuleType:
     return sys.modules[name]
 
 
+def _check_unchanged(spec: Spec) -> None:
+    if _hash(Path(spec.path)) != spec.sha256:
+        raise BenchError(f"{spec.path} changed while the run was under way. Start the run again.")
+
+
+def _cohorts() -> Any:
+    """The reader of cohort files: like a plug-in, loaded only where one was chosen."""
+    return importlib.import_module("bench.cohorts")
+
+
 def unknown(what: str, name: str, known: list[str]) -> str:
     """The line for a name that is none of `known`: the closest one, whatever its case, and the list."""
     folded = {one.casefold(): one for one in known}
     close = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    more = f" and {len(known) - LISTED:,} more" if len(known) > LISTED else ""
     return (
-        f"unknown {what} '{name}'."
-        + (f" Did you mean '{folded[close[0]]}'?" if close else "")
-        + f" There are: {', '.join(known) or 'none'}."
+        f"unknown {what} '{_shown(name)}'."
+        + (f" Did you mean '{_shown(folded[close[0]])}'?" if close else "")
+        + f" There are: {', '.join(map(_shown, known[:LISTED])) or 'none'}{more}."
     )
+
+
+def _shown(name: str) -> str:
+    """A name on one line, whatever a user's file calls a column."""
+    one = " ".join(name.split()) if any(c in name for c in "\n\r\t\v\f\x85\u2028\u2029") else name
+    return one if len(one) <= 80 else one[:77] + "..."
 
 
 def _files(kind: Kind) -> dict[str, Path]:
@@ -165,20 +207,31 @@ def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 def _parse_one(kind: Kind, text: str) -> Spec:
     name, *pairs = text.split(":")
-    if name.endswith(".py"):
-        path = Path(name).expanduser().resolve()
-        if not path.is_file():
-            raise BenchError(f"no such file: {path}")
-        bundled = _files(kind).get(path.stem)
-        if bundled is not None and bundled.resolve() != path:
-            raise BenchError(
-                f"{path} has the name of a bundled {kind[:-1]}, so that tables could not tell them apart. Rename it, say my_{path.name}."
-            )
-        spec = Spec(kind, path.stem, {}, str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+    if name.endswith(".py") or (kind == "datasets" and name.lower().endswith(".toml")):
+        spec = _from_path(kind, Path(name).expanduser().resolve())
     else:
         module(kind, name)
         spec = Spec(kind, name, {})
     return Spec(kind, spec.id, _checked(spec, pairs), spec.path, spec.sha256)
+
+
+def _from_path(kind: Kind, path: Path) -> Spec:
+    if not path.is_file():
+        raise BenchError(f"no such file: {path}")
+    own = path.suffix.lower() == ".toml"
+    name = _cohorts().plug_in(path).name if own else path.stem
+    bundled = _files(kind).get(name)
+    if bundled is not None and bundled.resolve() != path:
+        way = f'Give it another: name = "my_{name}" as its first line.' if own else f"Rename it, say my_{path.name}."
+        raise BenchError(f"{path} has the name of a bundled {kind[:-1]}, so that tables could not tell them apart. {way}")
+    return Spec(kind, name, {}, str(path), _hash(path))
+
+
+def _hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def _checked(spec: Spec, pairs: Iterable[str]) -> dict[str, JSON]:

@@ -1,16 +1,20 @@
 """What is made of stored results alone, without training: `bench report`, `bench compare`, `bench diagnose`."""
 
+import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from bench import registry, report, store
 from bench.core import BenchError
 from bench.report import across, diagnosis
 from bench.report.sheet import Sheet
+
+EXTERNAL = "external"  # the split of results on another cohort
 
 
 @dataclass(frozen=True)
@@ -150,8 +154,9 @@ def _stored(
         yield store.read(results, stored, quick=quick, methods=labels, reference=chosen)
 
 
-def text(specs: str | Sequence[str]) -> str:
-    return specs if isinstance(specs, str) else ",".join(specs)
+def text(specs: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]") -> str:
+    """Specs, paths and cohorts of one's own, as one text with commas."""
+    return os.fspath(specs) if isinstance(specs, str | os.PathLike) else ",".join(os.fspath(one) for one in specs)
 
 
 def _as_stored(kind: registry.Kind, name: str, known: Container[str]) -> str:
@@ -164,20 +169,71 @@ def _as_stored(kind: registry.Kind, name: str, known: Container[str]) -> str:
 
 def add(outcome: Outcome, found: store.Results, reports: Path, settings: report.Settings | None = None) -> None:
     """Write the report of a dataset's results, and put both into the outcome."""
-    folder = folder_of(reports, found)
-    outcome.results[found.dataset], outcome.folders[found.dataset] = found, folder
-    outcome.reports[found.dataset] = report.write(found, folder, settings)
+    name, folder = name_of(found), folder_of(reports, found)
+    outcome.results[name], outcome.folders[name] = found, folder
+    outcome.reports[name] = report.write(found, folder, settings)
+    views = set(found.predictions["view"]) if len(found.predictions) else set[str]()
+    for other in (other for other in found.external if f"{EXTERNAL}:{other}" in views):
+        add(outcome, elsewhere(found, other), reports, settings)
+
+
+def elsewhere(found: store.Results, name: str) -> store.Results:
+    """The results of the fitted models on another cohort that they predicted (external validation).
+
+    All are tested on the same rows, so that each model is a repeat: the value per model, then the mean. A cell that was stored
+    without these predictions counts as declined. Risks are as predicted: validation rows are of the first cohort.
+    """
+    rows = found.predictions[found.predictions["view"] == f"{EXTERNAL}:{name}"]
+    tasks = tuple(task for task in found.tasks if rows[f"y:{task.name}"].notna().any())
+    folds, repeats = (int(str(found.protocol[key])) for key in ("folds", "repeats"))
+    known = rows.drop_duplicates("row")
+    labels = {task.name: known[f"y:{task.name}"] for task in tasks}
+    counts = [
+        {"repeat": 0, "fold": 0, "side": "test", "n": len(known), "task": task, "known": int(y.notna().sum()), "events": int(y.sum()),
+         "prevalence": float(y.mean())} for task, y in labels.items()
+    ]  # fmt: skip
+    predicted = set(zip(rows["method"], rows["repeat"], rows["fold"], strict=True))
+    missed = [key not in predicted for key in zip(found.cells["method"], found.cells["repeat"], found.cells["fold"], strict=True)]
+    lost = np.array(missed) & (found.cells["status"] == "done").to_numpy()
+    cells = found.cells.assign(
+        status=found.cells["status"].mask(lost, "declined"),
+        error=found.cells["error"].mask(lost, f"no predictions of '{name}' are stored; `bench run --test-data` makes them"),
+    )
+    return replace(
+        found, dataset=f"{found.dataset} tested on {name}", tasks=tasks, cohort=found.external[name],
+        predictions=_a_model_a_repeat(rows.assign(view="test"), folds), cells=_a_model_a_repeat(cells, folds),
+        protocol={**found.protocol, "split": EXTERNAL, "folds": 1, "repeats": folds * repeats},
+        receipt={"names": [f"learned from {found.dataset}, tested on {name}"], "folds": counts}, digest="", external={},
+    )  # fmt: skip
+
+
+def _a_model_a_repeat(frame: pd.DataFrame, folds: int) -> pd.DataFrame:
+    return frame.assign(repeat=frame["repeat"] * folds + frame["fold"], fold=0)
 
 
 def ranked(outcome: Outcome, reports: Path) -> Outcome:
     """With the mean ranks over its datasets, written to the reports folder, if it has several."""
-    if len(outcome.reports) < 2:
-        return outcome
-    return replace(outcome, across=across.write({name: one.scoring for name, one in outcome.reports.items()}, reports))
+    own = {name: found.dataset for name, found in outcome.results.items() if found.protocol.get("split") != EXTERNAL}
+    if len(own) < 2 or len(set(own.values())) < len(own):
+        return outcome  # of one dataset under several protocols there is no mean rank
+    return replace(outcome, across=across.write({name: outcome.reports[name].scoring for name in own}, reports))
 
 
 def folder_of(reports: Path, found: store.Results) -> Path:
-    return reports / store.safe(found.dataset + ("-quick" if found.quick else ""))
+    return reports / store.safe(name_of(found) + ("-quick" if found.quick else ""))
+
+
+def name_of(found: store.Results) -> str:
+    """The dataset's label, and what of its protocol is not a cross-validation on all that there is."""
+    given = found.protocol
+    parts = [f"split={given['split']}"] if given.get("split", EXTERNAL) != EXTERNAL else []
+    parts += [f"train_size={given['train_size']}"] if "train_size" in given else []
+    parts += [f"{given.get('at', 'test')}-without={'+'.join(map(str, dropped))}"] if (dropped := _list(given.get("drop"))) else []
+    return " ".join([found.dataset, *parts])
+
+
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

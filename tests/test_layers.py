@@ -27,9 +27,10 @@ LAYERS = [
         "provenance",
         "recalibrate",
     },
-    {"stats", "nets", "losses", "balance", "draws", "suites", "cards"},
+    {"stats", "nets", "losses", "balance", "draws", "suites", "cards", "cohorts", "protocol", "views", "external"},
     {"train", "pertask"},
-    {"diagnose"},
+    {"diagnose", "cells"},
+    {"jobs"},
     {"harness"},
     {"execute", "report", "claims"},
     {"stored"},
@@ -43,6 +44,7 @@ SIDEWAYS = {
     ("bootstrap", "kernels"),
     ("jackknife", "bootstrap"),
     ("splits", "core"),
+    ("splits", "registry"),
     ("checks", "core"),
 }
 PLUG_INS = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bench.cli import compare, diagnose, listing, report, run
+from bench.cli import compare, data, diagnose, listing, report, run
 
 app = typer.Typer(
     name="bench",
@@ -22,6 +22,7 @@ app.command()(compare.compare)
 app.command()(diagnose.diagnose)
 app.command()(listing.methods)
 app.command()(listing.datasets)
+app.add_typer(data.app, name="data")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

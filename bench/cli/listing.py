@@ -1,4 +1,4 @@
-"""`bench methods` and `bench datasets`: a line each, or a method's card, read from the files without importing them."""
+"""`bench methods` and `bench datasets`: a line each, or a card of one, read from the files without importing them."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,9 +18,14 @@ def methods(name: Annotated[str | None, Argument(help="A method, for its card.")
         print(card(name.partition(":")[0]).text())  # with settings or without
 
 
-def datasets() -> None:
-    """List the datasets: id, what it is, what it needs."""
-    _print("datasets")
+def datasets(name: Annotated[str | None, Argument(help="A dataset, for its card.")] = None) -> None:
+    """List the datasets: id, what it is, what it needs. With a name its card: source, licence, citation, outcomes, leaks, dials."""
+    if name is None:
+        _print("datasets")
+    else:
+        from bench.cards import dataset
+
+        print(dataset(name.partition(":")[0]).text())  # with dials or without
 
 
 def _print(kind: "Kind") -> None:

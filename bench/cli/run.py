@@ -1,56 +1,109 @@
 """`bench run`: train every method on every fold, and print the comparison."""
 
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from typer import Option
 
+Dataset: TypeAlias = Annotated[
+    str | None, Option(help="Datasets, separated by commas; dials as in surgical:relatedness=0.3 [default: surgical]")
+]
+Data: TypeAlias = Annotated[str | None, Option(help="Your own data instead: a cohort file (.toml), see `bench data init`.")]
+AllowLeak: TypeAlias = Annotated[
+    list[str] | None, Option(help="A column of --data that a leakage alarm does not stop for; may be given again.")
+]
+Methods: TypeAlias = Annotated[
+    str | None, Option(help="Methods, separated by commas; settings as in mmoe:experts=16. [default: all, every one]")
+]
+Suite: TypeAlias = Annotated[
+    str | None,
+    Option(
+        help="Instead of all these: balancing, claims, patients, transfer, or the path of a TOML file that says what meets what."
+    ),
+]
+Folds: TypeAlias = Annotated[int | None, Option(help="Folds of the random split. [default: 5; 2 with --quick]")]
+Repeats: TypeAlias = Annotated[
+    int | None, Option(help="How often the split is repeated with other folds or other seeds. [default: 1]")
+]
+Seed: TypeAlias = Annotated[int | None, Option(help="Of the splits and the models. [default: 0; the suite's own with --suite]")]
+Split: TypeAlias = Annotated[
+    str | None,
+    Option(
+        help="random, site (leave one out), time (learn before, test after), or a column: levels train, valid and test, or folds. "
+        "[default: the dataset's own, else random]"
+    ),
+]
+Cut: TypeAlias = Annotated[
+    str | None, Option(help="Where --split time cuts: a date, a number, or the share of the earliest rows. [default: 0.7]")
+]
+TrainSize: TypeAlias = Annotated[
+    str | None, Option(help="Patients to learn from at most, as in 200,500,all: one run after another, with the same test rows.")
+]
+Drop: TypeAlias = Annotated[str | None, Option(help="Modalities that no row has, separated by commas; see --at.")]
+At: TypeAlias = Annotated[
+    Literal["test", "train", "both"] | None, Option(help="Where --drop-modality takes them away. [default: test]")
+]
+Missing: TypeAlias = Annotated[
+    str | None, Option(help="Predict the test rows also with each modality missing with these probabilities, as in 0,0.25,0.5.")
+]
+TestData: TypeAlias = Annotated[
+    str | None, Option(help="Another dataset that every fitted model predicts too (external validation); matched by name.")
+]
+Reference: TypeAlias = Annotated[
+    str | None, Option(help="The method the others are compared with. [default: single_task, else the first]")
+]
+Workers: TypeAlias = Annotated[
+    int | None, Option(help="Processes of one thread each; 0: this process. [default: one per processor]")
+]
+Quick: TypeAlias = Annotated[
+    bool, Option("--quick", help="A first look in under two minutes, not a result: few patients, 2 folds.")
+]
+Diagnose: TypeAlias = Annotated[
+    bool, Option("--diagnose", help="Look at the fitted networks too, for `bench diagnose`; cells without are trained again.")
+]
+
 
 def run(
-    dataset: Annotated[
-        str | None, Option(help="Datasets, separated by commas; dials as in surgical:relatedness=0.3 [default: surgical]")
-    ] = None,
-    methods: Annotated[
-        str | None, Option(help="Methods, separated by commas; settings as in mmoe:experts=16. [default: all, every one]")
-    ] = None,
-    suite: Annotated[
-        str | None,
-        Option(
-            help="Instead of all these: balancing, claims, patients, transfer, or the path of a TOML file that says what meets what."
-        ),
-    ] = None,
-    folds: Annotated[int | None, Option(help="Folds of the cross-validation. [default: 5; 2 with --quick]")] = None,
-    repeats: Annotated[
-        int | None, Option(help="How often the cross-validation is repeated with other folds. [default: 1]")
-    ] = None,
-    seed: Annotated[int | None, Option(help="Of the splits and the models. [default: 0; the suite's own with --suite]")] = None,
-    reference: Annotated[
-        str | None, Option(help="The method the others are compared with. [default: single_task, else the first]")
-    ] = None,
+    dataset: Dataset = None,
+    data: Data = None,
+    allow_leak: AllowLeak = None,
+    methods: Methods = None,
+    suite: Suite = None,
+    folds: Folds = None,
+    repeats: Repeats = None,
+    seed: Seed = None,
+    split: Split = None,
+    cut: Cut = None,
+    train_size: TrainSize = None,
+    drop_modality: Drop = None,
+    at: At = None,
+    missing: Missing = None,
+    test_data: TestData = None,
+    reference: Reference = None,
     results: Annotated[str, Option(help="The folder results are stored in; what is there is not trained again.")] = "results",
     reports: Annotated[str, Option(help="The folder tables are written to.")] = "reports",
-    workers: Annotated[
-        int | None, Option(help="Processes of one thread each; 0: this process. [default: one per processor]")
-    ] = None,
-    quick: Annotated[
-        bool, Option("--quick", help="A first look in under two minutes, not a result: few patients, 2 folds.")
-    ] = False,
+    workers: Workers = None,
+    quick: Quick = False,
     data_dir: Annotated[str | None, Option(help="A folder with the dataset's original file. [env: BENCH_DATA_DIR]")] = None,
     accept_code: Annotated[bool, Option("--accept-code", help="Take stored cells made by older code.")] = False,
     retry_failed: Annotated[bool, Option("--retry-failed", help="Try cells again that failed before.")] = False,
-    diagnose: Annotated[
-        bool, Option("--diagnose", help="Look at the fitted networks too, for `bench diagnose`; cells without are trained again.")
-    ] = False,
+    diagnose: Diagnose = False,
 ) -> int:
     """Train and compare. A rerun does only what is missing.
 
     \b
     bench run --methods all
     bench run --dataset support2 --methods xgboost,hard_sharing,mmoe:experts=16
+    bench run --data cohort.toml --methods xgboost,hard_sharing
     bench run --suite claims --quick
     """
+    from bench import registry
     from bench.cli import screen
 
-    what = {"dataset": dataset, "methods": methods, "folds": folds, "repeats": repeats, "reference": reference}
+    chosen = registry.own_data(data, dataset, allow_leak or ())
+    what = {
+        "dataset": chosen, "methods": methods, "folds": folds, "repeats": repeats, "split": split, "cut": cut, "train_size": train_size,
+        "drop_modality": drop_modality, "at": at, "missing": missing, "test_data": test_data, "reference": reference,
+    }  # fmt: skip
     return screen.run(
         suite, {name: value for name, value in what.items() if value is not None}, data_dir, seed=seed, results=results, reports=reports,
         workers=workers, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,

@@ -13,8 +13,10 @@ from rich.text import Text
 
 from bench import api, stored
 from bench.core import BenchError
+from bench.draws import Draws
 from bench.execute import Event
 from bench.harness import Plan
+from bench.protocol import Protocol
 from bench.report.terminal import Screen
 from bench.report.words import short
 
@@ -27,7 +29,7 @@ def run(suite: str | None, what: Mapping[str, Any], data_dir: str | None, seed: 
     what: what is compared and how, as far as it was given; a suite says so itself.
     """
     if suite is not None and what:
-        given = " and ".join(f"--{name}" for name in what)
+        given = " and ".join(f"--{name.replace('_', '-')}" for name in what)
         raise BenchError(f"--suite says what is compared and how, so {given} cannot stand beside it. Leave one of them out.")
     if data_dir is not None:
         os.environ["BENCH_DATA_DIR"] = data_dir  # the workers load the data themselves
@@ -97,7 +99,7 @@ class _Watch:
         self.forecast, self.start = forecast, time.monotonic()
         for plan in plans:
             for method in plan.methods:
-                self.rows.setdefault((plan.spec.label, method), [])
+                self.rows.setdefault((plan.spec.label, _row(method, plan.protocol)), [])
             self.total += len(plan.stored) + len(plan.missing)
             self.fresh -= len(plan.stored)
             for job, record in plan.stored:
@@ -115,7 +117,7 @@ class _Watch:
         self.shown(event)
 
     def ended(self, event: Event) -> None:
-        key = (event.job.dataset.label, event.job.method.label)
+        key = (event.job.dataset.label, _row(event.job.method.label, event.job.protocol))
         self.done += 1
         self.fresh += 1
         self.failed += event.data.get("status") in ("failed", "lost")
@@ -181,7 +183,7 @@ class _Terminal(_Watch):
         super().ended(event)
         scores = api.glance(event)
         if scores is not None:
-            self.rows[event.job.dataset.label, event.job.method.label].append(scores)
+            self.rows[event.job.dataset.label, _row(event.job.method.label, event.job.protocol)].append(scores)
 
     def picture(self) -> Group:
         several = len({dataset for dataset, _ in self.rows}) > 1
@@ -194,6 +196,11 @@ class _Terminal(_Watch):
         state = f"{self.done} of {self.total} cells done, {self.failed} failed, about {_duration(self.left)} left"
         now = "; ".join(name + step for name, step in self.running.items())
         return Group(table, Text(state), Text(f"running: {now}"))
+
+
+def _row(method: str, protocol: Protocol | Draws) -> str:
+    """A method by itself under each training size."""
+    return f"{method} {protocol.word}".rstrip()
 
 
 def _duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ check` shows as what. Rules are SQL expressions over the columns of the table (D
 missing, they are unknown, never false. Paths are seen from the folder of the cohort file.
 """
 
+import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ def _as_table(value: Any) -> Any:
     return {"file": value} if isinstance(value, str) else value
 
 
-Names: TypeAlias = Annotated[tuple[Name, ...], BeforeValidator(_listed)]
+# What may be written for short is said to the JSON schema too, so that editors do not mark it.
+Names: TypeAlias = Annotated[tuple[Name, ...], BeforeValidator(_listed, json_schema_input_type=Name | list[Name])]
 
 
 class _Strict(BaseModel):
@@ -52,7 +54,7 @@ class Table(_Strict):
     separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     decimal: Literal[".", ","] | None = None
     encoding: Name | None = None
-    missing: Annotated[tuple[str, ...], BeforeValidator(_listed)] = MISSING
+    missing: Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = MISSING
 
     @model_validator(mode="after")
     def _one_source(self) -> "Table":
@@ -69,7 +71,10 @@ class Joined(Table):
 
 
 class Columns(_Strict):
-    """As what columns are taken; names may hold * and ?. only: no others are features. measured: column -> the column that says when."""
+    """As what columns are taken; names may hold * and ?. only: no others but those named beside are features.
+
+    measured: column -> the column that says when it was measured.
+    """
 
     numeric: Names = ()
     categorical: Names = ()
@@ -85,6 +90,7 @@ class Outcome(_Strict):
     known: an expression; where it is false or unknown, the label is unknown. Censored: 1 = event within `horizon` after time 0;
     0 = followed that long without it; unknown = followed for less, and rows with known labels are weighted by the inverse
     probability of being followed. death: an expression for dead at the end of follow-up without the event: 0, not unknown.
+    followed: the end of follow-up where it goes on after the event; `time` where left out.
     competing: how death before the event is coded, printed under the table. implies: outcomes that must be 1 where this is.
     thresholds: the range of risks for decision curves. variants: other definitions of the same outcome, name -> its keys.
     """
@@ -95,24 +101,28 @@ class Outcome(_Strict):
     time: Name | None = None
     horizon: Annotated[float, Field(gt=0)] | None = None
     death: Name | None = None
+    followed: Name | None = None
     label: str = ""
     competing: str = ""
     implies: Names = ()
     thresholds: tuple[float, float] | None = None
-    variants: dict[Name, Annotated["Outcome", BeforeValidator(_as_rule)]] = Field(default_factory=dict)
+    variants: dict[Name, "Rule"] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_form(self) -> "Outcome":
         censored = [self.event, self.time, self.horizon]
         if (self.rule is None) == (self.event is None):
-            raise ValueError('an outcome has a `rule`, or `event`, `time` and `horizon`: give one of the two')
+            raise ValueError("an outcome has a `rule`, or `event`, `time` and `horizon`: give one of the two")
         if self.event is not None and None in censored:
             raise ValueError("an outcome with `event` needs `time` and `horizon` too")
-        if self.rule is not None and any(value is not None for value in (self.time, self.horizon, self.death)):
-            raise ValueError("`time`, `horizon` and `death` go with `event`, not with `rule`")
+        if self.rule is not None and any(value is not None for value in (self.time, self.horizon, self.death, self.followed)):
+            raise ValueError("`time`, `horizon`, `death` and `followed` go with `event`, not with `rule`")
         if self.thresholds is not None and not 0 < self.thresholds[0] < self.thresholds[1] < 1:
             raise ValueError(f"thresholds must be two risks, 0 < low < high < 1, but are {list(self.thresholds)}")
         return self
+
+
+Rule: TypeAlias = Annotated[Outcome, BeforeValidator(_as_rule, json_schema_input_type=Name | Outcome)]
 
 
 class Series(Table):
@@ -158,7 +168,7 @@ class CohortFile(_Strict):
     """
 
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")] | None = None
-    table: Annotated[Table, BeforeValidator(_as_table)]
+    table: Annotated[Table, BeforeValidator(_as_table, json_schema_input_type=Name | Table)]
     join: tuple[Joined, ...] = ()
     patient: Name
     row: Name | None = None
@@ -168,7 +178,7 @@ class CohortFile(_Strict):
     prediction: Name | None = None
     subgroups: Names = ()
     columns: Columns = Columns()
-    outcomes: Annotated[dict[Name, Annotated[Outcome, BeforeValidator(_as_rule)]], Field(min_length=1)]
+    outcomes: Annotated[dict[Name, Rule], Field(min_length=1)]
     series: dict[Name, Series] = Field(default_factory=dict)
     split: Split = Split()
     allow_leak: Names = ()
@@ -192,6 +202,11 @@ def read(path: Path) -> CohortFile:
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a cohort file, for editors that complete and check TOML."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **CohortFile.model_json_schema()}
+
+
+def published() -> str:
+    """The schema as text, as it stands in bench/docs/cohort.schema.json."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 MODELS: dict[str, type[BaseModel]] = {

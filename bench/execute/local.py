@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from bench.core import BenchError
-from bench.harness import Job, lose_cell, run_cell
+from bench.jobs import Job, lose_cell, run_cell
 
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"

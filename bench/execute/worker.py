@@ -11,7 +11,7 @@ import sys
 import time
 
 from bench.core import BenchError
-from bench.harness import Job, run_cell
+from bench.jobs import Job, run_cell
 
 
 def main() -> None:

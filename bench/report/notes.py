@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from itertools import chain
+from typing import Any
 
 import pandas as pd
 
@@ -22,10 +23,39 @@ ADJUSTED = {
 
 
 def protocol(results: Results) -> str:
-    """One line: folds, repeats, seed."""
-    parts = [_count(results.protocol[key], key) for key in ("folds", "repeats") if key in results.protocol]
-    parts += [f"seed {results.protocol['seed']}"] if "seed" in results.protocol else []
+    """One line: split, repeats, seed, and what the methods were not shown."""
+    given = results.protocol
+    parts = [split(results)] if "folds" in given else []
+    each = "fitted models" if given.get("split") == "external" else "repeats"
+    parts += [_count(given["repeats"], each)] if "repeats" in given else []
+    parts += [f"seed {given['seed']}"] if "seed" in given else []
+    parts += [f"at most {given['train_size']:,} patients to learn from"] if "train_size" in given else []
+    side = {"test": "at the test", "train": "in training", "both": "at all"}[str(given.get("at", "test"))]
+    dropped: Any = given.get("drop", ())
+    parts += [f"no {' and '.join(dropped)} {side}"] if dropped else []
     return ", ".join(parts)
+
+
+def split(results: Results) -> str:
+    """The folds: how many, by what, and of a single one what it is."""
+    kind, folds = results.protocol.get("split"), results.protocol.get("folds")
+    names = results.receipt.get("names") or [f"split by {kind}"]
+    if kind is None:
+        return _count(folds, "folds")
+    if folds == 1:
+        return str(names[0])
+    return f"leave one site out, {folds} sites" if kind == "site" else f"{folds} folds by column {kind}"
+
+
+def split_kind(results: Results) -> str:
+    """What the literature calls it."""
+    kind = str(results.protocol.get("split", ""))
+    named = {"time": "Temporal split", "external": "External validation", "site": "Internal-external cross-validation"}
+    return named.get(kind, "Held-out test set" if one_fold(results) else "Cross-validation")
+
+
+def one_fold(results: Results) -> bool:
+    return results.protocol.get("folds") == 1
 
 
 def warnings(results: Results) -> tuple[str, ...]:
@@ -108,7 +138,7 @@ def remarks(results: Results, scoring: Scoring, style: str = "paper") -> tuple[s
 
 def _estimate(results: Results, style: str) -> str:
     spread = {
-        "paper": "± SD over folds, a description. ",
+        "paper": "" if one_fold(results) else "± SD over folds, a description. ",
         "clinical": "In brackets: 95 % percentile interval of the same bootstrap. ",
     }
     over = " and averaged over repeats" if results.protocol.get("repeats", 1) != 1 else ""
@@ -133,11 +163,16 @@ def _family(results: Results, scoring: Scoring) -> str:
     others = scoring.comparisons["method"].nunique()
     redrawn = f", {_count(scoring.redraws, 'redraws')} of undefined ones" if scoring.redraws else ""
     metrics = " and ".join(METRIC_NAMES[metric] for metric in scoring.primary)
+    crossed = (
+        ""
+        if one_fold(results)
+        else "; as these were trained on each other's test folds, such intervals hold the models' true values a "
+        "little less often than 95 %"
+    )
     return (
         f"Paired bootstrap of {what} within folds, {_count(scoring.resamples, 'resamples')}{redrawn}; p adjusted by "
         f"{ADJUSTED[scoring.adjust]} over one family of {scoring.family} comparisons ({_count(others, 'methods')} against "
-        f"{results.reference}, outcomes and their mean, {metrics}). About these predictions, conditional on the fitted models; as these "
-        "were trained on each other's test folds, such intervals hold the models' true values a little less often than 95 %. "
+        f"{results.reference}, outcomes and their mean, {metrics}). About these predictions, conditional on the fitted models{crossed}. "
         f"P(best): share of resamples in which the method has the best {MEAN}; rank: 95 % set of its true rank, all methods at once."
     )
 
@@ -157,7 +192,7 @@ def _detectable(scoring: Scoring) -> str:
 
 
 def _repeats(results: Results) -> str:
-    if results.protocol.get("repeats", 1) == 1:
+    if results.protocol.get("repeats", 1) == 1 or one_fold(results):
         return ""
     return "No ▲ ▼ either where the difference is under two standard errors of the corrected t over repeats and folds."
 

@@ -40,7 +40,7 @@ def comparisons(
     """COMPARISONS of every method with the reference, outcome by outcome and on the mean; p_adjusted over the primary metrics.
 
     detectable: the true difference that this cohort would show with 80 % power, before any adjustment. steady: with repeats, the
-    difference is at least two standard errors of the procedure's too; True with one repeat, which cannot tell.
+    difference is at least two standard errors of the procedure's too; True with one repeat or one fold, which cannot tell.
     Nothing is compared with fewer than 20 events: NaN.
     adjust: one of ADJUSTMENTS.
     """
@@ -68,7 +68,7 @@ def comparisons(
             table.append(row)
     frame = pd.DataFrame(table, columns=COMPARISONS)
     if observed:
-        if evidence.plan.repeat.max() > 0:
+        if evidence.plan.repeat.max() > 0 and len({cell.fold for cell in evidence.cells}) > 1:
             frame["steady"] = _steady(evidence, frame)
         frame.loc[family, "p_adjusted"] = _adjusted(
             frame.loc[family, "p"].to_numpy(), np.array(observed), np.stack(drawn), adjust

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from annotated_types import Ge
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from bench.core import BenchError, Count, Positive
+from bench.core import BenchError, Count, Positive, Share
 from bench.registry import unknown
 
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
@@ -33,11 +33,23 @@ class _Strict(BaseModel):
 
 
 class CrossValidation(_Strict):
-    """As the options of the same names."""
+    """As the options of the same names: see `bench.api.run`."""
 
     folds: Pair = 5
     repeats: Count = 1
     seed: Seed = 0
+    split: Name | None = None
+    cut: Annotated[str, BeforeValidator(str)] | None = None
+    train_size: Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_listed)] = ()
+    drop_modality: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = ()
+    at: Literal["test", "train", "both"] = "test"
+    missing: Annotated[tuple[Share, ...], BeforeValidator(_listed)] = ()
+    test_data: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = ()
+
+    def options(self, quick: bool, seed: int | None) -> dict[str, Any]:
+        """Those that the suite gives, for `bench.api.run`. quick: with its own folds. seed: instead of the suite's."""
+        given = {name: getattr(self, name) for name in self.model_fields_set if not (quick and name == "folds")}
+        return given if seed is None else {**given, "seed": seed}
 
 
 class Comparison(_Strict):

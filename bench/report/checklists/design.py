@@ -99,7 +99,9 @@ def unfinished(frames: Frames) -> list[str]:
 
 def partition(frames: Frames, facts: Facts) -> list[str]:
     """Item 12a."""
-    texts = [f"Cross-validation: {say(notes.protocol(frames.results))}. {parts(facts)}"]
+    texts = [f"{notes.split_kind(frames.results)}: {say(notes.protocol(frames.results))}. {parts(facts)}"]
+    folds = frames.results.receipt.get("names", [])
+    texts += [f"Folds: {'; '.join(say(str(name)) for name in folds)}."] if len(folds) > 1 else []
     if facts.scored < facts.rows:
         texts.append(f"{facts.scored:,} of the cohort's {count(facts.rows, 'rows')} were tested on.")
     others = sorted(set(map(str, frames.results.predictions.get("view", pd.Series(dtype=str)).unique())) - {"test", "valid"})

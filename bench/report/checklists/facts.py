@@ -18,8 +18,9 @@ NAGELKERKE = 0.15  # the share of the largest R2 that Riley et al. advise where 
 class Facts:
     """Of one results folder. `learned`, of sides, is training and validation rows together.
 
-    sides: repeat, fold, side ("train" | "valid" | "test" | "learned"), task, n, known, events. "train" and "learned" only of
-    a repeat of which every fold has predictions, "train" and "valid" only where validation rows are stored.
+    sides: repeat, fold, side ("train" | "valid" | "test" | "learned"), task, n, known, events. Of random folds on all rows "train" and
+    "learned" only where every fold of the repeat has predictions, "train" and "valid" only where validation rows are stored; of other
+    splits as the receipt has it.
     labels: row, y:<task> of the first repeat's test rows.
     """
 
@@ -55,16 +56,18 @@ def gather(results: Results) -> Facts:
     test, valid = (placed[placed["view"] == view] for view in ("test", "valid"))
     both = test.merge(valid, on=["repeat", "fold", "row"])
     first = test[test["repeat"] == test["repeat"].min()] if len(test) else test
+    complement = not {"split", "train_size"} & set(results.protocol)  # learned from: the other folds' test rows
+    owned = test.merge(keys, on="row"), valid.merge(keys, on="row"), list(keys.columns[1:])
     return Facts(
         rows=len(cohort),
         patients=int(keys.iloc[:, 1].nunique()),
         groups=int(keys.iloc[:, -1].nunique()),
         scored=int(test["row"].nunique()),
-        sides=_sides(test, valid, tasks, results.protocol.get("folds")),
+        sides=_sides(test, valid, tasks, results.protocol.get("folds")) if complement else _of_receipt(results, test),
         labels=first[["row", *(f"y:{task}" for task in tasks)]] if len(first) else pd.DataFrame(),
         repeated=int(test.duplicated(["repeat", "row"]).sum()),
         overlapping=len(both),
-        crossing=_crossing(test.merge(keys, on="row"), valid.merge(keys, on="row"), list(keys.columns[1:])),
+        crossing=_crossing(*owned, complement),
         external=tuple(sorted(view.removeprefix("external:") for view in _views(results) if view.startswith("external:"))),
     )
 
@@ -124,12 +127,23 @@ def _sides(test: pd.DataFrame, valid: pd.DataFrame, tasks: Sequence[str], folds:
     return pd.DataFrame(table, columns=SIDES)
 
 
-def _crossing(test: pd.DataFrame, valid: pd.DataFrame, owners: Sequence[str]) -> int:
-    """Owners found on both sides of a fold; each kind of owner counted by itself, the larger number given."""
+def _of_receipt(results: Results, test: pd.DataFrame) -> pd.DataFrame:
+    """As the receipt of the splits counted them, of the folds that have predictions."""
+    table = pd.DataFrame(results.receipt.get("folds", []), columns=[*SIDES, "prevalence"])[SIDES]
+    table = table.merge(test[["repeat", "fold"]].drop_duplicates(), on=["repeat", "fold"])
+    learned = table[table["side"] != "test"].groupby(["repeat", "fold", "task"], sort=False)[["n", "known", "events"]].sum()
+    return pd.concat([table, learned.reset_index().assign(side="learned")], ignore_index=True)[SIDES]
+
+
+def _crossing(test: pd.DataFrame, valid: pd.DataFrame, owners: Sequence[str], complement: bool) -> int:
+    """Owners found on both sides of a fold; each kind of owner counted by itself, the larger number given.
+
+    complement: the other folds' test rows are learned from, so that no owner may be in two test folds.
+    """
     counts = [0]
     for owner in owners:
         folds = test.groupby(["repeat", owner])["fold"].nunique()
-        split = set(folds[folds > 1].index.get_level_values(1))
+        split = set(folds[folds > 1].index.get_level_values(1)) if complement else set[object]()
         shared = test[["repeat", "fold", owner]].merge(valid[["repeat", "fold", owner]])[owner]
         counts.append(len(split | set(shared)))
     return max(counts)

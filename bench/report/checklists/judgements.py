@@ -6,6 +6,7 @@ from typing import TypeAlias
 import numpy as np
 
 from bench.metrics import TOTAL_EVENTS
+from bench.report import notes
 from bench.report.checklists.design import parts, unknown_outcomes, weighted
 from bench.report.checklists.facts import Facts, parameters, rows_for_overall_risk
 from bench.report.checklists.measures import calibrated, recalibrated
@@ -54,14 +55,15 @@ def recalibration(frames: Frames, facts: Facts) -> tuple[str, str]:
 
 
 def overfitting(frames: Frames, facts: Facts) -> tuple[str, str]:
-    """Probably yes, where test predictions of two folds or more are stored."""
+    """Probably yes, where test predictions of two folds or more are stored, or of the one fold that there is."""
     folds = int(facts.sides["fold"].nunique())
-    if folds < 2:
+    held_out = folds == 1 and notes.one_fold(frames.results)
+    if folds < 2 and not held_out:
         return OPEN, NOTHING if not folds else "Predictions of one fold alone are stored."
-    return (
-        PROBABLY,
-        f"Cross-validation over {count(folds, 'folds')}; all performance is out of fold. {parts(facts)}{_slopes(frames)}",
-    )
+    how = f"{notes.split_kind(frames.results)} over {count(folds, 'folds')}; all performance is out of fold."
+    if held_out:
+        how = f"{notes.split_kind(frames.results)}: {say(notes.split(frames.results))}; all performance is of rows not learned from."
+    return PROBABLY, f"{how} {parts(facts)}{_slopes(frames)}"
 
 
 def _slopes(frames: Frames) -> str:

@@ -10,6 +10,7 @@ from bench.report.checklists.facts import Facts, external_labels
 from bench.report.checklists.text import count, names, say, span, table, where
 from bench.report.evidence import Frames
 from bench.report.words import DASH, percent
+from bench.stats import procedure
 
 TITLES = {"auroc": "AUROC", "ap": "average precision", "brier": "Brier score", "log_loss": "log loss"}
 INTERVALS = {"percentile": "percentiles", "bca": "BCa"}
@@ -56,7 +57,9 @@ def _procedure(frames: Frames) -> list[str]:
     said: list[str] = []
     if len(frames.delong):
         said.append("DeLong's test of AUROC within folds, a second opinion on the same question.")
-    if len(frames.corrected):
+    if notes.one_fold(frames.results):
+        said.append(procedure.weakness(1, int(str(frames.results.protocol.get("repeats", 1)))))
+    elif len(frames.corrected):
         first = frames.corrected.iloc[0]
         size = f"{count(int(first['folds']), 'folds')} x {count(int(first['repeats']), 'repeats')}"
         said.append(f"About the procedure, not these predictions: the corrected t of Nadeau and Bengio over {size}.")

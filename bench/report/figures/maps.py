@@ -237,7 +237,7 @@ def _heat(values: Vector, place: Place, title: str) -> list[Mark]:
         x, y = place.x + j * cell, place.y + i * cell
         if not np.isnan(value):
             strength = abs(value) / most
-            marks.append(Areas((box(x, y, cell, cell),), _mixed(BLUE if value > 0 else ORANGE, strength)))
+            marks.append(Areas((box(x, y, cell, cell),), mixed(BLUE if value > 0 else ORANGE, strength)))
             dark = LIGHT if value > 0 and strength > 0.6 else DARK
             text = number(value, digits)
             if width(text, SMALL) < cell - 0.4:
@@ -249,7 +249,7 @@ def _heat(values: Vector, place: Place, title: str) -> list[Mark]:
     return marks
 
 
-def _mixed(colour: str, strength: float) -> str:
+def mixed(colour: str, strength: float) -> str:
     """The colour over white."""
     parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return "#" + "".join(f"{round(255 + (part - 255) * strength):02x}" for part in parts)

@@ -124,9 +124,13 @@ def _tip(tables: _Tables, method: str, task: str) -> tuple[str, ...]:
         lines += _test(test, tested(metric))
     if (standing := tables.standings.get((method, task))) is not None and not np.isnan(standing["rank"]):
         lines.append(f"rank {standing['rank']:.0f}{_rank_set(standing)}; best in {percent(standing['first'], 0)} % of resamples")
-    if (pooled := tables.pooled.get((method, task))) is not None and not np.isnan(pooled["value"]):
+    pooled = tables.pooled.get((method, task))
+    if score["folds"] > 1 and pooled is not None and not np.isnan(pooled["value"]):
         lines.append(f"pooled across folds {write(pooled['value'])}")
-    return (*lines, f"n {score['n']:,}, {score['events']:,} events, {score['folds']} folds")
+    return (
+        *lines,
+        f"n {score['n']:,}, {score['events']:,} events, {score['folds']} {'fold' if score['folds'] == 1 else 'folds'}",
+    )
 
 
 def _rank_set(standing: grid.Record) -> str:

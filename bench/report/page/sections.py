@@ -97,9 +97,10 @@ def _results(frames: Frames, drawn: Mapping[str, tuple[Drawing, ...]], marks: co
 
 def _marks(frames: Frames) -> str:
     against = clean(frames.results.reference)
+    spread = "" if notes.one_fold(frames.results) else "; ±: SD over folds"
     return (
         f"Bold: best; underlined: second; ≈: not distinguishable from the best; ▲ ▼: better, worse than {against} at adjusted "
-        "p < .05; ±: SD over folds. Point at, focus or tap a number for its interval and test."
+        f"p < .05{spread}. Point at, focus or tap a number for its interval and test."
     )
 
 

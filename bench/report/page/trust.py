@@ -64,9 +64,12 @@ def receipt(frames: Frames) -> Grid | None:
     places = list(dict.fromkeys((row["repeat"], row["fold"], str(row["side"]), row["n"]) for row in rows))
     found = {(row["repeat"], row["fold"], row["side"], row["task"]): row for row in rows}
 
+    names = dict(enumerate(stored.get("names", [])))  # of a split that is not random: the site, the dates
+
     def line(repeat: int, fold: int, side: str, n: int) -> Line:
         cells = (_fold(found[repeat, fold, side, task]) for task in tasks)
-        return Line(f"repeat {repeat}, fold {fold}", (grid.said(side), grid.valued(float(n), number), *cells))
+        place = f"repeat {repeat}, fold {fold}" + (f": {clean(str(names[fold]))}" if fold in names else "")
+        return Line(place, (grid.said(side), grid.valued(float(n), number), *cells))
 
     columns = (Column(("side",), words=True), Column(("patients",)), *(Column((clean(t), "events"), t) for t in tasks))
     return Grid("Split receipt", "Fold", columns, (("", tuple(line(*place) for place in places)),), about=_proof(stored))
@@ -82,7 +85,8 @@ def _proof(stored: Mapping[str, Any]) -> str:
     if "hash" not in stored:
         return "Counted from the stored predictions; training rows are not stored."
     crossing = stored.get("groups_on_two_sides", 0)
-    return f"Groups on two sides of a split: {crossing}. Hash of all splits: {clean(str(stored['hash']))}."
+    kind = f"Split by {clean(str(stored['kind']))}. " if "kind" in stored else ""
+    return f"{kind}Groups on two sides of a split: {crossing}. Hash of all splits: {clean(str(stored['hash']))}."
 
 
 def _counted(results: Results) -> list[dict[str, Any]]:

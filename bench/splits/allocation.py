@@ -1,53 +1,17 @@
-"""Repeated, grouped, multilabel-stratified folds, with validation rows taken from the training side, and their receipt.
+"""Groups dealt out to parts, so that every part holds its share of every outcome.
 
 Iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, "On the stratification of multi-label data") over groups,
-rarest outcome first, an unknown label being a level of its own; then exchanges between folds until no exchange evens them
+rarest outcome first, an unknown label being a level of its own; then exchanges between parts until no exchange evens them
 further. Our addition is the second step: the greedy pass alone leaves folds of nested outcomes several events apart.
 """
 
-import hashlib
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.core import JSON, BenchError, Cohort, Rows, Split
-
-VALID_SHARE = 0.15  # of the training groups
-
-
-def make(cohort: Cohort, folds: int, repeats: int, seed: int, within: Rows | None = None) -> list[Split]:
-    """`folds` x `repeats` splits of the rows `within` (all if None); the same for every method.
-
-    A repeat depends on (seed, repeat) alone, so more repeats can be added to a run.
-    """
-    rows = np.arange(len(cohort)) if within is None else within
-    codes, owner = np.unique(cohort.groups[rows], return_inverse=True)
-    if not 2 <= folds <= len(codes):
-        raise BenchError(f"folds must lie between 2 and the number of groups ({len(codes)}), but got {folds}")
-    counts = _counts(cohort.labels[rows], owner, len(codes))
-    out: list[Split] = []
-    for repeat in range(repeats):
-        rng = np.random.default_rng(np.random.SeedSequence([seed, repeat]))
-        fold = allocate(counts, np.full(folds, 1 / folds), rng)
-        for f in range(folds):
-            inside = np.flatnonzero(fold != f)
-            part = allocate(counts[inside], np.array([1 - VALID_SHARE, VALID_SHARE]), rng)
-            train, valid = (np.isin(owner, inside[part == side]) for side in (0, 1))
-            out.append(Split(repeat, f, rows[train], rows[valid], rows[fold[owner] == f]))
-    return out
-
-
-def subsample(cohort: Cohort, n: int, seed: int) -> Rows:
-    """About n rows, whole groups, stratified as the folds are. All rows if there are no more than n."""
-    if len(cohort) <= n:
-        return np.arange(len(cohort))
-    codes, owner = np.unique(cohort.groups, return_inverse=True)
-    share = n / len(cohort)
-    rng = np.random.default_rng(np.random.SeedSequence([seed]))
-    part = allocate(_counts(cohort.labels, owner, len(codes)), np.array([1 - share, share]), rng)
-    return np.flatnonzero(part[owner] == 1)
+from bench.core import Rows
 
 
 def allocate(counts: NDArray[np.int64], shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -62,36 +26,24 @@ def allocate(counts: NDArray[np.int64], shares: NDArray[np.float64], rng: np.ran
     return part
 
 
-def receipt(cohort: Cohort, splits: list[Split]) -> dict[str, JSON]:
-    """What a reader needs to trust the splits: their hash, proof that no group crosses, and n, events, prevalence by fold."""
-    sha = hashlib.sha256()
-    crossing = 0
-    table: list[dict[str, JSON]] = []
-    for split in splits:
-        sides = {"train": split.train, "valid": split.valid, "test": split.test}
-        held = [set(cohort.groups[rows].tolist()) for rows in sides.values()]
-        crossing += len(held[0] & held[1]) + len(held[0] & held[2]) + len(held[1] & held[2])
-        sha.update(digest(split).encode())
-        for side, rows in sides.items():
-            y = cohort.labels[rows]
-            known, events = (~np.isnan(y)).sum(0), np.nansum(y, 0)
-            for task, k, e in zip(cohort.task_names, known.tolist(), events.tolist(), strict=True):
-                row = {"repeat": split.repeat, "fold": split.fold, "side": side, "n": len(rows), "task": task}
-                table.append({**row, "known": int(k), "events": int(e), "prevalence": e / k if k else None})
-    return {"hash": sha.hexdigest(), "groups_on_two_sides": crossing, "folds": table}
-
-
-def digest(split: Split) -> str:
-    sha = hashlib.sha256(f"{split.repeat}/{split.fold}".encode())
-    for rows in (split.train, split.valid, split.test):
-        sha.update(f"/{len(rows)}/".encode() + rows.astype(np.int64).tobytes())
-    return sha.hexdigest()[:16]
-
-
-def _counts(labels: NDArray[np.float32], owner: Rows, groups: int) -> NDArray[np.int64]:
+def counted(labels: NDArray[np.float32], owner: Rows, groups: int) -> NDArray[np.int64]:
     """(groups, 2T + 1): events and unknown labels of each outcome, and rows, per group."""
     levels = np.column_stack([labels == 1, np.isnan(labels), np.ones(len(labels))])
     return pd.DataFrame(levels).groupby(owner).sum().reindex(range(groups), fill_value=0).to_numpy(np.int64)
+
+
+def nested(kinds: NDArray[np.int64], rng: np.random.Generator) -> Rows:
+    """An order of the groups of which every beginning holds its share of every kind, rows (groups, keys) sorted by key.
+
+    Systematic sampling: places in the sorted list are taken in bit-reversed order (van der Corput), so that any first m of
+    them lie evenly spaced in it. Each group is as likely as any other to come first.
+    """
+    shuffled = rng.permutation(len(kinds))
+    listed = shuffled[np.lexsort(kinds[shuffled].T[::-1])]
+    bits = max(1, (len(kinds) - 1).bit_length())
+    place = np.arange(len(kinds))
+    mirrored = sum(((place >> bit) & 1) << (bits - 1 - bit) for bit in range(bits))
+    return listed[np.argsort(mirrored ^ rng.integers(1 << bits))]
 
 
 def _greedy(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.int64]:

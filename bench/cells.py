@@ -1,0 +1,89 @@
+"""What one cell is: a method fitted on the training rows of a split, and what it predicts while it lives."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.core import JSON, BenchError, Cohort, Inputs, Method, Predictor, Rows, Run, Split
+from bench.views import View, masked
+
+EPSILON = np.float32(1e-7)  # probabilities lie in [EPSILON, 1 - EPSILON]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a cell shows its method. learned, tested: the cohort as it is in training and at the test.
+
+    external: a view's name -> the other cohort it is of.
+    """
+
+    learned: Cohort
+    tested: Cohort
+    split: Split
+    seed: int  # of the protocol
+    views: tuple[View, ...]
+    external: Callable[[View], Cohort]
+
+
+def fitted(method: Method, shown: Shown, quick: bool, report: Callable[[int, float], None]) -> Predictor:
+    split = shown.split
+    seed = int(np.random.SeedSequence([shown.seed, split.repeat, split.fold]).generate_state(1)[0])
+    run = Run(seed=seed, quick=quick, report=report)
+    return method.fit(shown.learned.rows(split.train), shown.learned.rows(split.valid), run)
+
+
+def predicted(predictor: Predictor, shown: Shown) -> tuple[pd.DataFrame, dict[str, JSON]]:
+    """row, patient, fold, view, y:<task>, p:<task> of every view; and a view's name -> the share of modalities missing in it."""
+    split, fold = shown.split, shown.split.fold
+    test = shown.tested.rows(split.test)
+    frames = [
+        _frame(predictor, test, test.inputs, split.test, "test", fold),
+        _frame(predictor, valid := shown.learned.rows(split.valid), valid.inputs, split.valid, "valid", fold),
+    ]
+    shares: dict[str, JSON] = {}
+    for view in shown.views:
+        if view.external is not None:
+            other = shown.external(view)
+            frames.append(_frame(predictor, other, other.inputs, np.arange(len(other)), view.name, fold))
+        else:
+            inputs, share = masked(test.inputs, split.test, view.missing, shown.seed, split.repeat)
+            frames.append(_frame(predictor, test, inputs, split.test, view.name, fold))
+            shares[view.name] = round(share, 6)
+    return pd.concat(frames, ignore_index=True), shares
+
+
+def _frame(predictor: Predictor, part: Cohort, inputs: Inputs, rows: Rows, view: str, fold: int) -> pd.DataFrame:
+    p = checked_probabilities(predictor.predict(inputs), inputs, len(part.tasks))
+    columns: dict[str, Any] = {"row": rows, "patient": part.patients, "fold": np.int16(fold), "view": view}
+    for t, task in enumerate(part.task_names):
+        columns |= {f"y:{task}": part.labels[:, t], f"p:{task}": p[:, t]}
+    return pd.DataFrame(columns)
+
+
+def checked_probabilities(p: NDArray[Any], inputs: Inputs, tasks: int) -> NDArray[np.float32]:
+    """What a method returned, as (n, T) float32 within [EPSILON, 1 - EPSILON], or an error that names the rule it broke."""
+    p = np.asarray(p)
+    if p.shape != (len(inputs), tasks):
+        raise BenchError(f"predict must return shape ({len(inputs)}, {tasks}), but returned {p.shape}")
+    bad = ~np.isfinite(p) | (p < 0) | (p > 1)
+    if bad.any():
+        raise BenchError(f"predict must return probabilities, but {int(bad.sum())} of {p.size} are none (first: {p[bad][0]})")
+    return np.clip(p.astype(np.float32), EPSILON, 1 - EPSILON)
+
+
+def alarms(facts: Mapping[str, Any], predictions: pd.DataFrame, tasks: tuple[str, ...]) -> list[str]:
+    """Signs that a model did not learn, whatever its numbers say."""
+    test = predictions[predictions["view"] == "test"]
+    constant = [task for task in tasks if len(test) > 1 and test[f"p:{task}"].nunique() == 1]
+    runs = facts.get("scores") or []
+    traces = runs if runs and isinstance(runs[0], list | tuple) else [runs]
+    found = [f"constant predictions for {', '.join(constant)}"] if constant and not facts.get("floor") else []
+    if facts.get("steps") == 0:
+        found.append("no training step was made")
+    if any(len(trace) > 1 and len(set(trace)) == 1 for trace in traces):
+        found.append("validation score never moved")
+    return found

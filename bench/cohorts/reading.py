@@ -1,0 +1,100 @@
+"""The files of a cohort, read and joined into one table, and as what every column is taken."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from bench.cohorts import columns as taking
+from bench.cohorts import rules, schema, tables, typed
+from bench.cohorts.columns import Column
+from bench.cohorts.schema import CohortFile, Joined
+from bench.core import BenchError
+from bench.registry import unknown
+
+__all__ = ["Column", "Source", "read"]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The files of a cohort, read. frame: the joined table, a row a row of the first table, all columns.
+
+    Its columns are float64 (NaN = missing; true and false are 1 and 0), `str` texts (NaN = missing) or datetime64.
+    """
+
+    file: CohortFile
+    path: Path
+    frame: pd.DataFrame
+    columns: Mapping[str, Column]
+    notices: tuple[str, ...] = field(default=())
+
+
+def read(path: Path) -> Source:
+    """Everything a cohort file names but its series, which `build.make` reads. BenchError, one line, for whatever is wrong."""
+    file = schema.read(path)
+    with tempfile.TemporaryDirectory(prefix="bench-") as work, tables.connect() as con:
+        frame, notices = _first(con, file, path.parent, Path(work))
+        for joined in file.join:
+            frame, more = _join(con, file, frame, joined, path.parent, Path(work))
+            notices += more
+    used = {name: rules.columns_used(outcome, name, list(frame.columns)) for name, outcome in file.outcomes.items()}
+    roles = taking.roles(file, list(frame.columns), used)
+    taken = taking.take(file, frame, roles)
+    return Source(file, path, frame, taken, tuple(notices))
+
+
+def _first(con: duckdb.DuckDBPyConnection, file: CohortFile, folder: Path, work: Path) -> tuple[pd.DataFrame, list[str]]:
+    raw = tables.open(con, file.table, folder, work)
+    ids = [file.patient, *filter(None, (file.row, file.group, file.site)), *(one.key for one in file.join)]
+    for what, name in {"patient": file.patient, "row": file.row, "group": file.group, "site": file.site}.items():
+        if name is not None and not file.join:
+            known(what, name, raw.names)
+    frame, notices = typed.read(con, raw, file.table, set(ids), taking.matched(file.columns.numeric, raw.names))
+    if not len(frame):
+        raise BenchError(f"{raw.title} has a header but no rows")
+    return frame, notices
+
+
+def _join(
+    con: duckdb.DuckDBPyConnection, file: CohortFile, frame: pd.DataFrame, table: Joined, folder: Path, work: Path
+) -> tuple[pd.DataFrame, list[str]]:
+    """The columns of `table` beside the frame's: NaN in rows whose key it lacks."""
+    raw = tables.open(con, table, folder, work)
+    known("join.key", table.key, raw.names)
+    known("join.key", table.key, list(frame.columns))
+    ids = {table.key, *filter(None, (file.patient, file.group, file.site))}
+    wanted = taking.matched(file.columns.numeric, [table.prefix + name for name in raw.names])
+    numeric = {name for name in raw.names if table.prefix + name in wanted}
+    other, notices = typed.read(con, raw, table, ids, numeric)
+    keys = other[table.key]
+    twice = keys[keys.notna() & keys.duplicated()]
+    if len(twice):
+        raise BenchError(
+            f"{raw.title} must have one row a '{table.key}', but {len(twice):,} stand again (first: {twice.iloc[0]})"
+        )
+    other = other.drop(columns=table.key).rename(columns=lambda name: table.prefix + str(name))
+    clash = [name for name in other.columns if name in frame.columns]
+    if clash:
+        raise BenchError(f"{raw.title} and the tables before it both have a column '{clash[0]}'. Give its join a prefix = '...'.")
+    at = pd.Index(keys).get_indexer(pd.Index(frame[table.key]))
+    at = np.where(frame[table.key].isna(), -1, at)
+    side = other.take(np.maximum(at, 0)).reset_index(drop=True) if len(other) else other.reindex(frame.index)
+    if (at < 0).any():
+        side = side.mask(pd.Series(at < 0))
+        notices.append(
+            f"{raw.title}: {int((at < 0).sum()):,} of {len(frame):,} rows have no '{table.key}' there, its columns are missing"
+        )
+    unused = len(other) - len(set(at[at >= 0].tolist()))
+    if unused:
+        notices.append(f"{raw.title}: {unused:,} of its {len(other):,} rows fit no row of the first table and are left out")
+    return pd.concat([frame, side], axis=1), notices
+
+
+def known(what: str, name: str, names: list[str] | tuple[str, ...]) -> None:
+    """A BenchError with the closest name where no column is called `name`."""
+    if name not in names:
+        raise BenchError(unknown(f"column in {what}", name, list(names)))

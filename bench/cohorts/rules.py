@@ -1,0 +1,199 @@
+"""Rules of outcomes: SQL expressions over one row of the table, in DuckDB's dialect.
+
+A value that a rule needs and that is missing makes it unknown, never false (three-valued logic: NULL or TRUE is TRUE). Rules are
+evaluated in a database of their own that holds nothing but the columns they name and can reach no file and no network.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bench.cohorts.schema import Outcome
+from bench.cohorts.typed import NUMBERS
+from bench.core import BenchError
+from bench.registry import unknown
+
+# Parts of an expression that look at one row. All others (subqueries, windows, stars, parameters, lambdas) are refused.
+ONE_ROW = (
+    "CONSTANT", "COMPARISON", "CONJUNCTION", "COLUMN_REF", "FUNCTION", "OPERATOR", "CAST", "TYPE", "CASE", "BETWEEN", "COLLATE",
+)  # fmt: skip
+ALONE: dict[str, str | bool | int | float | list[str]] = {
+    "threads": "2",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+
+
+def evaluate(rule: str, frame: pd.DataFrame, what: str) -> NDArray[np.float64]:
+    """(n,) 0, 1 or NaN: true, false or unknown in each row. `what` stands in messages, as in "outcome 'aki'"."""
+    values, type_ = _values(rule, frame, what)
+    if type_ != "BOOLEAN" and not _numeric(type_):
+        raise BenchError(f"{what}: '{rule}' must be true or false, but gives texts{_first(values)}. Compare it: {rule} = '...'")
+    out = values.to_numpy(np.float64, copy=True)
+    wrong = np.flatnonzero(~np.isnan(out) & (out != 0) & (out != 1))
+    if len(wrong):
+        raise BenchError(
+            f"{what}: '{rule}' must be true or false, or 0 or 1, but {len(wrong):,} rows give other numbers (first: {out[wrong[0]]:g}). "
+            f"Compare it: {rule} >= 1"
+        )
+    return out
+
+
+def amounts(rule: str, frame: pd.DataFrame, what: str) -> NDArray[np.float64]:
+    """(n,) the number that the expression gives in each row, NaN where unknown."""
+    values, type_ = _values(rule, frame, what)
+    if not _numeric(type_):
+        raise BenchError(
+            f"{what}: '{rule}' must be a number, but is {type_}{_first(values)}. Of two times: date_diff('day', a, b)"
+        )
+    return values.to_numpy(np.float64, copy=True)
+
+
+def columns_used(outcome: Outcome, name: str, columns: Sequence[str]) -> set[str]:
+    """The columns that an outcome's rules name, those of its variants among them."""
+    texts = [outcome.rule, outcome.known, outcome.event, outcome.time, outcome.followed, outcome.death]
+    found = {column for text in texts if text is not None for column in used(text, columns, f"outcome '{name}'")}
+    for variant, other in outcome.variants.items():
+        found |= columns_used(other, f"{name}~{variant}", columns)
+    return found
+
+
+def used(rule: str, columns: Sequence[str], what: str) -> list[str]:
+    """The columns a rule names, in the order of the table. A rule that is exactly a column's name is that column."""
+    if rule in columns:
+        return [rule]
+    nodes = [node for node in _nodes(_parsed(rule, columns, what)) if node["class"] == "COLUMN_REF"]
+    named = {_column(node["column_names"], columns, rule, what) for node in nodes}
+    folded = [name.casefold() for name in named]
+    if len(set(folded)) < len(folded):  # to DuckDB they would be one
+        raise BenchError(
+            f"{what}: '{rule}' uses columns whose names differ by case only: {', '.join(sorted(named))}. Rename one."
+        )
+    return [column for column in columns if column in named]
+
+
+def _values(rule: str, frame: pd.DataFrame, what: str) -> tuple["pd.Series[Any]", str]:
+    """What the expression gives in each row, in their order, and DuckDB's type of it."""
+    names = used(rule, list(frame.columns), what)
+    if rule in names and frame[rule].dtype == np.float64:  # the commonest rule needs no database
+        return frame[rule], "DOUBLE"
+    sql = f"SELECT (\n{quoted(rule) if rule in names else rule}\n) AS value FROM t"
+    with duckdb.connect(config=ALONE) as con:
+        try:
+            con.register("given", pa.Table.from_pandas(frame[names], preserve_index=False))  # NaN becomes NULL
+            con.execute("CREATE TABLE t AS FROM given")
+            con.unregister("given")
+            con.execute("SET TimeZone = 'UTC'; SET enable_external_access = false; SET lock_configuration = true")
+            type_ = str(con.execute(f"DESCRIBE {sql}").fetchall()[0][1])
+            return con.execute(sql).df()["value"], type_
+        except duckdb.Error as error:
+            raise BenchError(f"{what}: '{rule}' cannot be evaluated: {_line(error)}") from None
+
+
+def quoted(name: str) -> str:
+    """A column's name as SQL writes it whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _parsed(rule: str, columns: Sequence[str], what: str) -> Any:
+    """The syntax tree of the expression, as DuckDB parses it. BenchError where it is none, or is about more than one row."""
+    try:
+        answer = _database().execute("SELECT json_serialize_sql(?)", [f"SELECT (\n{rule}\n) FROM t"]).fetchall()
+        tree = json.loads(answer[0][0])
+    except (duckdb.Error, RecursionError, ValueError) as error:
+        raise BenchError(f"{what}: '{rule}' is no expression: {_line(error)}") from None
+    if tree.get("error"):
+        odd = [name for name in columns if name in rule and not name.isidentifier()]
+        hint = f" A column with such a name stands in double quotes: {quoted(odd[0])}." if odd else ""
+        raise BenchError(f"{what}: '{rule}' is no expression: {tree.get('error_message', '')}.{hint}")
+    tree = [statement["node"]["select_list"] for statement in tree["statements"]]
+    for node in _nodes(tree):
+        _refuse(node, rule, what)
+    if not any(node["class"] == "COLUMN_REF" for node in _nodes(tree)):
+        raise BenchError(f"{what}: '{rule}' names no column. There are: {', '.join(columns)}.")
+    return tree
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every part of an expression."""
+    rest = [tree]
+    while rest:
+        node = rest.pop()
+        if isinstance(node, dict):
+            rest += node.values()
+            if "class" in node:
+                yield node
+        elif isinstance(node, list):
+            rest += node
+
+
+def _refuse(node: dict[str, Any], rule: str, what: str) -> None:
+    kind = node["class"]
+    function = str(node.get("function_name", ""))
+    if kind not in ONE_ROW or (kind == "FUNCTION" and function in _of_many_rows()):
+        seen = f"{function}()" if function else "a " + kind.lower().replace("_", " ")
+        raise BenchError(f"{what}: a rule is an expression about one row, but '{rule}' holds {seen}")
+    if kind == "FUNCTION" and function in _changing():
+        raise BenchError(f"{what}: a rule gives the same labels every time, but '{rule}' holds {function}()")
+
+
+def _column(path: Sequence[str], columns: Sequence[str], rule: str, what: str) -> str:
+    """The column a reference means: names are compared as written, then whatever their case."""
+    name = ".".join(path)
+    if len(path) > 1 and name in columns:
+        raise BenchError(f"{what}: a column with a point in its name stands in double quotes: {quoted(name)}, but got '{rule}'")
+    folded = [column for column in columns if column.casefold() == name.casefold()]
+    if name in columns or len(folded) == 1:
+        return name if name in columns else folded[0]
+    if len(folded) > 1:
+        raise BenchError(
+            f"{what}: '{name}' in '{rule}' may be any of the columns {', '.join(folded)}. Write it as it stands there."
+        )
+    text = " Texts stand in single quotes, names in double ones." if f'"{name}"' in rule else ""
+    raise BenchError(f"{what}: {unknown('column', name, list(columns))}{text}")
+
+
+@functools.cache
+def _database() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(config=ALONE)
+
+
+@functools.cache
+def _of_many_rows() -> frozenset[str]:
+    return _functions("function_type NOT IN ('scalar', 'macro')") - _functions("function_type = 'scalar'")
+
+
+@functools.cache
+def _changing() -> frozenset[str]:
+    return _functions("stability <> 'CONSISTENT'")
+
+
+def _functions(where: str) -> frozenset[str]:
+    return frozenset(
+        str(row[0]) for row in _database().execute(f"SELECT function_name FROM duckdb_functions() WHERE {where}").fetchall()
+    )
+
+
+def _numeric(type_: str) -> bool:
+    return type_.split("(")[0] in NUMBERS
+
+
+def _first(values: "pd.Series[Any]") -> str:
+    """The first value that is not what is asked for anyway."""
+    known = values.dropna().astype(str)
+    odd = known[~known.isin(["0", "1"])]
+    return f" (first: '{odd.iloc[0][:40]}')" if len(odd) else ""
+
+
+def _line(error: BaseException) -> str:
+    """The first line of what DuckDB says, without its kind."""
+    text = re.sub(r"^[\w ]*Error: ", "", str(error)) or type(error).__name__
+    return text.splitlines()[0].strip()

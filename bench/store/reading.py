@@ -1,0 +1,177 @@
+"""A run's results as frames, from the files alone."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.core import JSON, BenchError, Task
+from bench.store.cells import stored_cell
+from bench.store.files import loaded, read_frame, read_json
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a report is made of. Columns of the frames: see `read`.
+
+    receipt: of the splits, as `bench.splits.receipt` made it. made: a method's label -> settings, versions, code. environment: of
+    the cells: python, platform, bench. digest: of the cohort. external: NAME -> the rows behind the view `external:NAME`, columns as
+    `cohort`. Each is empty where the folder does not say.
+    """
+
+    dataset: str
+    note: str
+    quick: bool
+    tasks: tuple[Task, ...]
+    protocol: Mapping[str, JSON]
+    reference: str
+    cohort: pd.DataFrame
+    methods: tuple[str, ...]
+    groups: Mapping[str, str]
+    predictions: pd.DataFrame
+    cells: pd.DataFrame
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+    made: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    digest: str = ""
+    external: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+
+def read(
+    root: Path,
+    dataset: str,
+    *,
+    quick: bool = False,
+    methods: Sequence[str] | None = None,
+    reference: str | None = None,
+    under: str | None = None,
+) -> Results:
+    """The newest run of a dataset (its label or folder name), from the files alone. methods: those it asked for if None;
+    ["all"]: every one stored under its protocol. under: the run of this protocol's folder instead of the newest, see `runs`.
+
+    cohort: row, patient, group, site, time, weight:<task>, truth:<task> where there are any.
+    predictions: method, repeat, fold, row, view, y:<task>, p:<task>.
+    cells: method, repeat, fold, status, seconds, peak_mb, joules (None: the machine does not tell), facts, alarms, error.
+    """
+    path = _newest_run(root, dataset, quick)
+    path = path if under is None else path.with_name(f"{under}.json")
+    run = loaded(path)
+    about = loaded(path.parent.parent / "dataset.json")
+    asked: Sequence[str] = run["asked"] if methods is None else list(run["methods"]) if methods == ["all"] else methods
+    labels = list(dict.fromkeys(asked))
+    if not labels:
+        raise BenchError(f"no method given; there are stored results of: {', '.join(run['methods'])}")
+    unknown = [label for label in labels if label not in run["methods"]]
+    if unknown:
+        raise BenchError(
+            f"no stored results of {', '.join(unknown)} in {path.parent.parent}; there are: {', '.join(run['methods'])}"
+        )
+    cells, frames = _cells(path, run, labels)
+    folders = {label: path.parent.parent / run["methods"][label]["folder"] for label in labels}
+    chosen = reference or (run["reference"] if run["reference"] in labels else labels[0])
+    if chosen not in labels:
+        raise BenchError(f"the reference must be one of the methods in the table ({', '.join(labels)}), but is '{chosen}'")
+    return Results(
+        dataset=about["label"],
+        note=about["note"],
+        quick=run["protocol"]["quick"],
+        tasks=tuple(_task(task) for task in about["tasks"]),
+        protocol={**run["protocol"], "repeats": run["repeats"]},
+        reference=chosen,
+        cohort=read_frame(path.parent.parent / "cohort.parquet"),
+        methods=tuple(labels),
+        groups={label: run["methods"][label]["family"] for label in labels},
+        predictions=pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"method": pd.Series(dtype=str)}),
+        cells=pd.DataFrame(cells).drop(columns="environment"),
+        receipt=run.get("receipt", {}),
+        made={label: _made(folder) for label, folder in folders.items()},
+        environment={key: value for cell in cells for key, value in cell["environment"].items()},
+        digest=about.get("digest", ""),
+        external={name: read_frame(path.parent.parent / file) for name, file in run.get("external", {}).items()},
+    )
+
+
+def runs(root: Path, dataset: str, quick: bool = False) -> dict[str, dict[str, Any]]:
+    """Every protocol a dataset (its label) was run under, the newest last: the protocol's folder name -> its fields, repeats too."""
+    folder = _newest_run(root, dataset, quick).parent
+    found = {path.stem: read_json(path) or {} for path in sorted(folder.glob("*.json"), key=_age)}
+    kept = {name: run for name, run in found.items() if run.get("protocol", {}).get("quick") == quick}
+    return {name: {**run["protocol"], "repeats": run["repeats"]} for name, run in kept.items()}
+
+
+def labels(root: Path, quick: bool) -> dict[str, list[str]]:
+    """Of what there are results: a dataset's label or folder name -> the labels of the methods of its newest run."""
+    return {name: list((read_json(path) or {}).get("methods", {})) for name, path in _newest_runs(root, quick).items()}
+
+
+def _newest_runs(root: Path, quick: bool) -> dict[str, Path]:
+    """A dataset's label, and its folder's name -> its newest run."""
+    found: dict[str, Path] = {}
+    for path in sorted(root.glob("*/runs/*.json"), key=_age):
+        about, run = read_json(path.parent.parent / "dataset.json") or {}, read_json(path) or {"protocol": {}}
+        if "label" in about and run["protocol"].get("quick") == quick:
+            found |= {about["label"]: path, path.parent.parent.name: path}
+    return found
+
+
+def _age(path: Path) -> tuple[int, str]:
+    return path.stat().st_mtime_ns, str(path)
+
+
+def _newest_run(root: Path, dataset: str, quick: bool) -> Path:
+    found = _newest_runs(root, quick)
+    if dataset not in found:
+        there = sorted(name for name, path in found.items() if name != path.parent.parent.name)
+        if dataset in _newest_runs(root, not quick):
+            hint = f"There are some of a {'whole run: leave out' if quick else 'quick look: add'} --quick."
+        elif there:
+            hint = f"There are: {', '.join(there)}."
+        else:
+            hint = f"`bench run --dataset {dataset}{' --quick' if quick else ''}` makes them."
+        raise BenchError(f"no {'quick ' if quick else ''}results of '{dataset}' in {root}. {hint}")
+    return found[dataset]
+
+
+_MISSING: dict[str, Any] = {
+    "status": "failed", "seconds": math.nan, "peak_mb": math.nan, "joules": None, "facts": {}, "alarms": [],
+    "environment": {}, "error": "missing or damaged; the same `bench run` makes it again",
+}  # fmt: skip
+
+
+def _cells(path: Path, run: Mapping[str, Any], labels: Sequence[str]) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
+    """Records of the planned cells (a cell that is lost or not there counts as failed) and the predictions of those that are done."""
+    records: list[dict[str, Any]] = []
+    frames: list[pd.DataFrame] = []
+    for label in labels:
+        folder = path.parent.parent / run["methods"][label]["folder"] / path.stem
+        for repeat in range(run["repeats"]):
+            for fold in range(run["protocol"]["folds"]):
+                record, data = stored_cell(folder, repeat, fold) or (_MISSING, b"")
+                kept = {key: record.get(key, value) for key, value in _MISSING.items()}
+                kept["status"] = "failed" if record["status"] == "lost" else record["status"]
+                records.append({"method": label, "repeat": repeat, "fold": fold, **kept})
+                if data:
+                    frame = pd.read_parquet(io.BytesIO(data)).drop(columns="patient")
+                    frames.append(frame.assign(method=label, repeat=repeat))
+    return records, frames
+
+
+def _made(folder: Path) -> dict[str, Any]:
+    about = read_json(folder / "method.json") or {}
+    return {key: about[key] for key in ("settings", "versions", "code") if key in about}
+
+
+def _task(value: Mapping[str, Any]) -> Task:
+    limits = value["thresholds"]
+    return Task(
+        value["name"],
+        value["label"],
+        value["kind"],
+        tuple(value["implies"]),
+        value["competing"],
+        tuple(limits) if limits else None,
+    )

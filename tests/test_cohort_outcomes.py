@@ -1,0 +1,319 @@
+"""Outcomes of cohort files: known labels, censoring by hand, by statsmodels, and as the bundled Mayo cohort has it; series."""
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+from cohort_files import HEAD, cohort, made, source, written
+from statsmodels.duration.survfunc import SurvfuncRight
+
+from bench import core, registry
+from bench.cohorts import build, outcomes, reading
+from bench.cohorts.build import Made
+from bench.core import BenchError
+
+NAN = np.nan
+# id, event, time, died at the end of follow-up
+FOLLOWED = (
+    "id,event,day,died,x\na,1,2,0,1\nb,0,3,0,2\nc,0,4,1,3\nd,1,5,0,4\ne,0,6,0,5\nf,0,10,0,6\ng,0,10,0,7\nh,1,0,0,8\ni,0,,0,9\n"
+)
+CENSORED = HEAD + '[outcomes.mi]\nevent = "event"\ntime = "day"\nhorizon = 8\n'
+
+
+def test_a_known_rule_makes_labels_unknown(tmp_path: Path) -> None:
+    table = "id,los,valid,x\n1,9,1,4\n2,3,0,5\n3,,1,6\n4,8,,7\n5,2,1,8\n"
+    got = made(tmp_path, table, HEAD + '[outcomes]\nstay = { rule = "los > 7", known = "valid" }\n')
+    np.testing.assert_array_equal(got.labels[:, 0], [1, NAN, NAN, NAN, 0])
+    assert got.prevalence["stay"] == (0.5, 0.5)
+    assert got.weights is None
+
+
+def test_censored_outcomes_by_hand(tmp_path: Path) -> None:
+    # without `death`: c is censored at 4. Rows with a time, by day: h 0 (event), a 2 (event), b 3, c 4 censored, d 5 (event), e 6
+    # censored, f and g 10 censored. At risk at 3: 6 (b to g), at 4: 5, at 6: 3. G(3) = 5/6, G(4) = 5/6 * 4/5 = 2/3, G(6) = 2/3 * 2/3 = 4/9.
+    # a: 1 known at 2, G(2-) = 1. d: 1 at 5, G(5-) = 2/3. f, g: 0 at the horizon, G(8-) = 4/9. h: at day 0, not at risk. i: no time.
+    got = made(tmp_path, FOLLOWED, CENSORED)
+    np.testing.assert_array_equal(got.labels[:, 0], [1, NAN, NAN, 1, NAN, 0, 0, NAN, NAN])
+    assert got.weights is not None
+    np.testing.assert_allclose(got.weights[:, 0], [1, 1, 1, 3 / 2, 1, 9 / 4, 9 / 4, 1, 1], rtol=1e-6)
+    # naive 2 of 4; weighted (1 + 3/2) / (1 + 3/2 + 9/4 + 9/4) = 2.5 / 7
+    assert got.prevalence["mi"] == pytest.approx((0.5, 2.5 / 7), rel=1e-6)
+    assert got.tasks[0].competing == "death before 8 without the event counts as censoring"
+
+
+def test_death_without_the_event_counts_as_none(tmp_path: Path) -> None:
+    # c is dead at 4: label 0, known at 4, and not censored. G(3) = 5/6, G(6) = 5/6 * 2/3 = 5/9; c: 1 / G(4-) = 6/5
+    got = made(tmp_path, FOLLOWED, CENSORED + 'death = "died = 1"\n')
+    np.testing.assert_array_equal(got.labels[:, 0], [1, NAN, 0, 1, NAN, 0, 0, NAN, NAN])
+    assert got.weights is not None
+    np.testing.assert_allclose(got.weights[:, 0], [1, 1, 6 / 5, 6 / 5, 1, 9 / 5, 9 / 5, 1, 1], rtol=1e-6)
+    assert got.tasks[0].competing == "death before 8 without the event counts as 0"
+
+
+def test_the_curve_of_censoring_is_statsmodels() -> None:
+    rng = np.random.default_rng(1)
+    end, censored = rng.integers(1, 40, 500).astype(float), rng.random(500) < 0.4
+    curve = SurvfuncRight(end, censored)  # the survival function of being censored
+    at = np.arange(0.5, 45.0)  # between days: G(t-) = G(t)
+    want = np.array([curve.surv_prob[curve.surv_times <= t][-1] if (curve.surv_times <= t).any() else 1.0 for t in at])
+    np.testing.assert_allclose(outcomes.uncensored(end, censored, at), want, rtol=1e-12)
+    np.testing.assert_allclose(outcomes.uncensored(end, censored, np.arange(1.0, 40.0)), want[:39], rtol=1e-12)  # G(t-) on a day
+
+
+def test_weights_undo_censoring() -> None:
+    # half of 20,000 people are censored at random; the weighted prevalence is that of the uncensored
+    rng = np.random.default_rng(2)
+    event, end = rng.exponential(20, 20_000), rng.uniform(0, 20, 20_000)
+    frame = pd.DataFrame({"event": (event <= end).astype(float), "day": np.minimum(event, end)})
+    outcome = outcomes.Outcome(event="event", time="day", horizon=10)
+    naive, weighted = outcomes.labelled(outcome, frame, "x").prevalence
+    assert weighted == pytest.approx((event <= 10).mean(), abs=0.01)
+    assert naive > weighted + 0.05
+
+
+def test_variants_are_labelled_and_are_no_tasks(tmp_path: Path) -> None:
+    toml = (
+        HEAD
+        + '[outcomes.stay]\nrule = "los > 7"\nvariants = { long = "los > 14", early = { rule = "los > 7", known = "los < 20" } }\n'
+    )
+    got = made(tmp_path, "id,los,x\n1,9,4\n2,3,5\n3,15,6\n4,30,7\n", toml)
+    assert [task.name for task in got.tasks] == ["stay"]
+    assert {name: one.labels.tolist()[:3] for name, one in got.variants.items()} == {
+        "stay~long": [0, 0, 1],
+        "stay~early": [1, 0, 1],
+    }
+    assert np.isnan(got.variants["stay~early"].labels[3])
+    with pytest.raises(BenchError, match=r"outcome 'stay~long': unknown column 'lost'"):
+        made(tmp_path, "id,los,x\n1,9,4\n", toml.replace("los > 14", "lost > 14"))
+
+
+def test_outcomes_keep_what_is_said_of_them(tmp_path: Path) -> None:
+    toml = HEAD + (
+        '[outcomes]\nany = "any"\n[outcomes.aki]\nrule = "aki"\nlabel = "kidney injury"\nimplies = "any"\nthresholds = [0.1, 0.4]\n'
+        'competing = "the dead count as 0"\n'
+    )
+    built = cohort(tmp_path, "id,any,aki,x\n1,1,1,4\n2,1,0,5\n3,0,0,6\n", toml)
+    assert built.tasks[1] == core.Task("aki", "kidney injury", "binary", ("any",), "the dead count as 0", (0.1, 0.4))
+    with pytest.raises(BenchError, match=r"'any' must be 1 wherever 'aki' is, but 1 row holds 0 \(first: patient 3\)"):
+        cohort(tmp_path, "id,any,aki,x\n1,1,1,4\n2,1,0,5\n3,0,1,6\n", toml)
+    with pytest.raises(BenchError, match=r"outcome 'aki' needs both 0 and 1 to be learned"):
+        cohort(tmp_path, "id,any,aki,x\n1,1,0,4\n2,0,0,5\n", toml)
+
+
+NAFLD = """
+name = "mayo"
+table = "people.parquet"
+patient = "id"
+group = "case.id"
+
+[columns]
+numeric = ["age", "male", "weight", "height", "bmi"]
+only = "age"
+
+[series.tests]
+file = "tests.parquet"
+row = "id"
+time = "days"
+name = "test"
+value = "value"
+unit = "d"
+window = [-10000, 0]
+"""
+
+
+@pytest.fixture(scope="module")
+def mayo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, ModuleType]:
+    """The bundled Mayo cohort's tables, given as a cohort file: a column a first event, and the long table of tests."""
+    nafld = registry.module("datasets", "nafld")
+    try:
+        people, tests, events = nafld.tables()
+    except BenchError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("mayo")
+    toml = NAFLD + '[outcomes.death]\nevent = "status = 1"\ntime = "futime"\nhorizon = 1826\n'
+    for name, (code, _) in nafld.EVENTS.items():
+        people[name] = people["id"].map(events.loc[events["event"] == code].groupby("id")["days"].min())
+        toml += (
+            f'[outcomes.{name}]\nevent = "{name} IS NOT NULL"\ntime = "coalesce({name}, futime)"\nfollowed = "futime"\n'
+            'death = "status = 1"\nhorizon = 1826\n'
+        )
+    people.to_parquet(folder / "people.parquet")
+    tests.to_parquet(folder / "tests.parquet")
+    return build.make(reading.read(written(folder, toml, {}))), nafld
+
+
+def test_labels_and_weights_equal_the_bundled_cohorts(mayo: tuple[Made, ModuleType]) -> None:
+    got, nafld = mayo
+    people, _, events = nafld.tables()
+    labels, weights = nafld.outcomes(people, events)
+    assert [task.name for task in got.tasks] == [task.name for task in nafld.TASKS]
+    np.testing.assert_array_equal(got.labels, labels)
+    np.testing.assert_array_equal(got.weights, weights)
+    # DATA.md: dyslipidaemia 22.8 % as it is, 17.3 % weighted
+    assert got.prevalence["dyslipidaemia"] == pytest.approx((0.228, 0.173), abs=0.0005)
+
+
+def test_series_and_groups_equal_the_bundled_cohorts(mayo: tuple[Made, ModuleType]) -> None:
+    got, nafld = mayo
+    people, tests, _ = nafld.tables()
+    want, built = nafld.series(people, tests), build.cohort(got)
+    series = got.modalities["tests"]
+    assert isinstance(series, core.Series)
+    np.testing.assert_array_equal(series.offsets, want.offsets)
+    np.testing.assert_array_equal(series.present, want.present)
+    assert sorted(series.channels) == sorted(want.channels)
+
+    def events(one: core.Series) -> pd.DataFrame:
+        rows = np.repeat(np.arange(len(one)), np.diff(one.offsets))
+        names = np.array(one.channels)[one.channel]
+        frame = pd.DataFrame({"row": rows, "time": one.time, "name": names, "value": one.value})
+        return frame.sort_values(["row", "time", "name", "value"], ignore_index=True)
+
+    pd.testing.assert_frame_equal(events(series), events(want))
+    case = people["case.id"]
+    assert len(set(built.groups)) == case.nunique() + case.isna().sum()
+    assert got.late == {"tests": (0, len(want.time))}
+
+
+VITALS = (
+    "case,minute,what,value\n"
+    "1,-30,hr,80\n1,-30,bp,120\n1,-20,hr,84\n1,0,hr,90\n1,5,hr,99\n2,-15,hr,70\n2,-10,hr,n/a\n2,-5,hr,\n9,-5,hr,60\n2,,hr,60\n"
+)
+SERIES = 'table = "t.csv"\npatient = "id"\n[outcomes]\ndead = "dead"\n[series.vitals]\nfile = "v.csv"\nrow = "case"\ntime = "minute"\nname = "what"\nvalue = "value"\n'
+PEOPLE = "id,dead,age\n1,0,5\n2,1,6\n3,0,8\n"
+
+
+def vitals(
+    folder: Path, more: str = 'names = ["hr", "bp"]\n', table: str = VITALS, people: str = PEOPLE
+) -> tuple[core.Series, Made]:
+    got = made(folder, people, SERIES + more, v_csv=table)
+    series = got.modalities["vitals"]
+    assert isinstance(series, core.Series)
+    return series, got
+
+
+def test_series_by_hand(tmp_path: Path) -> None:
+    series, got = vitals(tmp_path)
+    assert series.channels == ("hr", "bp")
+    np.testing.assert_array_equal(series.offsets, [0, 5, 6, 6])
+    np.testing.assert_array_equal(series.time, [30, 30, 20, 0, -5, 15])  # minutes before the prediction, the oldest first
+    np.testing.assert_array_equal(series.channel, [0, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(series.value, [80, 120, 84, 90, 99, 70])
+    assert series.present.tolist() == [True, True, False]
+    assert got.late == {"vitals": (1, 6)}
+    assert got.notices == (
+        "v.csv, column 'value': 1 of 9 values is no number and counts as missing (such as 'n/a')",
+        "series 'vitals': 1 of 10 rows are of ids the table lacks and are left out",
+        "series 'vitals': 3 of 10 rows lack a time, a name or a number and are left out",
+    )
+
+
+def test_a_window_and_steps(tmp_path: Path) -> None:
+    series, got = vitals(tmp_path, 'names = "hr"\nwindow = [-25, 0]\n')
+    np.testing.assert_array_equal(series.time, [20, 0, 15])
+    assert got.late == {"vitals": (0, 3)}
+    assert "series 'vitals': 3 of 10 rows lie outside the window and are left out" in got.notices
+    # steps of 30 min that end with the prediction: (-60, -30] holds 80, (-30, 0] holds 84 and 90; their middles are 45 and 15 min before
+    series, _ = vitals(tmp_path, 'names = "hr"\nwindow = [-60, 0]\nstep = 30\n')
+    np.testing.assert_array_equal(series.time[:2], [45, 15])
+    np.testing.assert_array_equal(series.value[:2], [80, 87])
+
+
+def test_units_and_rare_names(tmp_path: Path) -> None:
+    table = "case,minute,what,value\n" + "".join(f"{1 + i % 2},{-i},hr,{i}\n" for i in range(20)) + "1,-1,rare,5\n"
+    series, got = vitals(tmp_path, 'unit = "h"\nunits = { hr = "1/min" }\n', table)
+    assert (series.channels, series.units) == (("hr",), ("1/min",))
+    assert series.time.max() == 19 * 60
+    assert got.notices == ("series 'vitals': 1 names with fewer than 20 measurements are left out (rare)",)
+
+
+def test_times_are_seen_from_zero(tmp_path: Path) -> None:
+    people = "id,case,dead,age,start,hour\n1,1,0,5,2020-01-02 10:00,10\n1,2,1,6,2020-01-03 10:00,34\n"
+    table = "case,minute,what,value\n1,2020-01-02 08:30,hr,80\n1,2020-01-02 12:00,hr,85\n2,2020-01-02 12:00,hr,85\n"
+    series, got = vitals(
+        tmp_path, 'names = "hr"\nzero = "start"\n', table, people
+    )  # `row` is left out: a patient's measurements, each row's own zero
+    np.testing.assert_array_equal(series.time, [90, -120, 25.5 * 60, 22 * 60])
+    assert got.source.columns["start"].why == "moment of prediction of series 'vitals'"
+    head = 'row = "case"\n' + SERIES
+    series = made(tmp_path, people, head + 'names = "hr"\nzero = "start"\n', v_csv=table).modalities["vitals"]
+    assert isinstance(series, core.Series)
+    np.testing.assert_array_equal(series.time, [90, -120, 22 * 60])
+    numbers = "case,minute,what,value\n1,9.5,hr,80\n2,30,hr,85\n"
+    series = made(tmp_path, people, head + 'names = "hr"\nzero = "hour"\nunit = "h"\n', v_csv=numbers).modalities["vitals"]
+    assert isinstance(series, core.Series)
+    np.testing.assert_array_equal(series.time, [30, 240])
+
+
+@pytest.mark.parametrize(
+    ("more", "table", "people", "said"),
+    [
+        (
+            'names = "pulse"\n',
+            VITALS,
+            PEOPLE,
+            r"unknown name in series\.vitals\.names \(of what is left\) 'pulse'\. There are: bp, hr\.",
+        ),
+        ("", VITALS, PEOPLE, r"series 'vitals' holds no name with at least 20 measurements"),
+        (
+            "",
+            VITALS.replace("what", "name"),
+            PEOPLE,
+            r"unknown column in series\.vitals\.name 'what'\. There are: case, minute, name, value\.",
+        ),
+        (
+            'names = "hr"\n',
+            VITALS.replace("-15", "soon").replace("-30", "late"),
+            PEOPLE,
+            r"v\.csv, column 'minute' must hold numbers or dates",
+        ),
+        (
+            'names = "hr"\n',
+            VITALS,
+            PEOPLE + "1,0,7\n",
+            r"series\.vitals: 'id' 1 has several rows in the table, and nothing says whose",
+        ),
+        (
+            'names = "hr"\nzero = "start"\n',
+            VITALS,
+            PEOPLE,
+            r"unknown column in series\.vitals\.zero 'start'\. There are: id, dead, age",
+        ),
+        ('names = "hr"\n', VITALS.replace("minute\n", ""), PEOPLE.replace("age", "vitals"), r""),
+    ],
+)
+def test_what_is_wrong_with_a_series_is_one_line(tmp_path: Path, more: str, table: str, people: str, said: str) -> None:
+    if not said:
+        assert vitals(tmp_path, more, table, people)[1].late  # a column may have the series' name
+        return
+    with pytest.raises(BenchError, match=said) as error:
+        vitals(tmp_path, more, table, people)
+    assert "\n" not in str(error.value)
+
+
+def test_dates_need_a_zero_and_a_text_of_the_series_name_is_refused(tmp_path: Path) -> None:
+    dates = "case,minute,what,value\n1,2020-01-01,hr,5\n"
+    with pytest.raises(
+        BenchError, match=r"series\.vitals: where 'minute' holds dates, `zero` must name the column with the moment"
+    ):
+        vitals(tmp_path, 'names = "hr"\n', dates)
+    with pytest.raises(BenchError, match=r"series\.vitals: 'minute' and its zero 'age' must both be numbers or both be dates"):
+        vitals(tmp_path, 'names = "hr"\nzero = "age"\n', dates)
+    toml = SERIES.replace("[outcomes]", '[columns]\ntext = "vitals"\n[outcomes]') + 'names = "hr"\n'
+    with pytest.raises(BenchError, match=r"series 'vitals' has the name of another modality \(vitals\)\. Rename it\."):
+        made(tmp_path, "id,dead,vitals\n1,0,stable\n2,1,not\n", toml, v_csv=VITALS)
+
+
+def test_columns_measured_after_the_prediction_are_counted(tmp_path: Path) -> None:
+    table = "id,dead,crea,when,op\n1,0,80,2020-01-01,2020-01-02\n2,1,90,2020-01-03,2020-01-02\n3,0,,2020-01-03,2020-01-02\n4,0,70,,2020-01-02\n"
+    toml = HEAD + 'prediction = "op"\n[outcomes]\ndead = "dead"\n[columns]\nmeasured = { crea = "when" }\n'
+    got = made(tmp_path, table, toml)
+    assert got.late == {"crea": (1, 2)}
+    assert [name for name, one in got.source.columns.items() if one.kind == "numeric"] == ["crea"]
+    assert source(tmp_path, table, toml).columns["when"].why == "says when 'crea' was measured"
+    with pytest.raises(BenchError, match=r"columns\.measured needs `prediction`"):
+        made(tmp_path, table, toml.replace('prediction = "op"\n', ""))
+    with pytest.raises(BenchError, match=r"'when' and the prediction 'dead' must both be numbers or both be dates"):
+        made(tmp_path, table, toml.replace('"op"', '"dead"'))

@@ -1,0 +1,429 @@
+"""Files of every kind and shape to one table: what is found out, what is said, and what is refused in one line."""
+
+import codecs
+import gzip
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from cohort_files import DEAD, HEAD, cohort, made, source
+
+from bench.cohorts import delimited
+from bench.core import BenchError, Tabular, Text
+
+TABLE = "id,dead,age,ward\n007,0,61,a\n07,1,70.5,b\n7,0,,a\n"
+AGES = [61.0, 70.5, np.nan]
+
+
+def ages(folder: Path, table: str | bytes, toml: str = DEAD) -> list[float]:
+    return source(folder, table, toml).frame["age"].tolist()
+
+
+def test_ids_stay_as_written_and_numbers_become_numbers(tmp_path: Path) -> None:
+    frame = source(tmp_path, TABLE).frame
+    assert frame["id"].tolist() == ["007", "07", "7"]
+    np.testing.assert_array_equal(frame["age"], AGES)
+    assert frame["dead"].tolist() == [0.0, 1.0, 0.0]
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
+        "id": "str",
+        "dead": "float64",
+        "age": "float64",
+        "ward": "str",
+    }
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_separators_and_line_ends_are_found_out(tmp_path: Path, separator: str, end: str) -> None:
+    np.testing.assert_array_equal(ages(tmp_path, TABLE.replace(",", separator).replace("\n", end)), AGES)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark", "said"),
+    [
+        ("utf-8", b"", ""),
+        ("utf-8", codecs.BOM_UTF8, ""),
+        ("utf-16", b"", ""),
+        ("utf-16-le", b"", ""),
+        ("utf-16-be", codecs.BOM_UTF16_BE, ""),
+        ("cp1252", b"", r"t\.csv is read as cp1252: it is no UTF-8 \(byte 0xdf\)"),
+    ],
+)
+def test_encodings_are_found_out(tmp_path: Path, encoding: str, mark: bytes, said: str) -> None:
+    table = TABLE.replace("ward", "straße").replace("a\n", "ä\n")
+    got = source(tmp_path, mark + table.encode(encoding))
+    assert list(got.frame) == ["id", "dead", "age", "straße"]
+    assert got.frame["straße"].tolist() == ["ä", "b", "ä"]
+    assert bool(said) == bool(got.notices)
+    if said:
+        assert pd.Series(got.notices).str.contains(said).any()
+
+
+def test_a_given_encoding_counts_and_a_wrong_one_is_said(tmp_path: Path) -> None:
+    toml = 'table = { file = "t.csv", encoding = "ENCODING" }\npatient = "id"\noutcomes.dead = "dead"\n'
+    table = TABLE.replace("b\n", "Ł\n").encode("iso8859-2")
+    assert source(tmp_path, table, toml.replace("ENCODING", "iso8859-2")).frame["ward"].tolist() == ["a", "Ł", "a"]
+    with pytest.raises(BenchError, match=r"t\.csv is no utf-8 text: .* Say its encoding under its table\."):
+        source(tmp_path, table, toml.replace("ENCODING", "utf-8"))
+    with pytest.raises(BenchError, match=r"encoding 'utf-9' of t\.csv is unknown\. Usual ones: utf-8, utf-16"):
+        source(tmp_path, table, toml.replace("ENCODING", "utf-9"))
+
+
+def test_gzip_parquet_excel_sqlite_and_duckdb_hold_the_same_table(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": ["007", "07", "7"], "dead": [0, 1, 0], "age": AGES, "ward": ["a", "b", "a"]})
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(TABLE.encode()))
+    frame.to_parquet(tmp_path / "t.parquet")
+    (tmp_path / "t.xlsx").write_bytes(workbook([list(frame), *frame.values.tolist()]))
+    with closing(sqlite3.connect(tmp_path / "t.sqlite")) as con:
+        frame.to_sql("patients", con, index=False)
+    with duckdb.connect(str(tmp_path / "t.duckdb")) as con:
+        con.register("given", frame)
+        con.execute("CREATE TABLE patients AS FROM given")
+    files = [f'"{name}"' for name in ("t.csv.gz", "t.parquet", "t.xlsx")]
+    bases = [f'{{ database = "{name}", query = "SELECT * FROM patients" }}' for name in ("t.sqlite", "t.duckdb")]
+    want = source(tmp_path, TABLE).frame
+    for table in [*files, *bases]:
+        got = source(tmp_path, TABLE, DEAD.replace('"t.csv"', table)).frame
+        pd.testing.assert_frame_equal(got, want)
+
+
+def workbook(rows: list[list[object]]) -> bytes:
+    """A workbook of one sheet as Excel writes it, without formats: NaN = an empty cell."""
+    import io
+    import zipfile
+
+    def cell(value: object) -> str:
+        if isinstance(value, str):
+            return f'<c t="inlineStr"><is><t>{value}</t></is></c>'
+        return "<c/>" if value != value else f"<c><v>{value}</v></c>"
+
+    sheet = "".join(f"<row>{''.join(map(cell, row))}</row>" for row in rows)
+    space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    links = "http://schemas.openxmlformats.org"
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{links}/package/2006/content-types"><Default Extension="rels" ContentType="application/'
+        f'vnd.openxmlformats-package.relationships+xml"/><Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>'
+        f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{kind}.worksheet+xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{links}/package/2006/relationships"><Relationship Id="a" Type="{links}/officeDocument/2006/'
+        'relationships/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook {space} xmlns:r="{links}/officeDocument/2006/relationships"><sheets><sheet name="Patients" '
+        'sheetId="1" r:id="b"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{links}/package/2006/relationships"><Relationship Id="b" Type="{links}/'
+        'officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
+        "xl/worksheets/sheet1.xml": f"<worksheet {space}><sheetData>{sheet}</sheetData></worksheet>",
+    }
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, text in parts.items():
+            archive.writestr(name, '<?xml version="1.0" encoding="UTF-8"?>' + text)
+    return out.getvalue()
+
+
+def test_sheets_by_name_and_what_is_no_workbook(tmp_path: Path) -> None:
+    (tmp_path / "t.xlsx").write_bytes(workbook([["id", "dead", "", "age"], ["1", 0, "", 5], ["2", 1, "x", 6]]))
+    toml = DEAD.replace('"t.csv"', '{ file = "t.xlsx", sheet = "SHEET" }')
+    got = source(tmp_path, TABLE, toml.replace("SHEET", "Patients"))
+    assert list(got.frame) == ["id", "dead", "column 3", "age"]
+    with pytest.raises(BenchError, match=r"t\.xlsx has no sheet 'patient'\. There are: Patients\."):
+        source(tmp_path, TABLE, toml.replace("SHEET", "patient"))
+    (tmp_path / "t.xlsx").write_text("no workbook")
+    with pytest.raises(BenchError, match=r"t\.xlsx is no Excel file that can be read"):
+        source(tmp_path, TABLE, toml.replace("SHEET", "Patients"))
+
+
+def test_databases_are_opened_for_reading_only(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "t.duckdb")) as con:
+        con.execute("CREATE TABLE patients AS SELECT 1 AS id")
+    with closing(sqlite3.connect(tmp_path / "t.sqlite")) as con:
+        con.execute("CREATE TABLE patients AS SELECT 1 AS id")
+    for name in ("t.duckdb", "t.sqlite"):
+        for query, said in (
+            ("DROP TABLE patients", "read.?only"),
+            ("SELECT nonsense FROM patients", "nonsense"),
+            ("SELECT 1;;x", "x"),
+        ):
+            toml = DEAD.replace('"t.csv"', f'{{ database = "{name}", query = "{query}" }}')
+            with pytest.raises(BenchError, match=f"{name}.*{said}") as error:
+                source(tmp_path, TABLE, toml)
+            assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("", r"t\.csv is empty: a table needs a header line and rows"),
+        (" \n\n", r"t\.csv is empty"),
+        ("id,dead\n", r"t\.csv has a header but no rows"),
+        ("id,dead,id\n1,0,2\n", r"columns of t\.csv need names, each once, but 'id' stands over columns 1 and 3\. Rename one\."),
+        ("1,0\n2,1\n", r"the first line of t\.csv must hold the columns' names, but holds numbers \(1, 0 \.\.\.\)"),
+        ("id,dead\n1,0\n2\n3,1\n", r"t\.csv, line 3: it has 1 cells where the header has 2"),
+        (
+            "id,dead\n1,0\n2,1,5\n3,1\n",
+            r"t\.csv, line 3: it has 3 cells where the header has 2\. A cell with a separator in it needs quotes\.",
+        ),
+        ('id,dead\n1,0\n2,"1\n3,0\n', r"t\.csv, line 3: a quote that is not closed"),
+        ("id,dead\n1,0\n2\0,1\n", r"t\.csv holds a NUL character in line 3"),
+        ("id,death\n1,0\n2,1\n", r"outcome 'dead': unknown column 'dead'\. Did you mean 'death'\? There are: id, death\."),
+        ("patient,dead\n1,0\n2,1\n", r"unknown column in patient 'id'\. There are: patient, dead\."),
+        ("id,dead,x\n1,0,1\n,1,2\n3,1,4\n", r"every row needs a patient id, but 1 have none \(first: row 1\)"),
+        ("id,dead\n1,0\n2,1\n", r"no column is left as a feature: id \(patient id\), dead \(used by outcome 'dead'\)"),
+        ("id,dead,x\n1,0,1e39\n2,1,2\n", r"column 'x' of 'table' must be finite or NaN, but 1 row holds 1e\+39"),
+    ],
+)
+def test_what_cannot_be_right_is_one_line(tmp_path: Path, table: str, said: str) -> None:
+    with pytest.raises(BenchError, match=said) as error:
+        cohort(tmp_path, table)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_shows_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"no such file: .*u\.csv\. Its folder holds: mine\.toml, t\.csv"):
+        source(tmp_path, TABLE, DEAD.replace("t.csv", "u.csv"))
+    (tmp_path / "t.docx").write_text("x")
+    with pytest.raises(BenchError, match=r"a table may be \.csv, .* or a database, but t\.docx is none of these"):
+        source(tmp_path, TABLE, DEAD.replace("t.csv", "t.docx"))
+
+
+def test_a_cut_off_gzip_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(TABLE.encode() * 50)[:-20])
+    with pytest.raises(BenchError, match=r"t\.csv\.gz cannot be read: "):
+        source(tmp_path, TABLE, DEAD.replace("t.csv", "t.csv.gz"))
+
+
+def column(tmp_path: Path, values: list[str], **keys: str) -> tuple[list[object], str, str]:
+    """A column of these texts, quoted: its values, its dtype, and the notices."""
+    cells = [value.replace('"', '""') for value in values]
+    table = "id,dead,x\n" + "".join(f'{i},{i % 2},"{cell}"\n' for i, cell in enumerate(cells))
+    more = "".join(f", {key} = '{value}'" for key, value in keys.items())
+    got = source(tmp_path, table, DEAD.replace('"t.csv"', f'{{ file = "t.csv"{more} }}'))
+    return got.frame["x"].tolist(), str(got.frame["x"].dtype), "; ".join(got.notices)
+
+
+def test_a_few_stray_texts_in_numbers_are_counted_and_named(tmp_path: Path) -> None:
+    # 19 of 20 values are numbers: 95 %, just enough
+    values, dtype, said = column(tmp_path, [*map(str, range(19)), ">100"])
+    assert dtype == "float64"
+    assert values[:19] == list(range(19))
+    assert np.isnan(values[19])
+    assert said == "t.csv, column 'x': 1 of 20 values is no number and counts as missing (such as '>100')"
+    values, dtype, said = column(tmp_path, [*map(str, range(18)), ">100"])  # 18 of 19: 94.7 %
+    assert dtype == "str"
+    assert "18 of 19 values are numbers, others are not (such as '>100'). Name it under columns.numeric" in said
+
+
+def test_named_numeric_takes_what_there_is_of_numbers(tmp_path: Path) -> None:
+    table = "id,dead,x\n1,0,5\n2,1,low\n3,0,high\n"
+    got = source(tmp_path, table, DEAD + '[columns]\nnumeric = "x"\n')
+    np.testing.assert_array_equal(got.frame["x"], [5, np.nan, np.nan])
+    assert got.notices == ("t.csv, column 'x': 2 of 3 values are no number and count as missing (such as 'high')",)
+    with pytest.raises(
+        BenchError, match=r"t\.csv, column 'x' is named in columns\.numeric, but holds no number \(such as 'high'\)"
+    ):
+        source(tmp_path, table.replace("5", "none"), DEAD + '[columns]\nnumeric = "x"\n')
+
+
+def test_the_whole_column_is_looked_at(tmp_path: Path) -> None:
+    # 40,000 numbers, then 2,500 texts: 94.1 % are numbers; a sample of the first rows would say 100 %
+    values, dtype, _ = column(tmp_path, ["1.5"] * 40_000 + ["unknown value"] * 2_500)
+    assert dtype == "str"
+    assert values[0] == "1.5"
+
+
+def test_missing_texts_are_missing_and_may_be_chosen(tmp_path: Path) -> None:
+    values, dtype, said = column(tmp_path, ["1", "NA", " ", "?", "nan", ".", "#N/A", "2"])
+    np.testing.assert_array_equal(values, [1, *[np.nan] * 6, 2])
+    assert (dtype, said) == ("float64", "")
+    toml = DEAD.replace('"t.csv"', '{ file = "t.csv", missing = ["-9", "unk"] }')
+    got = source(tmp_path, "id,dead,x,y\n1,0,-9,NA\n2,1,-90,b\n3,0,unk,c\n", toml)
+    np.testing.assert_array_equal(got.frame["x"], [np.nan, -90, np.nan])
+    assert got.frame["y"].tolist() == ["NA", "b", "c"]
+
+
+@pytest.mark.parametrize("odd", ["1_000", "0x10", "inf", "-Infinity", "1e999", "١٢", "1 2", "1'000", "--1", "1e"])
+def test_texts_that_only_look_like_numbers_are_none(tmp_path: Path, odd: str) -> None:
+    values, _, said = column(tmp_path, [*map(str, range(40)), odd])
+    assert np.isnan(values[40])
+    assert f"(such as '{odd}')" in said
+
+
+@pytest.mark.parametrize("number", ["5", " 5 ", "+5", "5.", "0.5e1", "5E+0"])
+def test_spellings_of_five(tmp_path: Path, number: str) -> None:
+    values, *_ = column(tmp_path, ["1", number, "3"])
+    assert values[1] == 5
+
+
+def test_codes_and_huge_whole_numbers_stay_texts(tmp_path: Path) -> None:
+    values, dtype, said = column(tmp_path, ["007", "012", "100"])
+    assert (values, dtype) == (["007", "012", "100"], "str")
+    assert "2 of its numbers are written as codes, with a zero in front" in said
+    values, dtype, said = column(tmp_path, ["9007199254740993", "9007199254740992", "1"])  # 2^53 + 1 and 2^53
+    assert (values[0], dtype) == ("9007199254740993", "str")
+    assert "too large to be exact" in said
+    assert column(tmp_path, ["0.5", "0", "-0.25"])[0] == [0.5, 0, -0.25]  # a zero before the point is no code
+
+
+def test_decimal_commas(tmp_path: Path) -> None:
+    values, _, said = column(tmp_path, ["1,5", "-2,25", "3"])
+    assert values == [1.5, -2.25, 3.0]
+    assert said == "t.csv, column 'x' is read as numbers with a decimal comma"
+    assert column(tmp_path, ["1,5", "2,5"], decimal=",")[0] == [1.5, 2.5]
+    with pytest.raises(BenchError, match=r"column 'x': the comma in '1,234' may be a decimal or a thousands one\. Say decimal"):
+        column(tmp_path, ["1,234", "5,678"])
+    assert column(tmp_path, ["1,234", "5,678"], decimal=",")[0] == [1.234, 5.678]
+    assert column(tmp_path, ["1,234", "5,678.5"], decimal=".")[0] == [1234.0, 5678.5]
+    # under a decimal comma 1.234 is most likely a thousand: not read as 1.234
+    values, _, said = column(tmp_path, [*["1,5"] * 40, "1.234"], decimal=",")
+    assert np.isnan(values[40])
+    assert "(such as '1.234')" in said
+
+
+def test_dates(tmp_path: Path) -> None:
+    day = pd.Timestamp("2020-03-04")
+    for text in (
+        "2020-03-04",
+        "2020-03-04 00:00:00",
+        "2020-03-04T00:00",
+        "2020-03-04T02:00:00+02:00",
+        "04.03.2020",
+        "04.03.2020 00:00",
+    ):
+        values, dtype, _ = column(tmp_path, [text, "2020-12-31", ""] if "-" in text else [text, "31.12.2020", ""])
+        assert dtype.startswith("datetime64"), text
+        assert values[0] == day
+        assert values[2] is pd.NaT
+    values, _, said = column(tmp_path, ["03/04/2020", "12/31/2020"])  # no 31st month: the month is first
+    assert values[0] == day
+    assert "dates with the month first" in said
+    values, _, said = column(tmp_path, ["04/03/2020", "31/12/2020"])
+    assert values[0] == day
+    assert "dates with the day first" in said
+    _, dtype, said = column(tmp_path, ["04/03/2020", "05/06/2020"])
+    assert dtype == "str"
+    assert "whether its dates have the day or the month first cannot be told" in said
+    values, _, said = column(tmp_path, [*["2020-03-04"] * 39, "soon"])
+    assert values[39] is pd.NaT
+    assert "1 of 40 values are none and count as missing" in said
+
+
+def test_true_and_false_are_numbers(tmp_path: Path) -> None:
+    values, dtype, _ = column(tmp_path, ["TRUE", "false", "", "True"])
+    np.testing.assert_array_equal(values, [1, 0, np.nan, 1])
+    assert dtype == "float64"
+
+
+def test_quotes_and_line_ends_inside_cells(tmp_path: Path) -> None:
+    text = 'says "no, never"\nand leaves; then | returns'
+    values, *_ = column(tmp_path, [text, "b, c", "d"])
+    assert values == [text, "b, c", "d"]
+    table = 'id,"the\nnote",dead\r\n1,"a\nb",0\r\n2,"c",1\r\n'  # mixed ends: inside a cell they become \n
+    assert source(tmp_path, table).frame["the\nnote"].tolist() == ["a\nb", "c"]
+
+
+def test_notes_with_line_ends_over_many_buffers(tmp_path: Path) -> None:
+    # 40 MB, several of DuckDB's read buffers, so that threads start inside quoted cells
+    lines = [f'{i},{i % 2},{i},"first {i}\n{i},{i % 2},{i},second\n\nthird ""{"x" * 900}"""\n' for i in range(40_000)]
+    frame = source(tmp_path, "id,dead,n,note\n" + "".join(lines)).frame
+    assert len(frame) == 40_000
+    np.testing.assert_array_equal(frame["n"], np.arange(40_000))
+    assert frame["note"].iloc[39_999] == f'first 39999\n39999,1,39999,second\n\nthird "{"x" * 900}"'
+
+
+def test_a_row_may_end_with_separators(tmp_path: Path) -> None:
+    assert source(tmp_path, "id,dead,age,\n1,0,5,\n2,1,6,\n").frame["age"].tolist() == [5, 6]
+
+
+def test_the_whole_file_is_read_before_its_encoding_is_said(tmp_path: Path) -> None:
+    # one cp1252 byte behind 9 MB of ASCII, beyond the first chunk
+    table = "id,dead,ward\n" + "".join(f"{i},{i % 2},abcdefgh\n" for i in range(500_000)) + "x,1,"
+    assert len(table) > delimited.CHUNK
+    got = source(tmp_path, table.encode() + "ä\n".encode("cp1252"))
+    assert got.frame["ward"].iloc[-1] == "ä"
+    assert got.notices[0].startswith("t.csv is read as cp1252")
+
+
+LAB = "patient,crea,date\n1,80,2020-01-01\n3,95,2020-01-02\n9,70,2020-01-03\n"
+
+
+def test_a_join_puts_columns_beside(tmp_path: Path) -> None:
+    toml = HEAD + '[[join]]\nfile = "lab.csv"\nkey = "id"\nprefix = "lab_"\n[outcomes]\ndead = "dead"\n'
+    got = source(tmp_path, "id,dead,age\n1,0,5\n2,1,6\n3,1,7\n", toml, lab_csv=LAB.replace("patient", "id"))
+    np.testing.assert_array_equal(got.frame["lab_crea"], [80, np.nan, 95])
+    assert got.frame["lab_date"].isna().tolist() == [False, True, False]
+    assert got.notices == (
+        "lab.csv: 1 of 3 rows have no 'id' there, its columns are missing",
+        "lab.csv: 1 of its 3 rows fit no row of the first table and are left out",
+    )
+    with pytest.raises(BenchError, match=r"unknown column in join\.key 'id'\. There are: patient, crea, date\."):
+        source(tmp_path, "id,dead,age\n1,0,5\n2,1,6\n", toml, lab_csv=LAB)
+    with pytest.raises(BenchError, match=r"lab\.csv must have one row a 'id', but 1 stand again \(first: 1\)"):
+        source(tmp_path, "id,dead,age\n1,0,5\n2,1,6\n", toml, lab_csv="id,crea\n1,5\n1,6\n")
+    with pytest.raises(BenchError, match=r"lab\.csv and the tables before it both have a column 'age'\. Give its join a prefix"):
+        source(tmp_path, "id,dead,age\n1,0,5\n2,1,6\n", toml.replace("lab_", ""), lab_csv="id,age\n1,5\n")
+
+
+def test_inference_of_columns(tmp_path: Path) -> None:
+    n = 60
+    lines = [
+        f"p{i},{i % 2},{i},{i % 2},{'mf'[i % 2]},{i * 7 % 23},code{i},patient {i} fell on the stairs,5,{'x' if i % 3 else ''},2020-01-{i % 28 + 1:02}"
+        for i in range(n)
+    ]
+    header = "id,dead,count,flag,sex,lab,record,note,same,mark,day"
+    taken = source(tmp_path, "\n".join([header, *lines]) + "\n").columns
+    assert {name: column.kind for name, column in taken.items()} == {
+        "id": "role", "dead": "role", "count": "ignored", "flag": "numeric", "sex": "categorical", "lab": "numeric", "record": "ignored",
+        "note": "text", "same": "ignored", "mark": "categorical", "day": "ignored",
+    }  # fmt: skip
+    assert taken["count"].why == "id-like: it counts the rows"
+    assert taken["record"].why == "id-like: 60 distinct texts in 60 rows"
+    assert taken["same"].why == "constant: 5"
+    assert taken["sex"].why == "2 distinct texts"
+    assert taken["day"].why.startswith("dates")
+
+
+def test_columns_may_be_named_by_pattern(tmp_path: Path) -> None:
+    table = "id,dead,lab_a,lab_b,sex,asa,note\n1,0,5,6,m,1,ok\n2,1,7,8,f,3,not so\n3,1,7,9,f,10,ok\n"
+    head = DEAD + "[columns]\n"
+    got = made(tmp_path, table, head + 'numeric = "lab_*"\ncategorical = ["asa", "sex"]\ntext = "note"\n')
+    features = got.modalities["table"]
+    assert isinstance(features, Tabular)
+    assert list(features.frame) == ["lab_a", "lab_b", "sex", "asa"]
+    assert list(features.frame["asa"].cat.categories) == ["1", "3", "10"]  # in the order of numbers
+    assert features.frame["asa"].tolist() == ["1", "3", "10"]
+    note = got.modalities["note"]
+    assert isinstance(note, Text)
+    assert note.strings.tolist() == ["ok", "not so", "ok"]
+    assert source(tmp_path, table, head + 'only = ["lab_*"]\n').columns["sex"].why == "not named in columns.only"
+    taken = source(tmp_path, table, head + 'ignore = "*"\nnumeric = "lab_a"\n').columns  # a name beats a pattern
+    assert [name for name, one in taken.items() if one.kind == "numeric"] == ["lab_a"]
+    for lines, said in (
+        ('numeric = "lob_a"\n', r"unknown column in columns\.numeric 'lob_a'\. Did you mean 'lab_a'\?"),
+        ('ignore = "x_*"\n', r"unknown column in columns\.ignore 'x_\*'\."),
+        (
+            'numeric = "asa"\ntext = "asa"\n',
+            r"column 'asa' is named under columns\.numeric and under columns\.text\. Take one away\.",
+        ),
+    ):
+        with pytest.raises(BenchError, match=said):
+            source(tmp_path, table, head + lines)
+
+
+def test_roles_are_no_features_but_subgroups_are(tmp_path: Path) -> None:
+    table = "id,dead,sex,clinic,year,pair,age\n" + "".join(
+        f"{i},{i % 2},{'mf'[i % 2]},c{i % 3},{2000 + i},q{i // 2},{i * 3 % 17}\n" for i in range(9)
+    )
+    toml = HEAD + 'site = "clinic"\ntime = "year"\ngroup = "pair"\nsubgroups = ["sex"]\n[outcomes]\ndead = "dead"\n'
+    built = cohort(tmp_path, table, toml)
+    frame = built.inputs.of(Tabular)["table"].frame
+    assert list(frame) == ["sex", "age"]
+    assert built.site is not None
+    assert built.site.tolist() == [f"c{i % 3}" for i in range(9)]
+    assert built.time is not None
+    assert built.time.tolist() == [2000.0 + i for i in range(9)]
+    assert built.groups.tolist() == [f"set q{i // 2}" for i in range(9)]
+    assert built.subgroups is not None
+    assert built.subgroups["sex"].tolist() == [*"mfmfmfmfm"]

@@ -1,0 +1,180 @@
+"""Rules of outcomes: one row, three-valued, and no way out of the table."""
+
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.cohorts import rules
+from bench.core import BenchError
+
+NAN = np.nan
+FRAME = pd.DataFrame(
+    {
+        "los": [3.0, 8.0, NAN],
+        "dead": [0.0, 1.0, NAN],
+        "sex": pd.Series(["m", "f", None], dtype="str"),
+        "Größe cm": [170.0, NAN, 180.0],
+        'the "odd"': [1.0, 0.0, 1.0],
+        "in": pd.to_datetime(["2020-01-01", "2020-01-01", None]),
+        "out": pd.to_datetime(["2020-01-04", "2020-01-09", "2020-01-02"]),
+        "los > 7": [0.0, 0.0, 1.0],
+        "d.time": [1.0, 2.0, 3.0],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "values"),
+    [
+        ("los >= 8", [0, 1, NAN]),
+        ("dead", [0, 1, NAN]),
+        ("los > 7 OR dead = 1", [0, 1, NAN]),
+        ("los > 100 AND dead = 1", [0, 0, NAN]),
+        # SQL's three values: true or unknown is true, false and unknown is false
+        ("los > 7 OR out > DATE '2020-01-01'", [1, 1, 1]),
+        ("los > 7 AND out < DATE '2020-01-01'", [0, 0, 0]),
+        ("NOT dead", [1, 0, NAN]),
+        ("los IS NULL", [0, 0, 1]),
+        ("coalesce(los, 0) > 7", [0, 1, 0]),
+        ("sex = 'm'", [1, 0, NAN]),
+        ("sex IN ('m', 'x')", [1, 0, NAN]),
+        ("lower(sex) LIKE 'M%'", [0, 0, NAN]),
+        ('"d.time" > 2', [0, 0, 1]),
+        ('"Größe cm" > 175', [0, NAN, 1]),
+        ('"the ""odd""" = 1', [1, 0, 1]),
+        ("los > 7", [0, 0, 1]),  # a column of exactly this name
+        ("los  > 7", [0, 1, NAN]),
+        ("LOS >= 8", [0, 1, NAN]),  # names whatever their case
+        ("CAST(los AS INTEGER) % 2 = 0", [0, 1, NAN]),
+        ("los::int % 2", [1, 0, NAN]),
+        ("CASE WHEN los > 7 THEN 1 ELSE 0 END", [0, 1, 0]),
+        ("los BETWEEN 3 AND 5", [1, 0, NAN]),
+        ('date_diff(\'day\', "in", "out") > 7', [0, 1, NAN]),
+        ("sex = 'los > 7'", [0, 0, NAN]),  # a text that looks like a column
+        ("los >= 8 -- a comment", [0, 1, NAN]),
+    ],
+)
+def test_rules(rule: str, values: list[float]) -> None:
+    np.testing.assert_array_equal(rules.evaluate(rule, FRAME, "outcome 'x'"), values)
+
+
+def test_a_rule_equals_numpy_on_random_numbers() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(2_000, 3)).round(1), columns=["a", "b", "c"]).mask(rng.random((2_000, 3)) < 0.2)
+    known = frame["a"].notna() & frame["b"].notna()
+    want = np.where(known, (frame["a"] > frame["b"]).astype(float), np.nan)
+    np.testing.assert_array_equal(rules.evaluate("a > b", frame, "x"), want)
+    a, b = (frame["a"] > 1).where(frame["a"].notna()), (frame["c"] < 0).where(frame["c"].notna())
+    either = np.where((a == 1) | (b == 1), 1.0, np.where((a == 0) & (b == 0), 0.0, np.nan))
+    np.testing.assert_array_equal(rules.evaluate("a > 1 OR c < 0", frame, "x"), either)
+
+
+@pytest.mark.parametrize(
+    ("rule", "columns"),
+    [
+        ("los > 7", ["los > 7"]),
+        ("los>7", ["los"]),
+        ("los > 3 AND sex = 'dead'", ["los", "sex"]),
+        ('"Größe cm" / "the ""odd""" > 3', ["Größe cm", 'the "odd"']),
+        ("CASE WHEN dead = 1 THEN los ELSE 0 END > 1", ["los", "dead"]),
+        ('extract(day FROM "in") > 3', ["in"]),
+        ("coalesce(los, dead) = 1 COLLATE NOCASE", ["los", "dead"]),
+    ],
+)
+def test_the_columns_a_rule_uses(rule: str, columns: list[str]) -> None:
+    assert rules.used(rule, list(FRAME.columns), "x") == columns
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("lost > 7", r"unknown column 'lost'\. Did you mean 'los'\? There are: los, dead, sex"),
+        ('sex = "m"', r"unknown column 'm'\. There are: .*\. Texts stand in single quotes, names in double ones\."),
+        ("los >", r"'los >' is no expression: .*syntax error"),
+        ("Größe cm > 3", r"'Größe cm > 3' is no expression: .*A column with such a name stands in double quotes: \"Größe cm\"\."),
+        ("los > 7; DROP TABLE t", r"is no expression"),
+        ("los > 7) FROM t; --", r"is no expression"),
+        ("avg(los) > 7", r"a rule is an expression about one row, but 'avg\(los\) > 7' holds avg\(\)"),
+        ("count(*) > 7", r"about one row"),
+        ("row_number() OVER () > 7", r"about one row, but .* holds row_number\(\)"),
+        ("first_value(los) OVER () > 7", r"about one row, but .* holds first_value\(\)"),
+        ("sum(los) OVER () > 7", r"about one row, but .* holds sum\(\)"),
+        ("Größe cm", r"'Größe cm' must be true or false, or 0 or 1, but 2 rows give other numbers \(first: 170\)"),
+        ("d.time > 3", r"a column with a point in its name stands in double quotes: \"d\.time\", but got 'd\.time > 3'"),
+        ("los > (SELECT max(los) FROM t)", r"about one row, but .* holds a subquery"),
+        ("los IN (SELECT 1)", r"holds a subquery"),
+        ("*", r"holds a star"),
+        ("columns('l.*') > 7", r"holds a star"),
+        ("los > ?", r"holds a parameter"),
+        ("los > $a", r"holds a parameter"),
+        ("list_sum(list_transform([los], x -> x + 1)) > 3", r"holds a lambda"),
+        ("random() > los", r"a rule gives the same labels every time, but .* holds random\(\)"),
+        ("now() > out", r"the same labels every time, but .* holds now\(\)"),
+        ("'yes'", r"''yes'' names no column\. There are: los, dead"),
+        ("1", r"names no column"),
+        ("sex", r"'sex' must be true or false, but gives texts \(first: 'm'\)\. Compare it: sex = '\.\.\.'"),
+        ("los", r"must be true or false, or 0 or 1, but 2 rows give other numbers \(first: 3\)\. Compare it: los >= 1"),
+        ('"in"', r"must be true or false, but gives"),
+        ("sex > 3", r"cannot be evaluated: Cannot compare values of type VARCHAR"),
+        ("frobnicate(los)", r"cannot be evaluated: .*frobnicate"),
+        ('los + sex > "in"', r"cannot be evaluated: "),
+        ("read_text('/etc/passwd') = sex", r"cannot be evaluated|about one row"),
+        ("(" * 3_000 + "los > 1" + ")" * 3_000, r"outcome 'x'"),
+    ],
+)
+def test_what_is_no_rule_is_one_line(rule: str, said: str) -> None:
+    with pytest.raises(BenchError, match=said) as error:
+        rules.evaluate(rule, FRAME, "outcome 'x'")
+    assert str(error.value).startswith("outcome 'x': ")
+    assert "\n" not in str(error.value)
+
+
+def test_columns_that_differ_by_case_only() -> None:
+    frame = pd.DataFrame({"Age": [1.0, 2.0], "age": [5.0, 6.0], "sex": [0.0, 1.0]})
+    assert rules.evaluate("age > 5", frame, "x").tolist() == [0, 1]
+    assert rules.evaluate("Age > 1", frame, "x").tolist() == [0, 1]
+    with pytest.raises(
+        BenchError, match=r"'AGE' in 'AGE > 1' may be any of the columns Age, age\. Write it as it stands there\."
+    ):
+        rules.evaluate("AGE > 1", frame, "x")
+    with pytest.raises(
+        BenchError, match=r"'age - Age = 4' uses columns whose names differ by case only: Age, age\. Rename one\."
+    ):
+        rules.evaluate("age - Age = 4", frame, "x")
+
+
+def test_a_rule_reaches_no_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n")
+    for rule in (
+        f"los > (SELECT a FROM '{secret}')",
+        f"(FROM read_csv('{secret}')) > los",
+        "los > getenv('HOME')",
+        f"glob('{tmp_path}/*') = sex",
+    ):
+        with pytest.raises(BenchError):
+            rules.evaluate(rule, FRAME, "x")
+
+
+def test_rules_keep_the_order_of_rows() -> None:
+    n = 300_000  # more than one of DuckDB's row groups
+    frame = pd.DataFrame({"a": np.arange(n, dtype=float)})
+    np.testing.assert_array_equal(rules.amounts("a * 2", frame, "x"), np.arange(n) * 2.0)
+
+
+def test_amounts_are_numbers() -> None:
+    np.testing.assert_array_equal(rules.amounts('date_diff(\'day\', "in", "out")', FRAME, "x"), [3, 8, NAN])
+    with pytest.raises(
+        BenchError, match=r"x: '\"out\" - \"in\"' must be a number, but is INTERVAL .*Of two times: date_diff\('day', a, b\)"
+    ):
+        rules.amounts('"out" - "in"', FRAME, "x")
+
+
+def test_the_functions_of_this_duckdb_are_known() -> None:
+    assert {"sum", "avg", "count_star", "string_agg"} <= rules._of_many_rows()
+    assert {"random", "now"} <= rules._changing()
+    assert not {"coalesce", "lower", "date_diff", "+", "greatest", "round"} & (rules._of_many_rows() | rules._changing())
+    assert duckdb.__version__.split(".")[0] >= "2"

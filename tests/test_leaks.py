@@ -1,0 +1,447 @@
+"""Leakage alarms: what must be seen, what must not, and the numbers behind them."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from own_files import VITALDB, own_cohort, support2_raw, vitaldb_raw
+
+from bench import metrics, registry
+from bench.cohorts import build, leaks, reading, separation, texts
+from bench.cohorts.alarm import Alarm
+from bench.core import BenchError, Cohort, Modality, Series, Tabular, Task, Text
+
+N = 600
+ONE = [Task("aki", "acute kidney injury")]
+
+
+def labels(rate: float = 0.3, n: int = N, seed: int = 0, tasks: int = 1) -> np.ndarray:
+    return (np.random.default_rng([seed, 7]).random((n, tasks)) < rate).astype(np.float32)
+
+
+def found(modality: Modality | pd.DataFrame, y: np.ndarray, tasks: list[Task] = ONE, ids: Any = None) -> list[Alarm]:
+    inputs = {"table": Tabular(modality)} if isinstance(modality, pd.DataFrame) else {"one": modality}
+    return leaks.search(inputs, tasks, y, np.arange(len(y)).astype(str) if ids is None else ids)
+
+
+# ---- the numbers
+
+
+@pytest.mark.parametrize("digits", [0, 1, 2])
+def test_auroc_of_a_number_is_the_auroc(digits: int) -> None:
+    rng = np.random.default_rng(digits)
+    y = labels(0.2, 4000)
+    x = np.round(rng.normal(size=4000) + 0.8 * y[:, 0], digits)  # fewer than 1,024 distinct values: exact
+    y[rng.random(4000) < 0.3] = np.nan
+    told = separation.numeric(-x, separation.sample(y, np.arange(4000)))
+    assert told.auroc[0] == pytest.approx(metrics.auroc(y[:, 0], x), abs=1e-12)
+
+
+def test_auroc_of_many_distinct_values_is_near() -> None:
+    y = labels(0.02, 30_000)
+    x = np.random.default_rng(1).normal(size=30_000) + y[:, 0]
+    told = separation.numeric(x, separation.sample(y, np.arange(30_000)))
+    assert told.auroc[0] == pytest.approx(metrics.auroc(y[:, 0], x), abs=1e-3)
+
+
+def test_missing_values_may_be_lowest_or_highest() -> None:
+    # measured in 4 of 5 events (2.0) and in no other row: missing as lowest orders 4/5 of the pairs, ties the rest: .8 + .1
+    y = np.array([[1.0]] * 50 + [[0.0]] * 50, np.float32)
+    x = np.full(100, np.nan)
+    x[:40] = 2.0
+    told = separation.numeric(x, separation.sample(y, np.arange(100)))
+    assert told.auroc[0] == pytest.approx(0.9, abs=0.002)  # in halves of the patients a little more or less
+    assert told.missing[0] == pytest.approx(0.9)  # .5 + |1/5 - 1| / 2
+
+
+def test_lower_end_by_hand() -> None:
+    # A = .9, 10 events, 20 others. Q1 = .9/1.1 = .818182, Q2 = 1.62/1.9 = .852632
+    # variance (.09 + 9 * .008182 + 19 * .042632) / 200 = (.09 + .073636 + .81) / 200 = .00486818; .9 - 1.959964 * .0697724
+    low = separation.lower(np.array([0.9]), np.array([10.0]), np.array([20.0]))
+    assert low[0] == pytest.approx(0.9 - 1.959964 * 0.0697724, abs=1e-5)
+
+
+def test_levels_do_not_learn_their_own_rows() -> None:
+    y = labels(0.3, 2000)
+    codes = np.arange(2000) // 2 % 700  # about three rows a level: their own rates would give an AUROC above .8
+    told = separation.levels(codes, separation.sample(y, np.arange(2000)))
+    assert 0.45 < told.auroc[0] < 0.55
+
+
+def test_levels_in_no_order() -> None:
+    # events are exactly in levels 1 and 3: no direction of the numbers shows it, the rates of the other half do
+    codes = np.arange(N) % 4
+    y = (codes % 2).astype(np.float32)[:, None]
+    assert separation.levels(codes, separation.sample(y, np.arange(N))).auroc[0] == 1.0
+    assert separation.numeric(codes.astype(float), separation.sample(y, np.arange(N))).auroc[0] == 1.0
+
+
+def test_settled_rows_by_hand() -> None:
+    # 200 rows of code 0 without an event, 400 of code 1 with 200: settled 1/3, elsewhere 1/2
+    codes = np.repeat([0.0, 1.0], [200, 400])
+    y = np.concatenate([np.zeros(200), np.tile([0, 1], 200)]).astype(np.float32)[:, None]
+    told = separation.numeric(codes, separation.sample(y, np.arange(600)))
+    assert (told.settled[0], told.always[0], told.outside[0]) == (pytest.approx(1 / 3), 0.0, pytest.approx(0.5))
+
+
+def test_a_large_cohort_is_looked_at_in_part_and_always_the_same_part() -> None:
+    y = labels(0.1, 5000)
+    a, b = (separation.sample(y, np.arange(5000), most=1000) for _ in range(2))
+    assert len(a) == 1000
+    np.testing.assert_array_equal(a.rows, b.rows)
+    twins = separation.sample(y, np.arange(5000) // 2)
+    assert (twins.half[::2] == twins.half[1::2]).all()  # rows of a patient are in one half
+
+
+# ---- what must be seen
+
+
+def table(**columns: Any) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    return pd.DataFrame({"age": rng.normal(60, 9, N), "sodium": rng.normal(140, 3, N), **columns})
+
+
+Y = labels()
+FLIP = np.where(np.random.default_rng(4).random(N) < 0.02, 1 - Y[:, 0], Y[:, 0])
+RNG = np.random.default_rng(5)
+LEAKS = {
+    "equal": (FLIP, "equal"),
+    "its opposite": (1 - FLIP, "equal"),
+    "later": (10 * Y[:, 0] + RNG.normal(size=N), "alone"),
+    "downward": (-5 * Y[:, 0] + RNG.normal(size=N), "alone"),
+    "middle": (np.where(Y[:, 0] == 1, RNG.normal(0, 0.1, N), RNG.choice([-3, 3], N) + RNG.normal(0, 0.1, N)), "alone"),
+    "code": (pd.Categorical(np.where(FLIP == 1, RNG.choice(["x", "y"], N), RNG.choice(["v", "w"], N))), "alone"),
+    "asked of survivors": (np.where((Y[:, 0] == 1) & (RNG.random(N) < 0.8), np.nan, RNG.normal(size=N)), "missing"),
+    "dead later": (np.where(RNG.random(N) < 0.5, Y[:, 0], 1.0), "settled"),
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_a_leak_is_named(name: str) -> None:
+    values, kind = LEAKS[name]
+    alarms = found(table(**{name: values}), Y)
+    assert [(a.column, a.outcome, a.kind) for a in alarms] == [(name, "aki", kind)]
+    quoted = name if " " not in name else f"'{name}'"
+    assert f"--allow-leak {quoted}." in alarms[0].text
+    assert "columns.ignore" in alarms[0].text
+    assert "'aki'" in alarms[0].text
+
+
+def test_the_outcome_it_tells_most_of_is_named_and_the_others_are_counted() -> None:
+    y = np.column_stack([Y[:, 0], np.where(np.arange(N) % 40 == 0, 1 - Y[:, 0], Y[:, 0])])
+    alarm = found(table(copy=Y[:, 0]), y, [Task("a"), Task("b")])[0]
+    assert (alarm.outcome, alarm.value) == ("a", pytest.approx(1.0))
+    assert "(and of 1 more outcome)" in alarm.text
+
+
+def test_a_series_by_its_last_value_and_by_being_there() -> None:
+    # two measurements a row: the older one is noise, the last one is the outcome
+    offsets, n = np.arange(0, 2 * N + 1, 2), 2 * N
+    value = np.random.default_rng(6).normal(size=n)
+    value[1::2] += 9 * Y[:, 0]
+    recent = Series(offsets, np.tile([60.0, 5.0], N), np.zeros(n), value, ["lactate"])
+    assert [(a.column, a.kind) for a in found(recent, Y)] == [("one.lactate", "alone")]
+    older = Series(offsets, np.tile([5.0, 60.0], N), np.zeros(n), value, ["lactate"])
+    assert found(older, Y) == []
+    there = np.where(Y[:, 0] == 1, 1, np.random.default_rng(7).random(N) < 0.05).astype(int)
+    sparse = Series(
+        np.concatenate([[0], np.cumsum(there)]), np.ones(there.sum()), np.zeros(there.sum()), np.ones(there.sum()), ["urine"]
+    )
+    assert [(a.column, a.kind) for a in found(sparse, Y)] == [("one.urine", "missing")]
+
+
+def test_a_text_that_is_written_for_some_only() -> None:
+    notes = Text([f"seen on ward {i}" if y else "" for i, y in enumerate(Y[:, 0])])
+    assert [a.kind for a in found(notes, Y)] == ["missing", "words"]
+    assert "whether text 'one' is missing predicts 'aki' with AUROC 1.000" in found(notes, Y)[0].text
+
+
+@pytest.mark.parametrize(
+    ("event", "other", "seen"),
+    [
+        ("postoperative aki stage 2", "no event", True),
+        ("Akute Kidney-Insuffizienz", "unauffällig", True),  # a word of the label inside the text
+        ("developed aki", "no aki", True),  # both hold the word; one negates it
+        ("knee replacement", "hip replacement", True),  # any word that separates
+        ("knee replacement, planned", "knee replacement, elective", True),
+        ("elective", "elective", False),
+        ("patient, acute", "patient, acute", False),  # words of the label, the same in both
+    ],
+)
+def test_words(event: str, other: str, seen: bool) -> None:
+    notes = Text([event if y else other for y in FLIP])
+    alarms = texts.alarms("note", notes, ONE, Y)
+    assert bool(alarms) == seen
+    assert all((a.column, a.kind) == ("note", "words") and "--allow-leak note." in a.text for a in alarms)
+
+
+def test_a_word_of_the_label_in_few_notes_that_is_always_right() -> None:
+    notes = ["acute kidney injury" if y and i % 5 == 0 else "unremarkable" for i, y in enumerate(Y[:, 0])]
+    alarm = texts.alarms("note", Text(notes), ONE, Y)[0]
+    assert "holds the word 'acute' of outcome 'aki', which is 1 in 100%" in alarm.text
+
+
+def test_a_label_in_chinese() -> None:
+    notes = ["术后急性肾损伤" if y else "恢复良好" for y in Y[:, 0]]
+    assert texts.own_words(Task("aki", "急性肾损伤")) == ["aki", "急性肾损伤"]
+    assert texts.alarms("note", Text(notes), [Task("aki", "急性肾损伤")], Y)
+
+
+def test_an_operation_that_always_ends_in_the_outcome_is_knowledge() -> None:
+    # 6 in 100 operations are transplantations, all of which need intensive care
+    notes = ["liver transplantation" if y and i % 5 == 0 else "hernia repair" for i, y in enumerate(Y[:, 0])]
+    assert texts.alarms("operation", Text(notes), [Task("icu", "intensive care")], Y) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("case", np.arange(N)),
+        ("down", np.arange(N)[::-1] + 5000.0),
+        ("sorted", np.cumsum(np.random.default_rng(8).integers(1, 9, N))),
+        ("shuffled", np.random.default_rng(9).permutation(N) + 1.0),
+        ("hospital_id", np.random.default_rng(10).choice(10**7, N, replace=False)),
+        ("code", pd.Categorical([f"k{i}" for i in range(N)])),
+    ],
+)
+def test_identifiers(name: str, values: Any) -> None:
+    alarms = found(table(**{name: values}), Y)
+    assert [(a.column, a.kind) for a in alarms] == [(name, "identifier")]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("dollars", np.random.default_rng(11).choice(10**7, N, replace=False)),  # distinct, but no order and no such name
+        ("age sorted", np.sort(np.round(np.random.default_rng(12).normal(60, 9, N)))),
+        ("fluid", np.random.default_rng(13).normal(size=N)),
+        ("paid", np.random.default_rng(14).integers(0, 300, N)),
+    ],
+)
+def test_no_identifiers(name: str, values: Any) -> None:
+    assert found(table(**{name: values}), Y) == []
+
+
+def test_rows_that_stand_there_twice() -> None:
+    frame = table(**{f"lab{i}": np.random.default_rng(20 + i).normal(size=N) for i in range(3)})
+    frame.iloc[1] = frame.iloc[0]
+    alarms = found(frame, Y)
+    assert [(a.column, a.kind, a.value) for a in alarms] == [("duplicates", "duplicates", pytest.approx(2 / N))]
+    assert "2 rows of different patients" in alarms[0].text
+    assert "patients 0 and 1" in alarms[0].text
+    same = np.arange(N).astype(str)
+    same[1] = "0"
+    assert found(frame, Y, ids=same) == []  # a patient may look the same twice
+
+
+def test_rows_with_few_values_may_be_alike() -> None:
+    rng = np.random.default_rng(30)
+    few = pd.DataFrame({"male": rng.integers(0, 2, N), "age": rng.integers(20, 90, N).astype(float)})
+    assert found(few, Y) == []
+    sparse = table()
+    sparse.loc[:99] = np.nan  # a hundred rows with nothing measured
+    assert found(sparse, Y) == []
+
+
+# ---- what must not
+
+
+@pytest.mark.parametrize("events", [3, 5, 8, 12, 30])
+def test_few_events_raise_nothing_by_chance(events: int) -> None:
+    for seed in range(6):
+        rng = np.random.default_rng([seed, events])
+        n = int(rng.choice([60, 200, 800]))
+        y = np.zeros((n, 3), np.float32)
+        for t in range(3):
+            y[rng.choice(n, events, replace=False), t] = 1
+        numbers = {f"n{j}": np.where(rng.random(n) < rng.random() * 0.7, np.nan, rng.normal(size=n)) for j in range(40)}
+        codes = {f"c{j}": pd.Categorical(rng.choice(list("abcdef"), n)) for j in range(10)}
+        flags = {f"f{j}": (rng.random(n) < rng.random()).astype(float) for j in range(10)}
+        tasks = [Task(f"t{t}") for t in range(3)]
+        assert found(pd.DataFrame({**numbers, **codes, **flags}), y, tasks) == []
+
+
+def test_a_good_predictor_is_no_leak() -> None:
+    for seed in range(10):
+        y = labels(0.05, 1000, seed)
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=1000) + 1.812 * y[:, 0]  # AUROC .90
+        assert found(pd.DataFrame({"x": x, "z": rng.normal(size=1000)}), y) == []
+
+
+def test_one_class_or_no_known_label_is_left_alone() -> None:
+    y = np.column_stack([np.full(N, np.nan), np.zeros(N), Y[:, 0]]).astype(np.float32)
+    alarms = found(table(copy=Y[:, 0], empty=np.full(N, np.nan)), y, [Task("a"), Task("b"), Task("c")])
+    assert [(a.column, a.outcome) for a in alarms] == [("copy", "c")]
+
+
+def test_names_that_are_hostile_stay_on_one_line() -> None:
+    name = "a\nb\x1b[31m'; rm -rf \u202e<b>"
+    alarm = found(table(**{name: FLIP}), Y)[0]
+    assert alarm.column == name
+    assert alarm.text.isprintable()
+
+
+# ---- stopping
+
+
+def test_what_is_let_through_by_name() -> None:
+    alarms = [Alarm(c, "aki", "alone", 1.0, f"column '{c}' ...") for c in ("x", "labs.crea", "labs.urea", "duplicates")]
+    stop, passed = leaks.judge(alarms, ["labs", "duplicates"])
+    assert ([a.column for a in stop], [a.column for a in passed]) == (["x"], ["labs.crea", "labs.urea", "duplicates"])
+    assert [a.column for a in leaks.judge(alarms, ["labs.crea"])[1]] == ["labs.crea"]
+
+
+def test_the_error_is_one_line_with_the_first_alarm_and_the_other_columns() -> None:
+    alarms = found(table(**{"death_day": FLIP, "cost": 10 * Y[:, 0] + RNG.normal(size=N)}), Y)
+    with pytest.raises(BenchError) as caught:
+        leaks.refuse(alarms, "my.toml")
+    said = str(caught.value)
+    assert said.startswith("leakage alarm: column 'death_day' is nearly the outcome 'aki' itself (phi ")
+    assert said.endswith("So does 'cost'. `bench data check my.toml` shows all.")
+    leaks.refuse([], "my.toml")
+
+
+# ---- a user's own files
+
+
+def test_measured_after_the_prediction(tmp_path: Path) -> None:
+    n = 60
+    frame = pd.DataFrame(
+        {
+            "id": np.arange(n),
+            "at": 10.0,
+            "crea": np.linspace(1, 2, n),
+            "crea_at": np.where(np.arange(n) < 15, 11.0, 9.0),
+            "y": np.arange(n) % 2,
+        }
+    )
+    labs = pd.DataFrame({"id": np.repeat(np.arange(n), 2), "t": np.tile([-30, 5], n), "what": "crea", "v": 1.0})
+    extra = 'prediction = "at"\n[columns]\nmeasured = { crea = "crea_at" }\n[series.labs]\nfile = "labs.csv"\nrow = "id"\ntime = "t"\nname = "what"\nvalue = "v"\n'
+    path = own_cohort(tmp_path, frame, 'y = "y"', extra, labs=labs)
+    alarms = leaks.alarms(build.make(reading.read(path)))
+    assert [(a.column, a.kind, a.value) for a in alarms[:2]] == [("crea", "late", 0.25), ("labs", "late", 0.5)]
+    assert "'crea' holds 15 of 60 measurements from after the moment of prediction" in alarms[0].text
+    windowed = own_cohort(tmp_path, frame, 'y = "y"', extra + "window = [-60, 0]\n", labs=labs)
+    assert "labs" not in {a.column for a in leaks.alarms(build.make(reading.read(windowed)))}
+
+
+def test_a_patient_on_both_sides_of_a_given_split(tmp_path: Path) -> None:
+    n = 80
+    frame = pd.DataFrame(
+        {
+            "id": np.arange(n) // 2,
+            "x": np.sin(np.arange(n)),
+            "part": np.where(np.arange(n) < 41, "train", "test"),
+            "y": np.arange(n) % 2,
+        }
+    )
+    path = own_cohort(tmp_path, frame, 'y = "y"', '[split]\nby = "part"\n')
+    alarm = leaks.alarms(build.make(reading.read(path)))[0]
+    assert (alarm.column, alarm.kind) == ("part", "split")
+    assert "1 of 40 have rows on several sides (first: patient 20)" in alarm.text  # row 40 is train, row 41 test
+    whole = own_cohort(
+        tmp_path, frame.assign(part=np.where(frame["id"] < 20, "train", "test")), 'y = "y"', '[split]\nby = "part"\n'
+    )
+    assert leaks.alarms(build.make(reading.read(whole))) == []
+
+
+# ---- real patients: DATA.md's leaks put back one by one, and the cleaned cohorts
+
+
+ALARMED = {
+    "hospdead": ("equal", "hospital_death"), "dnr": ("alone", "new_dnr"), "charges": ("alone", "high_charges"),
+    "totcst": ("alone", "high_charges"), "totmcst": ("alone", "high_charges"), "d.time": ("alone", "death_180d"),
+    "dnrday": ("settled", "stay_14d"), "death": ("settled", "hospital_death"), "sfdm2": ("settled", "death_180d"),
+    "slos": ("settled", "stay_14d"), "adlp": ("missing", "stay_14d"), "sno": ("identifier", ""),
+}  # fmt: skip
+# Other models' scores and physicians' estimates of day 3, known in time: strong, not decisive. avtisst, an average over the stay, is
+# the one leak of DATA.md that no threshold of the issue reaches (AUROC .85 for high_charges): `data check` lists it first.
+BELOW = {"sps": 0.787, "aps": 0.791, "surv2m": 0.841, "surv6m": 0.811, "prg2m": 0.814, "prg6m": 0.787, "avtisst": 0.850, "adls": 0.588, "adlsc": 0.611}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def support2() -> tuple[Cohort, pd.DataFrame]:
+    return support2_raw()
+
+
+def with_column(cohort: Cohort, raw: pd.DataFrame, name: str) -> dict[str, Modality]:
+    own: Tabular = cohort.inputs.of(Tabular)["table"]
+    column = raw[name] if pd.api.types.is_numeric_dtype(raw[name]) else raw[name].astype("category")
+    return {"table": Tabular(own.frame.assign(**{name: column.array}))}
+
+
+@pytest.mark.parametrize("name", ALARMED)
+def test_a_leak_of_support2_is_alarmed(name: str, support2: tuple[Cohort, pd.DataFrame]) -> None:
+    cohort, raw = support2
+    alarms = leaks.search(with_column(cohort, raw, name), cohort.tasks, cohort.labels, cohort.patients)
+    assert [(a.column, a.kind, a.outcome) for a in alarms] == [(name, *ALARMED[name])]
+
+
+@pytest.mark.parametrize("name", BELOW)
+def test_what_of_support2_is_strong_but_no_alarm(name: str, support2: tuple[Cohort, pd.DataFrame]) -> None:
+    cohort, raw = support2
+    inputs = with_column(cohort, raw, name)
+    assert leaks.search(inputs, cohort.tasks, cohort.labels, cohort.patients) == []
+    taken = separation.sample(cohort.labels, cohort.patients)
+    told = next(one.told for one in leaks.candidates(inputs, taken) if one.column == name)
+    assert np.nanmax(told.auroc) == pytest.approx(BELOW[name], abs=0.002)
+
+
+def test_no_false_stop_on_clean_support2(support2: tuple[Cohort, pd.DataFrame]) -> None:
+    cohort, _ = support2
+    assert leaks.search(cohort.inputs.modalities, cohort.tasks, cohort.labels, cohort.patients) == []
+
+
+def test_no_false_stop_on_surgical() -> None:
+    cohort = registry.load("surgical:n=4000")
+    assert leaks.search(cohort.inputs.modalities, cohort.tasks, cohort.labels, cohort.patients) == []
+
+
+def test_no_false_stop_on_nafld() -> None:
+    try:
+        cohort = registry.load("nafld")
+    except BenchError as error:
+        pytest.skip(str(error))
+    assert leaks.search(cohort.inputs.modalities, cohort.tasks, cohort.labels, cohort.patients) == []
+
+
+def test_vitaldb_before_and_after_the_operation() -> None:
+    raw = vitaldb_raw()
+    y = np.column_stack(
+        [raw["icu_days"] >= 1, (raw["dis"] - raw["opend"]) / 86_400 > 7, raw["intraop_rbc"] > 0, raw["death_inhosp"]]
+    )
+    tasks = [
+        Task("icu", "ICU stay"),
+        Task("stay", "not discharged within 7 days"),
+        Task("transfusion"),
+        Task("death", "in-hospital death"),
+    ]
+    ids = raw["subjectid"].astype(str).to_numpy()
+    before = raw[[*VITALDB, *(c for c in raw if c.startswith("preop_"))]]
+    clean: dict[str, Modality] = {
+        "table": Tabular(coded(before)),
+        "dx": Text(raw["dx"].fillna("")),
+        "opname": Text(raw["opname"].fillna("")),
+    }
+    assert leaks.search(clean, tasks, y.astype(np.float32), ids) == []
+    everything = {"table": Tabular(coded(raw.drop(columns=["subjectid", "dx", "opname"])))}
+    columns = {a.column for a in leaks.search(everything, tasks, y.astype(np.float32), ids)}
+    assert columns == {"caseid", "dis", "icu_days", "death_inhosp", "intraop_rbc", "intraop_uo", "aline1", "cline1"}
+
+
+def coded(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.apply(lambda c: c if pd.api.types.is_numeric_dtype(c) else c.astype("category"))
+
+
+@pytest.mark.slow
+def test_two_hundred_columns_five_outcomes_a_hundred_thousand_rows() -> None:
+    rng = np.random.default_rng(0)
+    y = labels(0.1, 100_000, tasks=5)
+    frame = pd.DataFrame({f"x{i}": np.where(rng.random(100_000) < 0.2, np.nan, rng.normal(size=100_000)) for i in range(200)})
+    start = time.monotonic()
+    assert found(frame, y, [Task(f"t{t}") for t in range(5)]) == []
+    assert time.monotonic() - start < 20
