@@ -2,8 +2,8 @@
 
 BCa moves the percentiles of the draws by two numbers: how far the estimate lies from the middle of the draws, and the
 acceleration, a sixth of the skewness of what single units do to the estimate. Efron, "Better bootstrap confidence intervals",
-JASA 82, 1987; for several samples, which strata are, DiCiccio and Efron, "Bootstrap confidence intervals", Statistical Science
-11, 1996. The estimates are those of `bench.bootstrap.Sums`: ratios of sums over the folds of a repeat, averaged over repeats,
+JASA 82, 1987; for several samples, which strata are, Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, eq. 15.36.
+The estimates are those of `bench.bootstrap.Sums`: ratios of sums over the folds of a repeat, averaged over repeats,
 then over outcomes.
 
 Without a unit: AUROC, Brier score and log loss are exact, whatever the weights and however many rows a unit has. Average
@@ -55,7 +55,7 @@ def sixth_of_skewness(values: Vector, stratum: NDArray[Any]) -> Vector:
 
     0 where no unit matters. NaN where a value is: the estimate is undefined, or hangs on one unit. stratum: (U,) within which
     units were drawn; a unit alone in its stratum is in every resample and does not matter.
-    DiCiccio and Efron 1996, as `scipy.stats.bootstrap` has it for several samples.
+    Efron and Tibshirani 1993, section 14.3 and eq. 15.36, as `scipy.stats.bootstrap` has it for several samples.
     """
     cubes, squares = np.zeros(values.shape[:-1]), np.zeros(values.shape[:-1])
     for s in np.unique(stratum):

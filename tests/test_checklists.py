@@ -40,7 +40,7 @@ def numbers(text: str) -> list[str]:
 def test_every_promised_item_occurs_exactly_once_and_no_other(plain: Frames) -> None:
     text = checklists.tripod(plain)
     assert numbers(text) == BASIC
-    assert "Left out: 12f and 12g, which are about evaluation in other data" in text
+    assert "Left out: 12f and 12g, filled in only where predictions of other data are stored." in text
 
 
 def test_items_and_their_fillers_belong_together() -> None:
