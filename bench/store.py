@@ -56,8 +56,9 @@ class Part:
 class Results:
     """What a report is made of. Columns of the frames: see `read`.
 
-    receipt: of the splits, as `bench.splits.receipt` made it. made: a method's label -> settings, versions, code. environment: of
-    the cells: python, platform, bench. digest: of the cohort. Each is empty where the folder does not say.
+    receipt: of the splits, as `bench.splits.receipt` made it. made: a method's label -> settings, versions, code, adapted: name ->
+    text, see `bench.cards.adapted`. environment: of the cells: python, platform, bench. digest: of the cohort. Each is empty where
+    the folder does not say.
     """
 
     dataset: str
@@ -100,6 +101,12 @@ class Store:
         folder = self.path(dataset, method, protocol)
         self._write_json(folder.parent / "method.json", {**method.identity, **about, "label": method.label})
         self._write_json(folder / "protocol.json", {**protocol.identity, "label": protocol.label})
+
+    def note(self, folder: Path, code: JSON, about: Mapping[str, JSON]) -> None:
+        """Add to the method.json of a folder of cells what their hash is not of. Cells of other code than this are left alone."""
+        found = _read_json(folder.parent / "method.json") or {}
+        if found.get("code") == code:
+            self._write_json(folder.parent / "method.json", {**found, **about})
 
     def save_run(self, dataset: Part, protocol: Part, record: Mapping[str, JSON]) -> None:
         self._write_json(self.root / dataset.folder / "runs" / f"{protocol.folder}.json", record)
@@ -260,7 +267,7 @@ def _cells(path: Path, run: Mapping[str, Any], labels: Sequence[str]) -> tuple[l
 
 def _made(folder: Path) -> dict[str, Any]:
     about = _read_json(folder / "method.json") or {}
-    return {key: about[key] for key in ("settings", "versions", "code") if key in about}
+    return {key: about[key] for key in ("settings", "versions", "code", "adapted") if key in about}
 
 
 def task_json(task: Task) -> dict[str, JSON]:
@@ -272,14 +279,8 @@ def task_json(task: Task) -> dict[str, JSON]:
 
 def _task(value: Mapping[str, Any]) -> Task:
     limits = value["thresholds"]
-    return Task(
-        value["name"],
-        value["label"],
-        value["kind"],
-        tuple(value["implies"]),
-        value["competing"],
-        tuple(limits) if limits else None,
-    )
+    fields: dict[str, Any] = {**value, "implies": tuple(value["implies"]), "thresholds": tuple(limits) if limits else None}
+    return Task(**fields)
 
 
 def finite(value: Any) -> JSON:

@@ -35,14 +35,14 @@ def test_the_answer_in_a_sentence(changes: dict[str, Any], said: str) -> None:
 def test_sentence_paragraph_and_table_agree() -> None:
     found = report.compared(results(n=900), "good", "poor", "auroc", 0.02, HOW)
     mean = found.table.set_index("task").loc["mean"]
-    assert mean["verdict"] == "superior"
-    assert found.sheet.title.startswith(("good is better than poor", "In these predictions good is ahead of poor"))
+    assert (mean["verdict"], mean["superior_allowed"]) == ("superior", True)
+    assert found.sheet.title == "good is better than poor."
     assert f"{100 * mean['difference']:+.2f} points" in found.paragraph
     assert found.sheet.protocol == found.paragraph
     shown = {entry.name: entry.entries for entry in found.sheet.blocks[0].rows()}
     assert list(shown) == ["death", "stroke", "mean"]
     assert shown["mean"][4].value == f"{100 * mean['difference']:.2f}"
-    assert found.sheet.blocks[0].columns[-1] == ("with the", "margin")
+    assert found.sheet.blocks[0].columns[-1] == ("with the margin,", "unadjusted")
     assert shown["mean"][-1].value == "non-inferior"
     turned = report.compared(results(n=900), "poor", "good", "auroc", 0.02, HOW)
     assert turned.table["difference"].to_numpy() == pytest.approx(-found.table["difference"].to_numpy(), abs=1e-15)

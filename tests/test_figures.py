@@ -210,7 +210,7 @@ def test_an_estimate_beyond_the_axis_is_an_arrow_and_a_number() -> None:
     names = [f"m{i}" for i in range(20)]
     rows = [(m, "ref", "aki", "auroc", *interval(0.001 * i - 0.01, 0.005), 0.5) for i, m in enumerate(names)]
     rows.append(("low", "ref", "aki", "auroc", *interval(-0.4, 0.01), 0.001))
-    compared = table("method reference task metric difference low high p_adjusted", rows)
+    compared = table("method reference task metric difference low high p_adjusted", rows).assign(steady=True)
     page = forest.forest(compared, {"": ["ref", *names, "low"]}, "aki", "cohort")
     arrows = [mark for mark in page.marks if isinstance(mark, Dots) and mark.look.shape == "left"]
     assert [len(mark.at) for mark in arrows] == [1]

@@ -42,6 +42,7 @@ SIDEWAYS = {
     ("bootstrap", "metrics"),
     ("bootstrap", "kernels"),
     ("jackknife", "bootstrap"),
+    ("jackknife", "kernels"),
     ("splits", "core"),
     ("checks", "core"),
 }

@@ -36,8 +36,13 @@ def report(
     """
     from bench import stored
     from bench.cli import screen
+    from bench.core import BenchError
     from bench.report import Settings
 
+    if task is not None and figure is None:
+        raise BenchError(
+            f"--task says of which outcome a figure is, but no --figure is named: add one, as --figure forest --task {task}"
+        )
     metrics = tuple(name.strip() for name in primary.split(","))
     settings = Settings(style=style, primary=metrics, adjust=adjust, interval=interval, resamples=resamples)
     if figure is None:

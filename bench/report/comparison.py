@@ -46,12 +46,12 @@ def shown(results: Results, found: Comparison, a: str, b: str, metric: str) -> C
     """The comparison of a with b as a sheet."""
     rows = tuple(_row(row, metric) for _, row in found.table.iterrows())
     with_margin = found.table["non_inferiority"].astype(bool).any()
-    headings = (*HEADINGS, ("with the", "margin")) if with_margin else HEADINGS
+    headings = (*HEADINGS, ("with the margin,", "unadjusted")) if with_margin else HEADINGS
     sheet = Sheet(
         title=answer(found.table.iloc[-1], a, b, metric), protocol=found.paragraph, warnings=notes.warnings(results),
         blocks=(Block(f"{TITLES[metric]}; a: {a}, b: {b}; {results.dataset}", headings, (("", rows),)),), footnotes=(),
         remarks=("p adjusted by max-T over the outcomes; the mean is one question of its own. Detectable: the true difference that "
-                 "this cohort would show with 80 % power.",),
+                 "this cohort would show with 80 % power.", notes.CONDITIONAL),
     )  # fmt: skip
     return Compared(found.table, found.paragraph, sheet)
 
@@ -64,7 +64,7 @@ def answer(row: pd.Series, a: str, b: str, metric: str) -> str:
         size = f"{percent(row['detectable'], 2)} points" if metric in PRIMARY else fraction(row["detectable"])
         within = ", and whatever there is is smaller than the margin" if row["equivalence"] == "equivalent" else ""
         return f"No difference between {a} and {b} is shown{within}; one under {size} would often be missed."
-    better, worse = (a, b) if row["verdict"] == "superior" else (b, a)
+    better, worse = (a, b) if row["verdict"] in ("superior", "ahead") else (b, a)
     if row["superior_allowed"]:
         return f"{better} is better than {worse}."
     return f"In these predictions {better} is ahead of {worse}; that it would be after another training is not shown."
