@@ -57,7 +57,7 @@ class Results:
     """What a report is made of. Columns of the frames: see `read`.
 
     receipt: of the splits, as `bench.splits.receipt` made it. made: a method's label -> settings, versions, code, adapted: name ->
-    text, see `bench.cards.adapted`. environment: of the cells: python, platform, bench. digest: of the cohort. Each is empty where
+    text, see `bench.cards.adapted`. environment: of the cells: python, platform, bench. digest: of the cohort. others: methods with results under the same protocol that are not shown. Each is empty where
     the folder does not say.
     """
 
@@ -76,6 +76,7 @@ class Results:
     made: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def read(
     root: Path, dataset: str, *, quick: bool = False, methods: Sequence[str] | None = None, reference: str | None = None
 ) -> Results:
     """The newest run of a dataset (its label or folder name), from the files alone. methods: those it asked for if None;
-    ["all"]: every one stored under its protocol.
+    ["all"]: every one stored under its protocol. Of methods that are named: the repeats that all of them have.
 
     cohort: row, patient, group, site, time, weight:<task>, truth:<task> where there are any.
     predictions: method, repeat, fold, row, view, y:<task>, p:<task>.
@@ -179,15 +180,13 @@ def read(
     path = _newest_run(root, dataset, quick)
     run = _loaded(path)
     about = _loaded(path.parent.parent / "dataset.json")
-    asked: Sequence[str] = run["asked"] if methods is None else list(run["methods"]) if methods == ["all"] else methods
-    labels = list(dict.fromkeys(asked))
+    labels = list(dict.fromkeys(run["asked"] if methods is None else run["methods"] if methods == ["all"] else methods))
     if not labels:
         raise BenchError(f"no method given; there are stored results of: {', '.join(run['methods'])}")
-    unknown = [label for label in labels if label not in run["methods"]]
-    if unknown:
-        raise BenchError(
-            f"no stored results of {', '.join(unknown)} in {path.parent.parent}; there are: {', '.join(run['methods'])}"
-        )
+    if unknown := ", ".join(label for label in labels if label not in run["methods"]):
+        raise BenchError(f"no stored results of {unknown} in {path.parent.parent}; there are: {', '.join(run['methods'])}")
+    if methods is not None:
+        run["repeats"] = min(run["methods"][label].get("repeats", run["repeats"]) for label in labels)
     cells, frames = _cells(path, run, labels)
     folders = {label: path.parent.parent / run["methods"][label]["folder"] for label in labels}
     chosen = reference or (run["reference"] if run["reference"] in labels else labels[0])
@@ -209,11 +208,12 @@ def read(
         made={label: _made(folder) for label, folder in folders.items()},
         environment={key: value for cell in cells for key, value in cell["environment"].items()},
         digest=about.get("digest", ""),
+        others=tuple(label for label in run["methods"] if label not in labels),
     )
 
 
 def labels(root: Path, quick: bool) -> dict[str, list[str]]:
-    """Of what there are results: a dataset's label or folder name -> the labels of the methods of its newest run."""
+    """A dataset's label or folder name -> the methods of its newest run."""
     return {name: list((_read_json(path) or {}).get("methods", {})) for name, path in _newest_runs(root, quick).items()}
 
 

@@ -147,6 +147,8 @@ def _stored(
         known = {"all", *there.get(stored, ())}
         labels = None if methods is None else [_as_stored("methods", m, known) for m in registry.parts(text(methods))]
         chosen = None if reference is None else _as_stored("methods", reference, known)
+        if labels is not None and chosen is None and "single_task" in (there.get(stored, ()) if labels == ["all"] else labels):
+            chosen = "single_task"  # as a run of these methods would have it
         yield store.read(results, stored, quick=quick, methods=labels, reference=chosen)
 
 
@@ -173,7 +175,10 @@ def ranked(outcome: Outcome, reports: Path) -> Outcome:
     """With the mean ranks over its datasets, written to the reports folder, if it has several."""
     if len(outcome.reports) < 2:
         return outcome
-    return replace(outcome, across=across.write({name: one.scoring for name, one in outcome.reports.items()}, reports))
+    warnings = dict.fromkeys(text for one in outcome.reports.values() for text in one.sheet.warnings)
+    quick = any(found.quick for found in outcome.results.values())
+    scored = {name: one.scoring for name, one in outcome.reports.items()}
+    return replace(outcome, across=across.write(scored, reports, list(warnings), quick))
 
 
 def folder_of(reports: Path, found: store.Results) -> Path:

@@ -94,7 +94,7 @@ def test_files_have_their_printed_size_and_the_same_bytes_again() -> None:
         if name.endswith("png"):
             assert data[:8] == b"\x89PNG\r\n\x1a\n"
             wide = struct.unpack(">I", data[16:20])[0]
-            assert abs(wide - 174 / 25.4 * 200) <= 1  # two columns at 200 dots per inch
+            assert abs(wide - 174 / 25.4 * 300) <= 1  # two columns at 300 dots per inch
         elif name.endswith("pdf"):
             assert data.startswith(b"%PDF-")
             assert b"/MediaBox [ 0 0 493.2" in data  # 174 mm = 493.23 points

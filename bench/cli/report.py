@@ -9,7 +9,10 @@ def report(
     dataset: Annotated[str, Option(help="Datasets as `bench run` was given them, separated by commas.")] = "surgical",
     methods: Annotated[str | None, Option(help="Methods to show, separated by commas. [default: those of the last run]")] = None,
     reference: Annotated[
-        str | None, Option(help="The method the others are compared with. [default: as in the last run]")
+        str | None,
+        Option(
+            help="The method the others are compared with. [default: as in the last run; with --methods single_task where it takes part]"
+        ),
     ] = None,
     style: Annotated[
         str, Option(help="Of the tables: paper (SD over folds), clinical (95 % intervals), wide (every metric).")

@@ -14,6 +14,7 @@ from bench.store import Results
 FAMILIES = ("linear", "trees", "tabular deep", "single-task", "sharing", "balancing", "the papers'")
 GAP = 0.005  # pooled against stratified AUROC
 CAPPED = 0.2  # share of cells
+FEW = 1000  # resamples under which a whole run is called rough
 METRIC_NAMES = {"auroc": "AUROC", "ap": "AP", "brier": "Brier score", "log_loss": "log loss"}
 INTERVALS = {"percentile": "percentiles", "bca": "BCa"}
 # The numbers: bench/docs/statistics.md, section 6, trained models.
@@ -35,10 +36,13 @@ def protocol(results: Results) -> str:
     return ", ".join(parts)
 
 
-def warnings(results: Results) -> tuple[str, ...]:
+def warnings(results: Results, scoring: Scoring | None = None) -> tuple[str, ...]:
     """What must be read before any number."""
+    few = () if scoring is None or results.quick or scoring.resamples >= FEW else (
+        f"only {scoring.resamples:,} resamples: intervals and p values are rough",
+    )  # fmt: skip
     quick = ("quick look, not a result",) if results.quick else ()
-    return quick + ((results.note,) if results.note else ())
+    return quick + few + ((results.note,) if results.note else ())
 
 
 def families(results: Results) -> dict[str, list[str]]:
@@ -104,7 +108,7 @@ def remarks(results: Results, scoring: Scoring, style: str = "paper") -> tuple[s
             _marks(results, scoring),
             _family(results, scoring),
             _detectable(scoring),
-            _repeats(results),
+            _repeats(results, scoring),
             _weights(results),
             *_few(scoring),
             *_outcomes(results),
@@ -155,15 +159,17 @@ def _detectable(scoring: Scoring) -> str:
         return ""
     sizes = " and ".join(f"{percent(size, 2)} points of {METRIC_NAMES[str(metric)]}" for metric, size in found.items())
     return (
-        f"No mark is no evidence of equality: on the mean, only a true difference of about {sizes} (median over methods) would be "
-        "found with 80 % power, before the adjustment. Whether another training set would say the same is another question: see "
+        f"No mark is no evidence of equality: on the mean, only a true difference of about {sizes} (median over methods) or more would "
+        "be found with 80 % power by a single test, and only a larger one after the adjustment. Whether another training set would say the same is another question: see "
         "`bench compare` and the corrected t in index.html."
     )
 
 
-def _repeats(results: Results) -> str:
-    if results.protocol.get("repeats", 1) == 1:
+def _repeats(results: Results, scoring: Scoring) -> str:
+    if not scoring.family:
         return ""
+    if results.protocol.get("repeats", 1) == 1:
+        return "With one repeat ▲ ▼ are not held against the corrected t, which asks whether another training would say the same."
     return "No ▲ ▼ either where the difference is under two standard errors of the corrected t over repeats and folds."
 
 

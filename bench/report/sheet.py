@@ -94,7 +94,7 @@ def build(results: Results, scoring: Scoring, style: str = "paper", calibration:
     return Sheet(
         title=results.dataset,
         protocol=notes.protocol(results),
-        warnings=notes.warnings(results),
+        warnings=notes.warnings(results, scoring),
         blocks=(*blocks, _cost_block(results, scoring, marks)),
         footnotes=footnotes,
         remarks=notes.remarks(results, scoring, style),

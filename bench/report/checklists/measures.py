@@ -139,7 +139,7 @@ def recalibrated(frames: Frames) -> str:
     done, raw = (calibrated(frames, version=version) for version in ("recalibrated", "raw"))
     if done.empty:
         return "No recalibrated predictions."
-    how = ", ".join(f"{say(str(name))} {n:,}" for name, n in done["how"].value_counts().sort_index().items())
+    how = ", ".join(f"{n:,} by {say(str(name))} recalibration" for name, n in done["how"].value_counts().sort_index().items())
     return f"Predictions recalibrated on validation rows for {len(done):,} of {len(raw):,} pairs of method and outcome: {how}."
 
 

@@ -13,7 +13,7 @@ from bench.report.figures.rows import Column, Estimate
 from bench.report.figures.scales import Axis, span, ticks
 from bench.report.notes import INTERVALS
 from bench.report.sheet import verdict
-from bench.stats import LEVEL, MEAN
+from bench.stats import BAYES, LEVEL, MEAN
 
 METRICS = {"auroc": "AUROC", "ap": "Average precision", "brier": "Brier score", "log_loss": "Log loss"}
 BETTER, WORSE = Look("circle", BLUE, BLUE), Look("square", VERMILLION, VERMILLION)
@@ -144,7 +144,8 @@ def benefit(table: pd.DataFrame, families: Families, task: str, dataset: str) ->
     columns = [_benefit(own[own["against"] == name], str(name)) for name in own["against"].unique()]
     keys = [Key("as predicted", look=OWN), Key("recalibrated", look=JOINT)]
     said = [
-        "Average over the range of thresholds with 95 % interval, in net true positives per 1,000 patients. An arrow: beyond the axis."
+        "Average over the range of thresholds with 95 % interval, in net true positives per 1,000 patients. An arrow: beyond the axis.",
+        "Treating all is far below treating none where thresholds lie above the prevalence: the column that is nearer to 0 counts.",
     ]
     return rows.page(f"{dataset}, {said_of(task)}: difference in net benefit", families, columns, keys, said)
 
@@ -190,7 +191,7 @@ def _spread(differences: pd.DataFrame, task: str, metric: str) -> list[str]:
     """In words, per variable: for how many methods the levels differ."""
     if differences.empty:
         return []
-    own = differences[(differences["task"] == task) & (differences["metric"] == metric)]
+    own = differences[(differences["task"] == task) & (differences["metric"] == metric) & (differences["method"] != BAYES)]
     counted = own.groupby("variable", sort=False)["p"].agg([_small, "count"])
     said = [f"{variable} {few} of {every}" for variable, (few, every) in counted.iterrows()]
     return [f"Methods whose levels differ at p < .05 (not adjusted): {', '.join(said)}."]

@@ -121,7 +121,8 @@ def _tip(tables: _Tables, method: str, task: str) -> tuple[str, ...]:
         lines.append(f"rank {standing['rank']:.0f}{_rank_set(standing)}; best in {percent(standing['first'], 0)} % of resamples")
     if (pooled := tables.pooled.get((method, task))) is not None and not np.isnan(pooled["value"]):
         lines.append(f"pooled across folds {write(pooled['value'])}")
-    return (*lines, f"n {score['n']:,}, {score['events']:,} events, {score['folds']} folds")
+    events = "" if task == MEAN else f" {score['events']:,} events,"  # outcomes overlap: their sum counts no patients
+    return (*lines, f"n {score['n']:,},{events} {score['folds']} folds")
 
 
 def _rank_set(standing: grid.Record) -> str:

@@ -115,7 +115,7 @@ def _trust(frames: Frames, texts: Sequence[str], marks: compare.Marks) -> tuple[
             notes=tuple(clean(text) for text in texts),
         ),
         Section("splits", "Splits", grids=present([trust.receipt(frames)])),
-        Section("reading", "How to read it", items=tuple(clean(text) for text in frames.sheet.remarks)),
+        Section("reading", "How to read it", items=tuple(clean(text) for text in notes.remarks(frames.results, frames.scoring))),
         Section(
             "environment",
             "Adapters, settings and environment",
