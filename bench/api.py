@@ -11,7 +11,7 @@ from typing import Protocol as Interface
 import numpy as np
 import pandas as pd
 
-from bench import claims, execute, harness, protocol, registry, store, suites, views
+from bench import cards, claims, execute, harness, protocol, registry, store, suites, views
 from bench.core import BenchError
 from bench.draws import Draws
 from bench.execute import Event
@@ -115,6 +115,7 @@ def _done(plans: Sequence[Plan], results: Path, reports: Path, workers: int, qui
         under = plan.protocol.part.folder
         add(outcome, store.read(results, plan.spec.label, quick=quick, reference=plan.reference, under=under), reports)
 
+    _note(plans)
     _announce(plans, jobs, workers, watch)
     for place, plan in by_place.items():
         if not left[place]:
@@ -173,6 +174,7 @@ def run_suite(
     ]
     claims.check_outcomes(cases, plans)
     jobs = sorted((job for plan in plans for job in plan.missing), key=_draw)
+    _note(plans)
     _announce(plans, jobs, count, watch)
     with closing(_watched(jobs, count, watch)) as events:
         for _ in events:
@@ -183,6 +185,12 @@ def run_suite(
     verdicts = Verdicts(content.text, claims.judge(cases, cells), (*warnings, *((harness.SYNTHETIC,) if synthetic else ())))
     write_verdicts(verdicts, folder)
     return Judged(verdicts, folder, cells.failed())
+
+
+def _note(plans: Sequence[Plan]) -> None:
+    """How each method was adapted, beside its cells. Here, not in the harness, whose code the cells' hash is of."""
+    for job in {job.folder: job for plan in plans for job in (*plan.missing, *(job for job, _ in plan.stored))}.values():
+        store.Store(Path(job.root)).note(Path(job.folder), job.about["code"], {"adapted": dict(cards.adapted(job.method))})
 
 
 def _announce(plans: Sequence[Plan], jobs: Sequence[Job], workers: int, watch: Watch | None) -> None:

@@ -15,8 +15,10 @@ from pathlib import Path
 import bench
 from bench import registry
 from bench.core import BenchError
+from bench.registry import Spec
 
 WIDTH = 130
+HEADINGS = "Adapter|Published|Limits|Departures|Cost"  # of a method's docstring
 SIGNS = {"Ge": ">=", "Gt": ">", "Le": "<=", "Lt": "<"}
 
 
@@ -83,6 +85,24 @@ def _dials(module: "_Module", load: ast.FunctionDef) -> Iterator[Setting]:
     for argument, default in zip(arguments, defaults, strict=True):
         kind = _kind(argument.annotation, module) if argument.annotation else ""
         yield Setting(argument.arg, kind, _default(default), meanings.get(argument.arg, ""))
+
+
+def adapted(spec: Spec) -> dict[str, str]:
+    """How a method was fitted to this program: id -> what its file says under "Adapter" and "Departures"; "" where it says nothing.
+
+    So too of the methods whose code it runs on, and of the part of the engine that a setting chooses (`balance=...`).
+    """
+    used = getattr(registry.method(spec), "uses", ())
+    files = {spec.id: registry.file(spec)} | {name: registry.file(registry.parse("methods", name)[0]) for name in used}
+    parts = {name: _located(f"bench.{name}") for name in spec.settings}
+    files |= {f"{name} {spec.settings[name]}": file for name, file in parts.items() if file is not None}
+    return {name: departures(ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "") for name, file in files.items()}
+
+
+def departures(docstring: str) -> str:
+    """Its paragraphs "Adapter: ..." and "Departures: ..." as one line, each up to the next heading or an empty line."""
+    found = re.findall(rf"^((?:Adapter|Departures): .*?)(?=^(?:{HEADINGS}): |^\s*$|\Z)", docstring, re.M | re.S)
+    return " ".join(" ".join(found).split())
 
 
 class _Module:

@@ -69,7 +69,7 @@ def plan(
         notices += [*made.notices, *_too_few(cohort, protocol, made), *said]
     places = {(s.repeat, s.fold): (cohort.digest, splits.digest(s)) for s in made.parts} if made else _draws(protocol)
     by = diagnose.version() if diagnosed else ""
-    jobs, folders = list[Job](), dict[str, JSON]()
+    jobs, folders = list[Job](), dict[str, Mapping[str, JSON]]()
     for spec in methods:
         getattr(registry.method(spec), "check", lambda tasks: None)(cohort.task_names)
         part, family = _method_part(spec)
@@ -208,19 +208,31 @@ def _save_run(
     dataset: Part,
     protocol: Protocol,
     reference: str,
-    folders: Mapping[str, JSON],
-    receipt: Mapping[str, JSON],
+    folders: Mapping[str, Mapping[str, JSON]],
+    receipt: Mapping[str, Any],
     external: Mapping[str, JSON],
 ) -> None:
     """Methods of earlier runs under the same protocol stay listed, so that `bench report` can show them beside these."""
     before = store.run(dataset, protocol.part)
+    known = before.get("methods", {})
+    folders = {
+        label: {**about, "repeats": _most(known.get(label, {}), about, protocol.repeats)} for label, about in folders.items()
+    }
+    receipt = max(
+        receipt, before.get("receipt", receipt), key=lambda one: len(one["folds"])
+    )  # a repeat's splits are always the same
     record: dict[str, JSON] = {
         "asked": list(folders), "reference": reference, "repeats": protocol.repeats,
-        "protocol": dict(protocol.part.identity), "methods": {**before.get("methods", {}), **folders}, "receipt": receipt,
+        "protocol": dict(protocol.part.identity), "methods": {**known, **folders}, "receipt": receipt,
     }  # fmt: skip
     files = {**before.get("external", {}), **external}
     record |= {"external": files} if files else {}
     store.save_run(dataset, protocol.part, record)
+
+
+def _most(before: Mapping[str, Any], now: Mapping[str, JSON], repeats: int) -> int:
+    """Repeats there are of a method: those of an earlier run with the same code stay."""
+    return max(repeats, int(before.get("repeats", 0)) if before.get("folder") == now["folder"] else 0)
 
 
 def _too_few(cohort: Cohort, protocol: Protocol, made: Splits) -> list[str]:

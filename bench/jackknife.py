@@ -1,16 +1,14 @@
-"""Bias-corrected and accelerated bootstrap intervals (BCa), and the exact jackknife they need, in linear time after a sort.
+"""Bias-corrected and accelerated bootstrap intervals (BCa), and the exact jackknife they need, by sorting each curve once.
 
 BCa moves the percentiles of the draws by two numbers: how far the estimate lies from the middle of the draws, and the
 acceleration, a sixth of the skewness of what single units do to the estimate. Efron, "Better bootstrap confidence intervals",
-JASA 82, 1987; for several samples, which strata are, DiCiccio and Efron, "Bootstrap confidence intervals", Statistical Science
-11, 1996. The estimates are those of `bench.bootstrap.Sums`: ratios of sums over the folds of a repeat, averaged over repeats,
+JASA 82, 1987; for several samples, which strata are, Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, eq. 15.36.
+The estimates are those of `bench.bootstrap.Sums`: ratios of sums over the folds of a repeat, averaged over repeats,
 then over outcomes.
 
-Without a unit: AUROC, Brier score and log loss are exact, whatever the weights and however many rows a unit has. Average
-precision is exact in cells whose known rows weigh the same. Elsewhere its precision sum loses its derivative by the unit's weight
-instead (the infinitesimal jackknife, by which Efron 1987 defines the acceleration; the denominator stays exact): each
-distinct weight would cost another pass. Time per curve: O(n k) for at most k rows a unit.
-Unknown labels (NaN) and methods without predictions (NaN) are left out, as in the estimates.
+Without a unit, all four metrics are exact, whatever the weights and however many rows a unit has. Unknown labels (NaN) and methods
+without predictions (NaN) are left out, as in the estimates. Time per curve: O(n k) for at most k rows a unit, where rows weigh the
+same; else average precision takes a pass over the scores of its events for each unit, a few microseconds for a thousand of them.
 """
 
 from collections.abc import Sequence
@@ -23,6 +21,8 @@ from scipy.special import ndtr, ndtri
 from bench.bootstrap import CLIP, Cell, Vector, curve
 
 METRICS = 4  # auroc, ap, brier, log_loss: the order of the axis K
+BLOCK = 1 << 16  # numbers of a table at a time: half a megabyte, which stays near the processor
+FEW = 8  # distinct weights, for which running sums are as fast as going through the steps for each row
 
 
 def bca(observed: Vector, drawn: Vector, acceleration: Vector, level: float = 0.05) -> tuple[Vector, Vector]:
@@ -55,7 +55,7 @@ def sixth_of_skewness(values: Vector, stratum: NDArray[Any]) -> Vector:
 
     0 where no unit matters. NaN where a value is: the estimate is undefined, or hangs on one unit. stratum: (U,) within which
     units were drawn; a unit alone in its stratum is in every resample and does not matter.
-    DiCiccio and Efron 1996, as `scipy.stats.bootstrap` has it for several samples.
+    Efron and Tibshirani 1993, section 14.3 and eq. 15.36, as `scipy.stats.bootstrap` has it for several samples.
     """
     cubes, squares = np.zeros(values.shape[:-1]), np.zeros(values.shape[:-1])
     for s in np.unique(stratum):
@@ -142,8 +142,7 @@ def rank_sums(event: NDArray[np.bool_], p: Vector, w: Vector, unit: NDArray[Any]
     beating = np.append(0, steps.found)[step] + is_tied * np.append(steps.gain, 0)[step] / 2  # another row: the events above it
     concordant, precision = np.empty((2, len(e)))
     concordant[order] = ws * np.where(e, beaten, beating)
-    alike = len(e) > 0 and bool((ws == ws[0]).all())
-    precision[order] = _precision_lost(steps, step, e, unit[order], ws[0]) if alike else ws * _precision_slope(steps, step, e)
+    precision[order] = _precision_lost(steps, step, e, ws, unit[order])
     return concordant, precision, (float((ws * e * beaten).sum()), float((steps.gain * steps.found / steps.taken).sum()))
 
 
@@ -155,45 +154,84 @@ class _Steps(NamedTuple):
     taken: Vector
 
 
-def _precision_lost(steps: _Steps, step: NDArray[np.int64], event: NDArray[np.bool_], unit: NDArray[Any], w: float) -> Vector:
-    """(n,) what the precision sum loses with the rows of each unit, each of weight w; to be added up by unit. Sorted by score.
+def _precision_lost(steps: _Steps, step: NDArray[np.int64], event: NDArray[np.bool_], w: Vector, unit: NDArray[Any]) -> Vector:
+    """(n,) what the precision sum, gain x found / taken over all steps, loses with each unit; to be added up by unit. Sorted by score.
 
-    From a unit's k-th row to its next, `taken` is less by k rows and `found` by the h events among them: running sums of
-    gain / (taken - k) and gain found / (taken - k) give the new sum between two steps. Its own events leave `gain`, too.
+    From a unit's row to its next one, `taken` is less by the weight of its rows so far and `found` by that of the events among
+    them. Its own events leave `gain`, too. Steps that held nothing but the unit are gone.
     """
+    if not len(step):
+        return np.zeros(0)
     order = np.argsort(unit, kind="stable")  # unit by unit, from the highest score
-    owner, s, e = unit[order], step[order], event[order]
-    gain, found, taken = (x / w for x in steps)
-    start = np.append(True, owner[1:] != owner[:-1])
-    k = np.arange(1, len(s) + 1) - np.flatnonzero(start)[np.cumsum(start) - 1]
-    h = np.cumsum(e) - (np.cumsum(e) - e)[np.flatnonzero(start)][np.cumsum(start) - 1]
-    until = np.where(np.append(start[1:], True), len(gain), np.append(s[1:], 0))
-    before = _running(gain * found / taken)
-    lost = before[until] - before[s]
-    for rows in range(1, int(k.max()) + 1):
-        rest = np.where(taken > rows + 0.5, taken - rows, np.inf)  # nothing else so high: the steps are gone
-        with_found, alone, of = _running(gain * found / rest), _running(gain / rest), np.flatnonzero(k == rows)
-        lost[of] -= with_found[until[of]] - with_found[s[of]] - h[of] * (alone[until[of]] - alone[s[of]])
-    last = np.flatnonzero(np.append(start[1:] | (s[1:] != s[:-1]), True))  # the unit's last row of that step
-    i = last[np.searchsorted(last, np.flatnonzero(e))]
-    rest = taken[s[i]] - k[i]
-    lost[e] += np.divide(found[s[i]] - h[i], rest, out=np.zeros(len(i)), where=rest > 0.5)
+    s, e, ws = step[order], event[order], w[order]
+    last = np.append(np.diff(unit[order]) != 0, True)  # row of a unit
+    until = np.where(last, len(steps.gain), np.append(s[1:], 0))
+    rows = _Left(s, until, _so_far(ws, last), _so_far(ws * e, last))
+    smallest = w.min() / 2  # what is left of a step weighs more, or is rounding
+    lost = between(steps, rows, smallest)
+    end = np.flatnonzero(np.append(last[:-1] | (s[1:] != s[:-1]), True))  # the unit's last row of each step
+    own = end[np.searchsorted(end, np.flatnonzero(e))]
+    rest = steps.taken[s[own]] - rows.without[own]
+    share = np.divide(steps.found[s[own]] - rows.events[own], rest, out=np.zeros(len(own)), where=rest > smallest)
+    lost[e] += ws[e] * share
     out = np.empty(len(s))
-    out[order] = w * lost
+    out[order] = lost
     return out
 
 
-def _precision_slope(steps: _Steps, step: NDArray[np.int64], event: NDArray[np.bool_]) -> Vector:
-    """(n,) derivative of the precision sum by the weight of each row."""
-    gain, found, taken = steps
-    of_event, of_other = _running(gain * (taken - found) / taken**2), _running(gain * found / taken**2)
-    precision = np.append(found / taken, 0)
-    return np.where(event, precision[step] + of_event[-1] - of_event[step], of_other[step] - of_other[-1])
+class _Left(NamedTuple):
+    """(n,) between which steps a row is its unit's lowest so far, and the weight of the unit's rows and events up to it."""
+
+    start: NDArray[np.int64]
+    until: NDArray[np.int64]
+    without: Vector
+    events: Vector
 
 
-def _running(x: Vector) -> Vector:
-    """(S + 1,) sums over all before."""
-    return np.append(0, np.cumsum(x))
+def between(steps: _Steps, rows: _Left, smallest: float, *, compiled: bool | None = None) -> Vector:
+    """(n,) what the precision sum loses between the steps of each row; a step with less than `smallest` left has no precision.
+
+    With few distinct weights, as without censoring, running sums for each; else step by step for each row, in machine code. compiled:
+    True and False take the second and the first way, None the better one that is there. They agree to 1e-12.
+    """
+    weights, which = np.unique(rows.without, return_inverse=True)
+    if compiled or (compiled is None and len(weights) > FEW):
+        try:
+            from bench import kernels  # here, since numba takes half a second to import
+        except ImportError:
+            if compiled:
+                raise
+        else:
+            return kernels.precision_lost(*steps, *rows, smallest)
+    before = _from_below(steps.gain * steps.found / steps.taken)
+    lost = before[rows.start] - before[rows.until]
+    by_weight = np.argsort(which, kind="stable")
+    size = max(1, BLOCK // (len(steps.gain) + 1))
+    for first in range(0, len(weights), size):
+        of = by_weight[slice(*np.searchsorted(which[by_weight], [first, first + size]))]
+        rest = steps.taken - weights[first : first + size, None]
+        rest[rest < smallest] = np.inf
+        i, start, until = which[of] - first, rows.start[of], rows.until[of]
+        with_found, alone = _from_below(steps.gain * steps.found / rest), _from_below(steps.gain / rest)
+        lost[of] -= with_found[i, start] - with_found[i, until] - rows.events[of] * (alone[i, start] - alone[i, until])
+    return lost
+
+
+def _so_far(x: Vector, last: NDArray[np.bool_]) -> Vector:
+    """(n,) running sums that start anew after each last row; equal bit by bit for equal rows, which one sum over all is not."""
+    total, previous = x.copy(), np.flatnonzero(~last)
+    place = np.arange(len(x)) - np.append(-1, np.flatnonzero(last))[np.cumsum(last) - last] - 1  # of a row in its unit
+    for k in range(int(place.max(initial=0))):
+        own = previous[place[previous] == k]
+        total[own + 1] += total[own]
+    return total
+
+
+def _from_below(x: Vector) -> Vector:
+    """(..., S + 1) sums over each step and all below: what lies above, where little is left, does not round them."""
+    out = np.zeros((*x.shape[:-1], x.shape[-1] + 1))
+    out[..., :-1] = np.cumsum(x[..., ::-1], axis=-1)[..., ::-1]
+    return out
 
 
 def _within(event: NDArray[np.bool_], p: Vector, w: Vector, unit: NDArray[Any]) -> Vector:

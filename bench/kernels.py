@@ -1,7 +1,7 @@
-"""The bootstrap's two inner loops in machine code (numba): what `bench.bootstrap` adds up for every curve and resample.
+"""The inner loops of the bootstrap and of its jackknife in machine code (numba): what is added up for every curve and resample.
 
 Compiled on first use (seconds) and kept on disk beside the package, or in the user's cache folder where that is read-only.
-Nothing here knows cells, outcomes or methods. Both functions leave Python's lock, so that threads may run them at once; each
+Nothing here knows cells, outcomes or methods. All functions leave Python's lock, so that threads may run them at once; each
 result is written by one thread and no addition is reordered: the same bits whatever the number of threads.
 
 LANES resamples go through a loop together. Their counts lie side by side, so that one instruction adds 8 to 32 of them, and the
@@ -82,6 +82,30 @@ def scan(
                 above[k] += gain * (rest[k] - 0.5 * (np.float64(before[k]) + wrong))
                 gains[k] += gain * (hits[k] / max(hits[k] + wrong, 1e-300))  # nothing drawn so far: 0 x 0
     return concordant, precision
+
+
+@_compiled
+def precision_lost(
+    gain: Floats,
+    found: Floats,
+    taken: Floats,
+    start: NDArray[np.int64],
+    until: NDArray[np.int64],
+    without: Floats,
+    events: Floats,
+    smallest: float,
+) -> Floats:
+    """(n,) `bench.jackknife.between`: sum over steps start..until-1 of gain x what the precision found / taken loses.
+
+    gain, found, taken: (S,). start, until, without, events: (n,), the last two what leaves `taken` and `found`.
+    """
+    lost = np.zeros(len(start))
+    for i in range(len(start)):
+        for s in range(start[i], until[i]):
+            rest = taken[s] - without[i]
+            left = (found[s] - events[i]) / rest if rest > smallest else 0.0
+            lost[i] += gain[s] * (found[s] / taken[s] - left)
+    return lost
 
 
 @_compiled

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -43,15 +44,17 @@ def _peak_mb() -> float:
         line = next(x for x in (SELF / "status").read_text().splitlines() if x.startswith("VmHWM"))
         return round(int(line.split()[1]) / 1024, 1)
     except (OSError, StopIteration):
-        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return round(size / (2**20 if sys.platform == "darwin" else 2**10), 1)  # macOS counts bytes, Linux KiB
 
 
 def _energy() -> dict[str, int]:
     """Microjoules counted by each processor package (RAPL), as far as it may be read: often by root alone."""
     found: dict[str, int] = {}
-    for path in sorted(POWER.glob("*-rapl:[0-9]")):  # packages; their parts have a second number
+    for path in sorted(POWER.glob("*-rapl:[0-9]")):  # a package's parts have a second number
         try:
-            found[path.name] = int((path / "energy_uj").read_text())
+            if (path / "name").read_text().startswith("package"):  # psys, the whole platform, stands beside them and holds them
+                found[path.name] = int((path / "energy_uj").read_text())
         except (OSError, ValueError):
             continue
     return found

@@ -151,6 +151,8 @@ def _stored(
         known = {"all", *there.get(stored, ())}
         labels = None if methods is None else [_as_stored("methods", m, known) for m in registry.parts(text(methods))]
         chosen = None if reference is None else _as_stored("methods", reference, known)
+        if labels is not None and chosen is None and "single_task" in (there.get(stored, ()) if labels == ["all"] else labels):
+            chosen = "single_task"  # as a run of these methods would have it
         yield store.read(results, stored, quick=quick, methods=labels, reference=chosen)
 
 
@@ -213,10 +215,13 @@ def _a_model_a_repeat(frame: pd.DataFrame, folds: int) -> pd.DataFrame:
 
 def ranked(outcome: Outcome, reports: Path) -> Outcome:
     """With the mean ranks over its datasets, written to the reports folder, if it has several."""
-    own = {name: found.dataset for name, found in outcome.results.items() if found.protocol.get("split") != EXTERNAL}
-    if len(own) < 2 or len(set(own.values())) < len(own):
+    own = {name: found for name, found in outcome.results.items() if found.protocol.get("split") != EXTERNAL}
+    if len(own) < 2 or len({found.dataset for found in own.values()}) < len(own):
         return outcome  # of one dataset under several protocols there is no mean rank
-    return replace(outcome, across=across.write({name: outcome.reports[name].scoring for name in own}, reports))
+    warnings = dict.fromkeys(text for name in own for text in outcome.reports[name].sheet.warnings)
+    scored = {name: outcome.reports[name].scoring for name in own}
+    quick = any(found.quick for found in own.values())
+    return replace(outcome, across=across.write(scored, reports, list(warnings), quick))
 
 
 def folder_of(reports: Path, found: store.Results) -> Path:

@@ -3,8 +3,9 @@
 Prokhorenkova, Gusev, Vorobev, Dorogush and Gulin, "CatBoost: unbiased boosting with categorical features", NeurIPS 2018.
 Every level of a tree asks the same question in all its nodes. Codes of more than two categories are replaced by ordered target
 statistics (section 3), (sum of labels before the row + a * prior) / (rows before it + a) along a random order of the rows, so
-that no row's own label enters. Missing numbers go with the smallest values, a missing code is a category of its own. Rows whose
-outcome is unknown are left out of that outcome's trees. No reweighting of classes: it would spoil the calibration.
+that no row's own label enters.
+Adapter: missing numbers go with the smallest values, a missing code is a category of its own. Rows whose outcome is unknown are
+left out of that outcome's trees. No reweighting of classes: it would spoil the calibration.
 Published: code (catboost/catboost) and log loss on public tables, ahead of XGBoost and LightGBM.
 Departures: ordered boosting is a setting, plain boosting the default (cohorts of thousands: same scores here in 0.6 of the time);
 32 borders a column, no combinations of codes, half of the columns per level. The rounds are chosen by the weighted validation

@@ -3,7 +3,7 @@
 Prokhorenkova, Gusev, Vorobev, Dorogush and Gulin, "CatBoost: unbiased boosting with categorical features", NeurIPS 2018, with the
 library's objective for several labels, MultiCrossEntropy: mean over outcomes of the cross-entropy, a tree's questions chosen for
 all of them. With labels of 0 and 1 it is MultiLogloss.
-The library knows weights of rows only and no missing label. Here both are masked and weighted label by label:
+Adapter: the library knows weights of rows only and no missing label. Here both are masked and weighted label by label:
 - leaf values are the library's Newton step, -rate G_t / (H_t + l2 m_t), over the known labels with their own weights, m_t the
   mean of those (G_t, H_t: sums of first and second derivatives); they replace the library's after every `refresh` trees;
 - questions are chosen on soft labels. With v_i the greatest weight in row i and r_it = w_it / v_i (0 where unknown), row i weighs

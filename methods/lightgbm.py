@@ -1,8 +1,8 @@
 """LightGBM: boosted trees grown leaf by leaf, one ensemble per outcome, stopped early on the validation rows.
 
 Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NeurIPS 2017.
-Missing values take the better branch at every split; codes are split as sets of categories. Rows whose outcome is unknown are
-left out of that outcome's trees. No reweighting of classes: it would spoil the calibration.
+Adapter: missing values take the better branch at every split; codes are split as sets of categories. Rows whose outcome is
+unknown are left out of that outcome's trees. No reweighting of classes: it would spoil the calibration.
 Published: code (microsoft/LightGBM) and results on five public data sets, single outcomes.
 Departures: defaults are for cohorts of some thousand patients (slow rate, small trees, half of the columns per tree), and the
 rounds are chosen by the weighted validation log loss. Where the validation rows hold one class only, 100 rounds are done.

@@ -2,7 +2,8 @@
 
 Obozinski, Taskar and Jordan, "Joint covariate selection and joint subspace selection for multiple classification problems",
 Statistics and Computing 2010: sum over outcomes of the mean log loss + strength * sum_j |W_j.|_2, W_j. a column's weights in all
-outcomes, which leave or enter together; intercepts are free. Unknown labels weigh 0; each outcome's mean is over its own weights.
+outcomes, which leave or enter together; intercepts are free.
+Adapter: unknown labels weigh 0; each outcome's mean is over its own weights.
 Solved by FISTA (Beck and Teboulle, SIAM J. Imaging Sciences 2009; restarts of O'Donoghue and Candes, Found. Comput. Math. 2015):
 a step along the gradient G, then W_j. <- max(0, 1 - step * strength / |W_j.|_2) W_j., until each optimality condition holds to
 `tolerance` times the strength: |G_j.|_2 <= strength where W_j. = 0, else G_j. = -strength W_j. / |W_j.|_2; G = 0 for intercepts.

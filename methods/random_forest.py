@@ -3,8 +3,8 @@
 Breiman, "Random Forests", Machine Learning 2001, with several outputs (scikit-learn): every tree is grown on a bootstrap sample,
 every split is the best of a random choice of columns by the drop in squared error (for labels of 0 and 1 half the Gini index),
 averaged over outcomes; a patient's risk is the mean over trees of the share of events in the leaf.
-scikit-learn takes no unknown label and weights of rows only. Outcomes that are known in the same rows with the same weights
-share one forest, grown on those rows: one forest in all for complete labels, one per outcome where each lacks other rows.
+Adapter: scikit-learn takes no unknown label and weights of rows only. Outcomes that are known in the same rows with the same
+weights share one forest, grown on those rows: one forest in all for complete labels, one per outcome where each lacks other rows.
 (Prevalences in place of unknown labels would keep one forest, and pull towards the prevalence where labels are missing.)
 Missing numbers take the better branch at every split.
 Published: code (Fortran; later R and scikit-learn) and error rates on small public tables.

@@ -1,8 +1,8 @@
 """TabNet: a network that chooses a few columns per patient and step; one trunk, one linear head per outcome.
 
 Arik and Pfister, "TabNet: Attentive Interpretable Tabular Learning", AAAI 2021; the network is pytorch-tabnet's.
-Missing inputs are filled in and flagged (`prep.linear`), unknown outcomes carry no loss. An outcome of one class among the
-training rows is predicted by the constant of its prevalence, which the fact `constant` names.
+Adapter: missing inputs are filled in and flagged (`prep.linear`), unknown outcomes carry no loss. An outcome of one class among
+the training rows is predicted by the constant of its prevalence, which the fact `constant` names.
 Published: code (google-research/tabnet) and results on public tables, single outcomes; pytorch-tabnet, by others, adds several.
 Departures: of pytorch-tabnet only the network is used, since its trainer rejects unknown outcomes and weights, trains on
 nothing when there are fewer rows than a batch, and stops on a metric of its own. Heads are one logit per outcome (a softmax of

@@ -1,8 +1,8 @@
 """XGBoost: boosted trees, one ensemble per outcome, stopped early on the validation rows.
 
 Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
-Missing values take the better branch at every split; codes are split as sets of categories. Rows whose outcome is unknown are
-left out of that outcome's trees. No reweighting of classes: it would spoil the calibration.
+Adapter: missing values take the better branch at every split; codes are split as sets of categories. Rows whose outcome is
+unknown are left out of that outcome's trees. No reweighting of classes: it would spoil the calibration.
 Published: code (dmlc/xgboost) and results on four public data sets, single outcomes.
 Departures: defaults are for cohorts of some thousand patients (slow rate, shallow trees, half of the columns per tree), and
 the rounds are chosen by the weighted validation log loss. Where the validation rows hold one class only, 100 rounds are done.

@@ -4,8 +4,8 @@ Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016, with ve
 Zhang and Jung, "GBDT-MO: Gradient-Boosted Decision Trees for Multiple Outputs", IEEE TNNLS 2021). With the sums G_t and H_t of
 first and second derivatives over a node's rows, a leaf's value is (-G_t / (H_t + l2)) for every t and a split's gain
 1/2 sum_t [G_Lt^2 / (H_Lt + l2) + G_Rt^2 / (H_Rt + l2) - G_t^2 / (H_t + l2)]: commoner outcomes choose more of the splits.
-The library takes dense labels and weights per row only, so the derivatives are ours: g = w (p - y), h = w p (1 - p), and for an
-unknown label g = 0, h = 1e-6. Missing values take the better branch at every split.
+Adapter: the library takes dense labels and weights per row only, so the derivatives are ours: g = w (p - y), h = w p (1 - p),
+and for an unknown label g = 0, h = 1e-6. Missing values take the better branch at every split.
 Published: GBDT-MO's code and results on public tables, faster than one ensemble per output and as good; XGBoost calls its own
 vector leaves experimental.
 Departures: codes become one column a category, since vector leaves do not split sets of categories; other settings as of

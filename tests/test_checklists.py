@@ -40,7 +40,7 @@ def numbers(text: str) -> list[str]:
 def test_every_promised_item_occurs_exactly_once_and_no_other(plain: Frames) -> None:
     text = checklists.tripod(plain)
     assert numbers(text) == BASIC
-    assert "Left out: 12f and 12g, which are about evaluation in other data" in text
+    assert "Left out: 12f and 12g, filled in only where predictions of other data are stored." in text
 
 
 def test_items_and_their_fillers_belong_together() -> None:
@@ -95,6 +95,40 @@ def test_participants_of_each_analysis_and_level(plain: Frames) -> None:
     assert "| site | north | 134 (33.5 %) | 40 of 134 | 15 of 134 |" in part(text, "20b")
     assert "| death | 120 | 280 | 0 |" in part(text, "20a")
     assert len(test) == 2 * N
+
+
+def test_numbers_are_cut_at_their_quartiles_everywhere_alike() -> None:
+    # ages 20 .. 59, ten patients each; quartiles at 29.75, 39.5, 49.25: 20 to 29 and so on, a hundred patients each
+    given = results()
+    aged = frames(replace(given, cohort=given.cohort.assign(**{"subgroup:age": 20 + np.arange(N) % 40})))
+    text = checklists.tripod(aged)
+    names = ["20 to 29", "30 to 39", "40 to 49", "50 to 59"]
+    assert "The cohort names: age (4 levels);" in part(text, "12d")
+    assert f"Subgroups that the cohort names: age: {', '.join(names)}." in part(text, "14")
+    for number in ("20b", "23a"):
+        found = list(dict.fromkeys(re.findall(r"^\| age \| (.*?) \|", part(text, number), re.M)))
+        assert found == names, number
+    assert f"| age | {names[0]} | 100 (25.0 %) |" in part(text, "20b")
+    assert "19.999" not in text
+
+
+def test_levels_are_those_of_rows_with_a_prediction() -> None:
+    # 40 patients of 1,000 years who were never tested would be a quarter of their own
+    given = results()
+    extra = given.cohort.head(40).assign(row=np.arange(N, N + 40), patient="x", group="x")
+    cohort = pd.concat([given.cohort, extra], ignore_index=True)
+    cohort["subgroup:age"] = np.where(cohort["row"] < N, 20 + cohort["row"] % 40, 1000 + cohort["row"] % 40)
+    text = checklists.tripod(frames(replace(given, cohort=cohort)))
+    assert "50 to 59" in part(text, "20b")
+    assert "1000" not in part(text, "20b")
+    assert "Counted among the 400 rows with a prediction." in part(text, "20b")
+
+
+def test_p_values_that_are_not_adjusted_say_so_and_of_how_many(plain: Frames) -> None:
+    # the reference and the leader, AUROC and observed over expected: 4; of stroke, 15 events in the north are too few to judge
+    item = part(checklists.tripod(plain), "23b")
+    assert "not adjusted for the 4 in this table: no evidence by themselves." in item
+    assert item.count("p, unadjusted") == 2
 
 
 def test_design_methods_and_versions(plain: Frames) -> None:

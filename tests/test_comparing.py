@@ -41,8 +41,10 @@ def test_any_two_methods() -> None:
     assert one.table["low"].to_numpy() == pytest.approx(-other.table["high"].to_numpy(), abs=1e-15)
     same = ["p", "p_adjusted", "p_delong", "p_corrected", "detectable", "superior_allowed"]
     pd.testing.assert_frame_equal(one.table[same], other.table[same], rtol=1e-12)
-    assert one.table["verdict"].tolist() == ["superior"] * 3
-    assert other.table["verdict"].tolist() == ["inferior"] * 3
+    words = {True: ["superior", "inferior"], False: ["ahead", "behind"]}
+    said = [words[allowed] for allowed in one.table["superior_allowed"]]
+    assert [one.table["verdict"].tolist(), other.table["verdict"].tolist()] == [list(way) for way in zip(*said, strict=True)]
+    assert ["superior", "inferior"] in said
     assert "good is superior to bad." in one.paragraph
     assert "good is superior to bad." in other.paragraph
     assert "bad is behind on t0, t1." in other.paragraph
@@ -90,7 +92,7 @@ def test_a_lead_within_two_standard_errors_of_the_procedure_is_not_superiority()
 
     found = compare(build(FOUR, "ref", n=800, predictions=uneven, resamples=300), "good", "bad")
     last = found.table.iloc[-1]
-    assert (last["verdict"], last["superior_allowed"]) == ("superior", False)  # of these predictions
+    assert (last["verdict"], last["superior_allowed"]) == ("ahead", False)  # of these predictions
     assert "On these predictions good is ahead" in found.paragraph
     assert "good is not to be called superior" in found.paragraph
     assert "is superior to" not in found.paragraph
@@ -185,8 +187,9 @@ def test_too_few_events_where_both_have_been_run() -> None:
 
 def test_one_fold_says_nothing_of_the_procedure() -> None:
     found = compare(build(FOUR, "ref", folds=1), "good", "bad")
-    assert found.table["verdict"].tolist() == ["superior"] * 3
+    assert found.table["verdict"].tolist() == ["ahead"] * 3
     assert found.table["p_corrected"].isna().all()
+    assert found.table["p_better"].isna().all()
     assert "as there is no second fold, and good is not to be called superior." in found.paragraph
     assert "This procedure, trained anew: the corrected t needs 2 folds a repeat, but there is 1" in found.paragraph
 

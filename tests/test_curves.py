@@ -6,6 +6,8 @@ import pytest
 from made_evidence import drawn_cohort, expit, make
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from bench.report.figures import curves as drawing
+from bench.report.figures.marks import Areas, Words
 from bench.stats import Evidence, curves
 
 
@@ -111,7 +113,7 @@ def test_risks_by_hand() -> None:
     # 40 bins on 0 .. .4, .01 each. Events: .005 twice and .395 twice (weights 1, 1, 3, 3); the others: .205 four times
     y = np.array([1.0, 1, 1, 1, 0, 0, 0, 0, np.nan])
     p = np.array([0.005, 0.005, 0.4, 0.4, 0.205, 0.205, 0.205, 0.205, 0.9])
-    frame = curves.risks(make(y, {"a": p}, folds=1, weight=[1, 1, 3, 3, 1, 1, 1, 1, 1]))
+    frame = curves.risks(make(y, {"a": p}, folds=1, weight=[1, 1, 3, 3, 1, 1, 1, 1, 1], valid=False))
     assert len(frame) == 80
     filled = frame[frame["share"] > 0]
     assert filled["outcome"].tolist() == [0, 1, 1]
@@ -120,12 +122,45 @@ def test_risks_by_hand() -> None:
     assert filled["high"].tolist() == pytest.approx([0.21, 0.01, 0.4])
 
 
+def test_raw_and_recalibrated_risks_by_hand() -> None:
+    # 25 of 50 patients with risk .21 and 7 of 50 with risk .105 have the event; two parameters fit both: recalibrated .5 and .14. 40 bins of
+    # .0125 up to the largest, .5: .21 lies in that from .2, .105 in that from .1, .14 in that from .1375, .5 in the last, from .4875
+    y = np.concatenate([np.arange(50) < 25, np.arange(50) < 7]).astype(float)
+    frame = curves.risks(make(y, {"a": np.repeat([0.21, 0.105], 50)}, folds=1))
+    assert len(frame) == 160
+    filled = frame[frame["share"] > 0]
+    for version, low in (("raw", [0.1, 0.2]), ("recalibrated", [0.1375, 0.4875])):
+        for outcome, share in ((0, [43 / 68, 25 / 68]), (1, [7 / 32, 25 / 32])):
+            own = filled[(filled["version"] == version) & (filled["outcome"] == outcome)]
+            assert own["low"].tolist() == pytest.approx(low, abs=1e-4)
+            assert own["share"].tolist() == pytest.approx(share)
+
+
+def test_raw_and_recalibrated_risks_stand_side_by_side() -> None:
+    y = np.concatenate([np.arange(50) < 25, np.arange(50) < 7]).astype(float)
+    table = curves.risks(make(y, {"a": np.repeat([0.21, 0.105], 50)}, folds=1))
+    both = drawing.risks(table, ["a"], "t0", "title")
+    alone = drawing.risks(table[table["version"] == "raw"], ["a"], "t0", "title")
+    paths: list[list[np.ndarray]] = []
+    for page, halves in ((both, 2), (alone, 1)):
+        drawn = [mark.paths for mark in page.marks if isinstance(mark, Areas) and mark.colour == drawing.EVENT]
+        paths += [list(drawn[-1])]  # the first is the key's
+        assert len(paths[-1]) == halves
+        words = [mark.text for mark in page.marks if isinstance(mark, Words)]
+        assert any("right recalibrated" in text for text in words) == (halves == 2)
+        assert words.count("0") == halves + 1  # of each half, and of the axis to the left
+    left, right = paths[0]
+    assert left[:, 0].max() < right[:, 0].min()
+    assert np.ptp(left[:, 0]) == pytest.approx(np.ptp(right[:, 0]))
+
+
 def test_histograms_of_an_outcome_share_their_bins_and_count_everybody() -> None:
     frame = curves.risks(untidy())
-    assert frame.groupby(["method", "task", "outcome"])["share"].sum().to_numpy() == pytest.approx(1)
+    assert frame.groupby(["method", "task", "version", "outcome"])["share"].sum().to_numpy() == pytest.approx(1)
     assert (frame.groupby("task")["low"].nunique() == 40).all()
     # the top is a quantile of 99.5 %: the one risk of 1 among 1,000 is counted in the last bin
     p = np.concatenate([np.linspace(0, 0.1, 999), [1.0]])
-    outlier = curves.risks(make(np.arange(1000) % 2 == 0, {"a": p}))
+    outlier = curves.risks(make(np.arange(1000) % 2 == 0, {"a": p}, valid=False))
     assert outlier["high"].max() == pytest.approx(0.1, abs=0.001)
-    assert outlier.groupby("outcome")["share"].sum().to_numpy() == pytest.approx(1)
+    assert set(outlier["version"]) == {"raw"}
+    assert outlier.groupby(["version", "outcome"])["share"].sum().to_numpy() == pytest.approx(1)

@@ -94,7 +94,7 @@ def test_files_have_their_printed_size_and_the_same_bytes_again() -> None:
         if name.endswith("png"):
             assert data[:8] == b"\x89PNG\r\n\x1a\n"
             wide = struct.unpack(">I", data[16:20])[0]
-            assert abs(wide - 174 / 25.4 * 200) <= 1  # two columns at 200 dots per inch
+            assert abs(wide - 174 / 25.4 * 300) <= 1  # two columns at 300 dots per inch
         elif name.endswith("pdf"):
             assert data.startswith(b"%PDF-")
             assert b"/MediaBox [ 0 0 493.2" in data  # 174 mm = 493.23 points
@@ -210,7 +210,7 @@ def test_an_estimate_beyond_the_axis_is_an_arrow_and_a_number() -> None:
     names = [f"m{i}" for i in range(20)]
     rows = [(m, "ref", "aki", "auroc", *interval(0.001 * i - 0.01, 0.005), 0.5) for i, m in enumerate(names)]
     rows.append(("low", "ref", "aki", "auroc", *interval(-0.4, 0.01), 0.001))
-    compared = table("method reference task metric difference low high p_adjusted", rows)
+    compared = table("method reference task metric difference low high p_adjusted", rows).assign(steady=True)
     page = forest.forest(compared, {"": ["ref", *names, "low"]}, "aki", "cohort")
     arrows = [mark for mark in page.marks if isinstance(mark, Dots) and mark.look.shape == "left"]
     assert [len(mark.at) for mark in arrows] == [1]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
+from sklearn.metrics import average_precision_score
 
 from bench import jackknife, metrics
 from bench.bootstrap import Cell
@@ -62,32 +63,74 @@ def test_leaving_a_unit_out(per_unit: int, levels: int) -> None:
         assert got[2, :, unit] == pytest.approx(expected.mean(axis=0), abs=1e-12)  # the mean over outcomes
 
 
-def test_leaving_a_weighted_unit_out() -> None:
-    made, stratum = cells(0, per_unit=2, weighted=True)
+@pytest.mark.parametrize("per_unit", [1, 2, 5])
+@pytest.mark.parametrize("levels", [4, 10**6])
+def test_leaving_a_weighted_unit_out(per_unit: int, levels: int) -> None:
+    made, stratum = cells(per_unit, per_unit, weighted=True, levels=levels)
     got = jackknife.without(made, 0, len(stratum), *masks(made))
     expected = np.stack([[by_hand(made, 0, t, unit) for t in range(2)] for unit in range(len(stratum))], axis=-1)
-    exact = [0, 2, 3]
-    assert got[:2, exact] == pytest.approx(expected.transpose(1, 0, 2)[exact].transpose(1, 0, 2), abs=1e-12)
-    # average precision: the first order of the change. The changes are of the order of .02, the second order of a tenth of it
-    error = got[:2, 1] - expected[:, 1]
-    assert 1e-6 < np.abs(error).max() < 0.01
-    assert np.corrcoef(got[:2, 1].ravel(), expected[:, 1].ravel())[0, 1] > 0.98
+    assert got[:2] == pytest.approx(expected, abs=1e-12)
 
 
-def test_weighted_precision_loses_its_derivative() -> None:
-    made, _ = cells(3, per_unit=2, weighted=True, repeats=1)
-    cell, units = made[0], np.unique(made[0].unit)
-    got = jackknife.without([cell], 0, 90, np.ones((1, 2), bool), np.ones((2, 4), bool))[0, 1]
-    known = ~np.isnan(cell.y[:, 0])
-    y, p, w = cell.y[known, 0], cell.p[0, known, 0], cell.weight[known, 0]
+@pytest.mark.parametrize("compiled", [None, False])
+@pytest.mark.parametrize(
+    ("y", "p"),
+    [
+        pytest.param("1101001001", "9876543210", id="events on top"),
+        pytest.param("0000100110", "9876543210", id="others on top"),
+        pytest.param("0001000000", "9876543210", id="the only event"),
+        pytest.param("1101001001", "9997777333", id="ties"),
+        pytest.param("1001001011", "5555555555", id="one score"),
+        pytest.param("1111111110", "9876543210", id="the only other"),
+    ],
+)
+def test_each_weighted_row_deleted_by_scikit_learn(
+    y: str, p: str, compiled: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    label, score, weight = np.array(list(y), float), np.array(list(p), float), rng.uniform(1, 3, 10)
+    way = jackknife.between
+    monkeypatch.setattr(jackknife, "between", lambda *of: way(*of, compiled=compiled))
+    cell = Cell(0, 0, np.arange(10), label[:, None], weight[:, None], score[None, :, None])
+    got = jackknife.without([cell], 0, 10, np.ones((1, 1), bool), np.ones((1, 4), bool))[0, 1]
+    for row in range(10):
+        left = np.arange(10) != row
+        if label[left].any():
+            expected = average_precision_score(label[left], score[left], sample_weight=weight[left])
+            assert got[row] == pytest.approx(expected, abs=1e-12)
+        else:
+            assert np.isnan(got[row])  # the last event of all folds: undefined without it
 
-    def precision(weight: np.ndarray) -> float:
-        return metrics.average_precision(y, p, weight) * weight[y == 1].sum()
 
-    for unit in units:
-        own = cell.unit[known] == unit
-        slope = (precision(w * (1 + 1e-5 * own)) - precision(w * (1 - 1e-5 * own))) / 2e-5
-        assert got[unit] == pytest.approx((precision(w) - slope) / w[(y == 1) & ~own].sum(), abs=1e-8)
+def test_a_fold_loses_its_last_event() -> None:
+    # fold 0 has one event (weight 2) at precision 2 / (2 + 1); fold 1 one (weight 3) at 3 / (3 + 2), all others weigh 1 and 2.
+    # AP: (2 x 2/3 + 3 x 3/5) / 5. Without the first event: 3/5; without the other of fold 0: (2 + 9/5) / 5 = .76
+    y, w = np.array([[0.0], [1], [0], [1]]), np.array([[1.0], [2], [2], [3]])
+    p = np.array([0.9, 0.5, 0.9, 0.5])[None, :, None]
+    made = [Cell(0, f, np.arange(2) + 2 * f, y[2 * f :][:2], w[2 * f :][:2], p[:, 2 * f :][:, :2]) for f in range(2)]
+    got = jackknife.without(made, 0, 4, np.ones((2, 1), bool), np.ones((1, 4), bool))[0, 1]
+    assert got == pytest.approx([0.76, 3 / 5, (4 / 3 + 3) / 5, 2 / 3], abs=1e-15)
+
+
+@pytest.mark.parametrize("per_unit", [1, 3])
+def test_machine_code_and_running_sums_agree(per_unit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, stratum = cells(8, per_unit, weighted=True)
+    way, found = jackknife.between, []
+    for compiled in (True, False):
+        monkeypatch.setattr(jackknife, "between", lambda *of, compiled=compiled: way(*of, compiled=compiled))
+        found.append(jackknife.without(made, 0, len(stratum), *masks(made)))
+    assert found[0] == pytest.approx(found[1], abs=1e-12)
+
+
+@pytest.mark.parametrize("per_unit", [1, 2])
+def test_a_hair_s_breadth_of_weight_changes_nothing_else(per_unit: int) -> None:
+    made, stratum = cells(9, per_unit)
+    rng = np.random.default_rng(2)
+    near = [Cell(c.repeat, c.fold, c.unit, c.y, c.weight * (1 + 1e-9 * rng.random(c.weight.shape)), c.p) for c in made]
+    equal, almost = (
+        jackknife.standard_error(jackknife.without(some, 0, len(stratum), *masks(made)), stratum) for some in (made, near)
+    )
+    assert almost == pytest.approx(equal, rel=1e-6)  # by the derivative instead of the deletion it would be 5 % less
 
 
 def test_equal_weights_change_nothing() -> None:
@@ -125,6 +168,15 @@ def test_what_does_not_count_stays_out() -> None:
     nothing = jackknife.without(made, 1, len(stratum), with_ap, averaged)
     assert np.isnan(nothing).all()
     assert np.isnan(jackknife.sixth_of_skewness(nothing, stratum)).all()
+
+
+@pytest.mark.parametrize("label", [np.nan, 0.0])
+def test_a_fold_without_known_rows_or_events_takes_no_part(label: float) -> None:
+    made, stratum = cells(10, weighted=True, repeats=1)
+    made[1].y[:, 0] = label
+    got = jackknife.without(made, 0, len(stratum), *masks(made))
+    without = jackknife.without([made[0], made[2]], 0, len(stratum), np.ones((2, 2), bool), masks(made)[1])
+    assert got[0, :2] == pytest.approx(without[0, :2], abs=1e-15)
 
 
 def test_a_method_nothing_changes_has_no_acceleration() -> None:

@@ -43,6 +43,7 @@ SIDEWAYS = {
     ("bootstrap", "metrics"),
     ("bootstrap", "kernels"),
     ("jackknife", "bootstrap"),
+    ("jackknife", "kernels"),
     ("splits", "core"),
     ("splits", "registry"),
     ("checks", "core"),

@@ -11,11 +11,17 @@ from bench import meter
 
 @pytest.fixture
 def power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two packages and a part of one, which is counted in its package already."""
-    for name, energy in (("intel-rapl:0", 1_000_000), ("intel-rapl:1", 9_000_000), ("intel-rapl:0:0", 5_000_000)):
-        folder = tmp_path / name
+    """Two packages, and what is counted in them already: a part of one, and the platform that holds them."""
+    zones = {
+        "intel-rapl:0": ("package-0", 1),
+        "intel-rapl:1": ("package-1", 9),
+        "intel-rapl:0:0": ("core", 5),
+        "intel-rapl:2": ("psys", 2),
+    }
+    for folder, (name, joules) in ((tmp_path / zone, about) for zone, about in zones.items()):
         folder.mkdir()
-        (folder / "energy_uj").write_text(f"{energy}\n")
+        (folder / "name").write_text(f"{name}\n")
+        (folder / "energy_uj").write_text(f"{joules * 1_000_000}\n")
         (folder / "max_energy_range_uj").write_text("10000000\n")
     monkeypatch.setattr(meter, "POWER", tmp_path)
     return tmp_path
@@ -34,7 +40,8 @@ def test_energy_by_share_of_processor_time(power: Path, monkeypatch: pytest.Monk
     started = meter.Meter()
     (power / "intel-rapl:0" / "energy_uj").write_text("4000000")  # + 3 J
     (power / "intel-rapl:1" / "energy_uj").write_text("2000000")  # 9 J to 10 J = 0, then 2 J: + 3 J
-    (power / "intel-rapl:0:0" / "energy_uj").write_text("9000000")
+    for other in ("intel-rapl:0:0", "intel-rapl:2"):
+        (power / other / "energy_uj").write_text("9000000")
     set_stat(power, monkeypatch, 104)
     monkeypatch.setattr(meter.time, "process_time", lambda: 11.0)
     # 6 J, of which this process did 1 s of the 4 s of work: 1.5 J
@@ -46,6 +53,7 @@ def test_no_counter_or_no_permission_is_no_energy(tmp_path: Path, monkeypatch: p
     assert meter.Meter().read()["joules"] is None
     folder = tmp_path / "intel-rapl:0" / "energy_uj"  # a folder in place of the file cannot be read either
     folder.mkdir(parents=True)
+    (folder.parent / "name").write_text("package-0\n")
     monkeypatch.setattr(meter, "POWER", tmp_path)
     assert meter.Meter().read()["joules"] is None
 

@@ -118,7 +118,7 @@ def test_cells_are_stratified_folds_of_the_same_patients(worlds: Any, null: str)
 
 def test_evidence_is_what_the_store_would_give(rates: ModuleType, worlds: Any) -> None:
     sample = worlds.sample("predictions", 5, 2, [1, 3])
-    evidence = rates.build(sample, np.ones((worlds.N, 2), np.uint16), np.zeros(worlds.N, int))
+    evidence = rates.build(sample.cells, np.ones((worlds.N, 2), np.uint16))
     frames = []
     for cell in sample.cells:
         labels = {f"y:{task}": cell.y[:, t] for t, task in enumerate(rates.OUTCOMES)}
@@ -132,6 +132,64 @@ def test_evidence_is_what_the_store_would_give(rates: ModuleType, worlds: Any) -
     np.testing.assert_array_equal(evidence.found.values[..., 1], evidence.found.values[..., 0])  # everybody once
     np.testing.assert_array_equal(evidence.plan.averaged, gathered.plan.averaged)
     np.testing.assert_allclose(rates.first(evidence, 3).found.values, evidence.found.values[:3], rtol=0, atol=0)
+
+
+def test_net_benefit_is_what_is_seen_on_average(worlds: Any) -> None:
+    thresholds = np.array([0.1, 0.3, 0.5])
+    off = []
+    for s in range(80):
+        sample = worlds.sample("predictions", 5, 1, [9, s])
+        y, p = np.concatenate([c.y for c in sample.cells]), np.concatenate([c.p[7] for c in sample.cells])
+        treated = p[:, 2, None] >= thresholds  # outcome 3 by the last method, which is worse than the others
+        gain = np.where(y[:, 2, None] == 1, 1.0, -thresholds / (1 - thresholds))
+        off.append((treated * gain).mean(axis=0) - sample.benefit.at(2, 7, thresholds))
+        at_once = sample.benefit.at(2, 7, np.array([1e-9]))
+        assert at_once == pytest.approx(sample.benefit.of_all(2, np.array([1e-9])), abs=1e-6)  # everybody is treated
+    error = np.std(off, axis=0, ddof=1) / np.sqrt(len(off))
+    assert (np.abs(np.mean(off, axis=0)) < 4 * error).all()
+    assert (error < 0.003).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_weights_put_right_what_is_unknown(rates: ModuleType, worlds: Any, rows: int) -> None:
+    found = []
+    for s in range(60):
+        cells = rates.null_weighted.sample(5, 2, rows, [s])
+        for cell in cells:
+            assert (np.bincount(cell.unit)[np.unique(cell.unit)] == rows).all()
+            assert len(cell.unit) == worlds.N // 5
+        assert [set(cell.unit // (120 // rows)) for cell in cells[:5]] == [{0}, {1}, {2}, {3}, {4}]  # the strata of the draws
+        y, w = (np.concatenate([getattr(cell, name)[:, 0] for cell in cells[:5]]) for name in ("y", "weight"))
+        p, fold = np.concatenate([cell.p[0, :, 0] for cell in cells[:5]]), np.repeat(np.arange(5), worlds.N // 5)
+        known = ~np.isnan(y)
+        weighted = np.average(y[known], weights=w[known])
+        found.append([weighted, y[known].mean(), known.mean(), metrics.stratified_auroc(y, p, fold, w)])
+    error = 4 * np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
+    weighted, naive, share, auroc = np.mean(found, axis=0)
+    assert weighted == pytest.approx(worlds.PREVALENCE[0], abs=error[0])
+    assert naive > worlds.PREVALENCE[0] + 0.02
+    assert share == pytest.approx(0.7, abs=error[2])  # the mean of .4 to 1, which the normal distribution function makes uniform
+    assert auroc == pytest.approx(worlds.AUROC, abs=error[3])
+    assert error[3] < 0.015
+
+
+def test_statements_of_a_whole_run_are_tried(rates: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = rates.null_weighted.expected(5, 1, 20), rates.null_weighted.expected(5, 2, 20)
+    monkeypatch.setattr(rates.null_weighted, "expected", lambda folds, rows: few[rows - 1])
+    fixed = rates.chunk("5x1", "predictions", 0, 4, 200, ("compare", "sharing", "benefit", "weighted", "adjusted"))
+    trained = rates.chunk("5x1", "learners", 0, 8, 200, ("renewed",))
+    tried = fixed.trials + trained.trials
+    assert tried["false: bench compare says that one is better|auroc"] == 4  # simulations
+    assert tried["family: transfer, outcomes of a method|ap"] == 4 * 5  # methods
+    assert tried["cover: net benefit, difference of two models, at a threshold|all"] == 4 * 5 * 3 * 9  # outcomes, thresholds
+    assert tried["cover: net benefit, difference from treating all, average|all"] == 4 * 6 * 3
+    assert tried["cover: percentile, value, weighted|ap"] == 4 * 2 * 4  # two methods, outcomes and their mean
+    assert tried["family: Holm on the table|all"] == tried["family: marks of the table, weighted, two rows a patient|all"] == 4
+    assert tried["cover: percentile on new patients, difference of these models|auroc"] == 8 * 5 * 4
+    assert fixed.hits["family: Holm on the table|all"] <= fixed.hits["family: Benjamini-Hochberg on the table|all"]
+    for key, count in tried.items():
+        if key.startswith("cover: "):
+            assert (fixed.hits + trained.hits)[key] / count > 0.7, key
 
 
 def test_naive_tests_fire_far_too_often_and_the_corrected_one_does_not(rates: ModuleType) -> None:
@@ -159,7 +217,16 @@ def test_a_run_goes_on_where_it_stopped(rates: ModuleType, tmp_path: Path, monke
     assert [json.loads(line)["start"] for line in out.read_text().splitlines()] == [0, 1]
     rates.simulate("5x1", "predictions", 2, 800, parts, whole)
     assert table(rates, out) == table(rates, whole)
-    assert "Simulations: 5x1 2, 10x1 0, 5x5 0, 10x3 0." in table(rates, out)
+    assert any(row.startswith("| DeLong, AUROC |") and row.endswith("| 2 |") for row in table(rates, out).splitlines())
+
+
+def test_a_run_adds_the_parts_it_lacks(rates: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "CHUNK", 1)
+    out = tmp_path / "rates.jsonl"
+    for parts in (("naive",), ("naive", "delong", "renewed", "weighted"), ("naive", "delong")):
+        rates.simulate("10x1", "predictions", 1, 20, parts, out)
+    # nobody is trained under this null, and folds of 60 are too small for weights: nothing more to do
+    assert [json.loads(line)["parts"] for line in out.read_text().splitlines()] == [["naive"], ["delong"]]
 
 
 def test_the_summary_adds_up_chunks_and_parts(rates: ModuleType, tmp_path: Path) -> None:
@@ -173,9 +240,32 @@ def test_the_summary_adds_up_chunks_and_parts(rates: ModuleType, tmp_path: Path)
     b.write_text(line(0, "y", {"cover: DeLong|auroc": 39}, {"cover: DeLong|auroc": 40}))
     # AP: 1 + 2 of 10 + 30 is 7.5 %; AUROC: 0 of 10; 39 of 40 is 97.5 %; the first part has 40 simulations, the second 20
     rows = table(rates, a, b).splitlines()
-    assert "| t, AUROC / AP | - | 0.0 / 7.5 | - | - |" in rows
-    assert "| DeLong, AUROC | - | 97.5 | - | - |" in rows
-    assert any("10x1 20," in row for row in rows)
+    assert "| t, AUROC / AP | - | 0.0 / 7.5 | - | - | - | 20 |" in rows
+    assert "| DeLong, AUROC | - | 97.5 | - | - | - | 20 |" in rows
+
+
+def test_broken_promises_are_named(rates: ModuleType, tmp_path: Path) -> None:
+    about = {"design": "5x1", "null": "predictions", "resamples": 9, "simulations": 20, "parts": ["x"]}
+    keys = ("false: t|auroc", "false: good|auroc", "family: no adjustment|all", "cover: it|ap", "false: non-inferior|ap")
+    lines = [
+        about
+        | {
+            "start": 20 * i,
+            "trials": dict.fromkeys(keys, 10),
+            "hits": dict(zip(keys, [1 + i % 2, i % 2, 9, 9 - i % 2, i % 2], strict=True)),
+        }
+        for i in range(10)
+    ]
+    out = tmp_path / "rates"
+    out.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    # hits of 1 and 2 in turn: 15 of 100; .5 off in each of ten chunks: (10 / 9 x 2.5)^.5 / 100 = 1.7 %: six errors above 5 %.
+    # 0 and 1 in turn: 5 %, as promised; two to one against 2.5 %: 1.5 errors above, not sure. 9 and 8 in turn: 85 %
+    text = table(rates, out)
+    assert "(by chance 0 of 3 rates would be): t, AUROC 15.0 on 5x1 (s.e. 1.7; 1 of 1 designs).\n" in text
+    assert "| t, AUROC / AP | 15.0 / - | - | - | - | 1.7 | 200 |\n" in text
+    assert "(by chance 0 of 1 rates would be): it, AP 85.0 on 5x1 (s.e. 1.7; 1 of 1 designs).\n" in text
+    out.write_text("".join(json.dumps(line) + "\n" for line in lines[:9]))
+    assert "standard errors" not in table(rates, out)  # under ten chunks nobody knows
 
 
 def test_statements_stand_under_what_they_are_about(rates: ModuleType) -> None:
@@ -183,6 +273,8 @@ def test_statements_stand_under_what_they_are_about(rates: ModuleType) -> None:
     assert group("false: DeLong|auroc", "predictions") == "false"
     assert group("false: DeLong|auroc", "learners") == "other"  # true of the fitted models, and so no false claim about them
     assert group("false: corrected t|auroc", "learners") == "false"
+    assert group("false: bench compare says that one is better|auroc", "learners") == "false"  # this is said of the procedures
+    assert group("false: bench compare says that one is ahead|auroc", "learners") == "other"
     assert group("cover: percentile, difference of the procedures|ap", "learners") == "other"
     assert group("cover: percentile, difference of the procedures|ap", "predictions") == ""  # fixed models: the same difference
     assert group("cover: percentile, difference of these models|ap", "learners") == "cover"

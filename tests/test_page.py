@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from paged import HOSTILE, METHODS, Document, drawn, frames_of, hostile_page, results, small, small_page, tables
 
+from bench import report
 from bench.core import Task
 from bench.report import page, words
 from bench.report.evidence import Frames
@@ -101,12 +103,64 @@ def test_the_comparison_says_what_was_scored(text: str, frames: Frames) -> None:
 
 def test_all_tests_of_a_difference_stand_side_by_side(text: str, frames: Frames) -> None:
     head, *rows = tables(text)["Every method against ref"]
-    assert head[-5:] == ["p", "p adjusted", "detectable", "p DeLong", "p corrected t"]
+    labels = ["p, unadjusted", "p, adjusted", "detectable", "p DeLong, unadjusted", "p corrected t, unadjusted"]
+    assert head[4:9] == labels
     # (4 - 1) methods x (2 outcomes + mean) x 4 metrics
     assert len(rows) == 36
     own = next(row for row in rows if row[:3] == ["poor", "stroke", "AUROC"])
     delong = frames.delong.set_index(["method", "task"]).loc[("poor", "stroke"), "p"]
-    assert own[-2] == (f"{delong:.3f}".removeprefix("0") if delong >= 0.001 else "<.001")
+    assert own[head.index("p DeLong, unadjusted")] == (f"{delong:.3f}".removeprefix("0") if delong >= 0.001 else "<.001")
+
+
+def test_a_p_that_is_not_adjusted_says_so_and_of_how_many(text: str, frames: Frames) -> None:
+    for title, (head, *_) in tables(text).items():
+        assert not [name for name in head if re.fullmatch(r"p|p DeLong|p corrected t", name)], title
+    assert "p, unadjusted" in tables(text)["AUROC by site"][0]
+    # 4 methods x 2 outcomes x 2 metrics by site; 3 methods against the single-task one x 2 outcomes and their mean x 2 metrics, but
+    # the third is a tree
+    assert "one of 16 such p in these tables" in Document(text).words
+    moved = int(frames.transfer["p"].notna().sum())
+    assert moved == 2 * 3 * 2
+    assert f"one of {moved} in this table" in Document(text).words
+    assert Document(text).words.lower().count("no evidence by itself") == 2
+
+
+def test_net_benefit_differences_stand_at_every_threshold(text: str, frames: Frames) -> None:
+    # stroke states .1 to .4: 9 thresholds, .0375 apart; a row per method, rival (all, none; nobody is called logistic) and version
+    head, *rows = tables(text)["Net benefit differences by threshold, stroke"]
+    assert len(head) == 2 + 9
+    assert [head[i] for i in (0, 1, 2, 4, 6, 10)] == ["Method", "net benefit", "10 %", "17.5 %", "25 %", "40 %"]
+    assert len(rows) == 4 * 2 * 2
+    row = next(row for row in rows if row[:2] == ["poor", "recalibrated, less treat none"])
+    own = frames.benefit_differences.query(
+        "method == 'poor' and task == 'stroke' and version == 'recalibrated' and against == 'treat none'"
+    )
+    for cell, of in zip(row[2:], own[own["threshold"].notna()].sort_values("threshold").itertuples(), strict=True):
+        found = [float(x) for x in re.findall(r"[+-]?[\d.]+", cell.replace("\u2212", "-"))]
+        assert found == pytest.approx([1000 * of.difference, 1000 * of.low, 1000 * of.high], abs=0.05)
+    assert "Not a clinical range" not in text.split("Net benefit differences by threshold, stroke")[-1].split("</details>")[0]
+    assert "Not a clinical range" in text.split("Net benefit differences by threshold, any_event")[-1].split("</details>")[0]
+    folds = [a for tag, a in Document(text).elements if tag == "details" and a.get("data-task")]
+    assert [fold["data-task"] for fold in folds] == ["any_event", "stroke"]  # the picker of outcomes hides the other
+
+
+def test_net_benefit_differences_are_written_with_all_digits(tmp_path: Path, frames: Frames) -> None:
+    report.write(replace(frames.results, quick=True), tmp_path, report.Settings(resamples=60))
+    written = pd.read_csv(tmp_path / "net_benefit.csv")
+    pd.testing.assert_frame_equal(written, frames.benefit_differences, check_dtype=False, rtol=1e-9)
+    assert written["threshold"].isna().mean() == pytest.approx(0.1)  # 9 thresholds and their average
+
+
+def test_scores_with_their_intervals_stand_in_tables_too(text: str, frames: Frames) -> None:
+    scores = frames.scoring.scores.set_index(["method", "task", "metric"])
+    for title, metric, scale, digits in (
+        ("AUROC with 95 % intervals", "auroc", 100, 1),
+        ("log loss with 95 % intervals", "log_loss", 1, 3),
+    ):
+        row = next(row for row in tables(text)[title] if row[0] == "good_one")
+        of = scores.loc[("good_one", "stroke", metric)]
+        value, low, high = (f"{scale * of[name]:.{digits}f}" for name in ("value", "low", "high"))
+        assert row[3] == f"{value} ({low} to {high})"
 
 
 def test_warnings_come_first(frames: Frames) -> None:
@@ -206,21 +260,15 @@ def multiplied(table: pd.DataFrame) -> pd.DataFrame:
     columns = {"task": 2, "other": 2, "part": 2, "union": 2, "method": 7}
     for column, times in columns.items():
         if column in table:
-            copies = [
-                table.assign(**{column: table[column].where(table[column] == "mean", table[column] + f"_{i}")})
-                for i in range(times)
-            ]
-            table = pd.concat(copies, ignore_index=True).drop_duplicates(
-                [
-                    c
-                    for c in (*columns, "metric", "version", "against", "threshold", "level", "variable", "fold", "stopping")
-                    if c in table
-                ]
-            )
+            named = table[column] != "mean"
+            copies = [table[named | (i == 0)].copy() for i in range(times)]
+            for i, copy in enumerate(copies):
+                copy[column] = copy[column].where(copy[column] == "mean", copy[column] + f"_{i}")
+            table = pd.concat(copies, ignore_index=True)
     return table
 
 
-def test_size_and_time_of_28_methods_and_4_outcomes(frames: Frames) -> None:
+def test_the_size_of_28_methods_and_4_outcomes_with_all_figures(frames: Frames) -> None:
     def many(of: object) -> dict[str, Any]:
         return {f.name: multiplied(getattr(of, f.name)) for f in fields(of) if isinstance(getattr(of, f.name), pd.DataFrame)}
 
@@ -234,7 +282,9 @@ def test_size_and_time_of_28_methods_and_4_outcomes(frames: Frames) -> None:
         tasks=tuple(Task(name) for name in tasks), predictions=pd.DataFrame(), made={m: given.made[m[:-2]] for m in methods},
     )  # fmt: skip
     tables_of = replace(frames, **many(frames) | {"results": large, "scoring": scoring})
-    made = page.render(tables_of, {})
-    assert 5e5 < len(made.encode()) < 1.5e6
+    figures = drawn(tables_of)
+    made = page.render(tables_of, figures)
+    assert made.count("<svg") == len(figures) >= 4 * 8 + 5  # of 4 outcomes; forest, ranks, transfer of their mean; of all at once
+    assert 1e6 < len(made.encode()) < 5e6
     assert len(tables(made)["AUROC, %"]) == 1 + 28 + 3 + 1  # with the heading, the families and chance
     assert len(tables(made)["Calibration"]) == 1 + 28 * 4 * 2

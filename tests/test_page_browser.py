@@ -124,7 +124,7 @@ def test_search_and_family(show: Show) -> None:
     view.get_by_label("Family", exact=True).select_option("trees")
     assert column(view, "AUROC, %", 0) == ["poor"]
     view.get_by_role("button", name="Show all").click()
-    assert view.locator("#count").inner_text() == "4 of 4 methods"
+    playwright.expect(view.locator("#count")).to_have_text("4 of 4 methods")  # a moment after the form was reset
     assert sorted(column(view, "AUROC, %", 0)) == sorted(METHODS)
 
 
@@ -222,24 +222,6 @@ def test_by_touch_on_a_phone(show: Show) -> None:
     assert tip(view) == ""
     view.locator("#comparison .scroll").first.evaluate("(box) => (box.scrollLeft = 400)")
     assert view.locator("#comparison tr[data-method=good_one] th").first.bounding_box()["x"] >= 0  # names stay in sight
-
-
-def test_on_paper(show: Show) -> None:
-    view = show(color_scheme="dark", viewport={"width": 700, "height": 990})
-    view.emulate_media(media="print")
-    assert view.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
-    assert view.locator(".tools:visible, nav:visible, .chips:visible, .tip:visible").count() == 0
-    assert view.locator("figure:visible").count() == view.locator("figure").count()  # of all outcomes
-    assert view.evaluate("getComputedStyle(document.querySelector('#comparison thead')).display") == "table-header-group"
-    assert view.evaluate("document.documentElement.scrollWidth") <= 700
-    assert view.evaluate("[...document.querySelectorAll('.scroll')].every((box) => getComputedStyle(box).overflow === 'visible')")
-    printed = view.pdf(prefer_css_page_size=True)
-    sizes = set(re.findall(rb"/MediaBox \[([\d. ]+)\]", printed))
-    assert {tuple(round(float(x)) for x in size.split()) for size in sizes} == {(0, 0, 595, 842)}  # A4 in points
-    view.emulate_media(media="screen")
-    view.get_by_label("Outcome", exact=True).select_option("stroke")
-    view.emulate_media(media="print")
-    assert {f.get_attribute("data-task") for f in view.locator("figure:visible").all()} == {"stroke", None}
 
 
 CONTRAST = """() => {

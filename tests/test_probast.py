@@ -37,7 +37,7 @@ def test_answers_follow_their_rules(plain: Frames) -> None:
     text = checklists.probast(plain)
     said = {question: answer(text, question) for question in QUESTIONS}
     assert said["Development 4.4"] == judgements.PROBABLY  # validation rows are stored, so that all are recalibrated
-    assert "4 of 4 pairs of method and outcome: logistic 4" in part(text, "Development 4.4")
+    assert "4 of 4 pairs of method and outcome: 4 by logistic recalibration" in part(text, "Development 4.4")
     assert said["Development 4.1"] == judgements.PROBABLY_NOT  # 300 rows where death needs 323
     assert "Too few even for the overall risk: death." in part(text, "Development 4.1")
     assert said["Evaluation 4.1"] == said["Evaluation 4.7"] == judgements.YES

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from made_results import HOSTILE, hostile, results, shown, with_cell, written
 
-from bench.core import Task
+from bench.cli import report as command
+from bench.core import BenchError, Task
 from bench.report import words
 
 
@@ -138,7 +139,7 @@ def test_outcomes_weights_and_groups_are_explained() -> None:
     assert "stroke: the dead count as 0." in text
     assert "inverse probability" in text
     assert re.search(r"death<br>n 300<br>\d+ events<br>[\d.]+ %<br>naive [\d.]+ %", text)
-    assert "bootstrap of groups within folds" in text
+    assert "bootstrap of groups of patients within folds" in text
 
 
 def test_methods_stand_by_family() -> None:
@@ -254,3 +255,10 @@ def test_latex_compiles(tmp_path: Path) -> None:
             command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", name]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
             assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_an_outcome_without_a_figure_is_refused() -> None:
+    with pytest.raises(
+        BenchError, match="--task says of which outcome a figure is, but no --figure is named: add one, as --figure"
+    ):
+        command.report("demo", task="death")

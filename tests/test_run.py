@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import bench
-from bench import api, harness, registry
+from bench import api, harness, registry, store
 from bench.core import BenchError
 
 GUESS = str(Path(__file__).parent / "plugins" / "guess.py")
@@ -173,6 +173,25 @@ def test_cells_of_other_data_or_protocol_are_not_taken(done: Path, tmp_path: Pat
     protocol = harness.Protocol(folds=int(options["--folds"]), seed=int(options["--seed"]))
     plan = harness.plan(registry.parse("datasets", options["--dataset"])[0], specs, protocol, tmp_path / "results")
     assert not plan.stored
+
+
+def test_a_later_run_of_fewer_repeats_takes_nothing_from_an_earlier_one(tmp_path: Path) -> None:
+    """The later run is of one repeat and another method: the repeats of the two that are compared stay, and so does the way back."""
+    for methods, repeats in ((f"{GUESS},{GUESS}:noise=0.1", "2"), (f"{GUESS}:noise=0.2", "1")):
+        ran = command(tmp_path, *SMALL, "--methods", methods, "--repeats", repeats)
+        assert ran.returncode == 0, ran.stderr
+    assert (
+        "There are results of 2 more methods of this protocol: `bench report --dataset surgical:n=600 --methods all` shows"
+        in ran.stdout
+    )
+    results = tmp_path / "results"
+    two = store.read(results, "surgical:n=600", methods=["guess", "guess:noise=0.1"])
+    assert sorted(two.predictions["repeat"].unique()) == [0, 1]
+    assert two.protocol["repeats"] == 2
+    assert {row["repeat"] for row in two.receipt["folds"]} == {0, 1}
+    assert store.read(results, "surgical:n=600").protocol["repeats"] == 1
+    every = store.read(results, "surgical:n=600", methods=["all"])  # what all of them have
+    assert (every.protocol["repeats"], len(every.methods)) == (1, 3)
 
 
 def test_cells_of_other_code_are_not_taken_unless_asked_for(done: Path, tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ def test_what_cannot_be_right_is_said() -> None:
         score(wrong, cohort, tasks, methods, "a")
     with pytest.raises(BenchError, match="Rename it"):
         score(predictions, cohort, ["mean"], methods, "a")
-    with pytest.raises(BenchError, match="resamples must be 2 or more"):
+    with pytest.raises(BenchError, match="resamples must lie between 2 and 200,000, 2,000 for a result, but is 1"):
         score(predictions, cohort, tasks, methods, "a", resamples=1)
 
 

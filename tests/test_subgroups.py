@@ -107,6 +107,18 @@ def test_levels_keep_their_own_order_and_numbers_are_cut() -> None:
     assert ages[1] == ages.cat.categories[0] != ages[100]
 
 
+def test_quarters_are_named_by_numbers_that_patients_have() -> None:
+    # 5 .. 104, 25 each: the first quarter ends at 29, and no patient has 4.999; in their order, not that of letters
+    ages = subgroups.levels(pd.Series([np.nan, *range(5, 105)]))
+    assert ages.cat.categories.tolist() == ["5 to 29", "30 to 54", "55 to 79", "80 to 104", "unknown"]
+    assert ages.tolist()[:2] == ["unknown", "5 to 29"]
+    # 25 times 0, then .25 .. 3.75: the first two quartiles are 0, the third lies between 1.25 (the 30th of 40) and 1.5
+    counts = subgroups.levels(pd.Series([0.0] * 25 + list(np.arange(1, 16) / 4)))
+    assert counts.cat.categories.tolist() == ["0 to 1.25", "1.5 to 3.75"]
+    near = subgroups.levels(pd.Series(1 + np.arange(40) * 1e-9))  # six digits do not tell them apart
+    assert near.value_counts().tolist() == [10, 10, 10, 10]
+
+
 def test_rows_that_are_not_tested_make_no_level() -> None:
     y, p = drawn_cohort(400, 6)
     evidence = make(y, {"a": p}, columns={"site": "A"})

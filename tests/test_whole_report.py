@@ -107,7 +107,7 @@ class Tags(HTMLParser):
 
 def test_it_is_complete(folder: Path) -> None:
     files = {path.name for path in folder.iterdir()}
-    tables = {"table.md", "table.tex", "table.csv", "scores.csv", "comparisons.csv"}
+    tables = {"table.md", "table.tex", "table.csv", "scores.csv", "comparisons.csv", "net_benefit.csv"}
     assert files == tables | {"index.html", "tripod.md", "probast.md", "figures"}
     kinds = {path.name.split("-")[0].split(".")[0] for path in (folder / "figures").iterdir()}
     wanted = {"forest", "roc", "pr", "calibration", "decision", "risks", "transfer", "ranks", "benefit", "subgroups", "pareto"}

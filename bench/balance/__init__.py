@@ -1,16 +1,17 @@
 """How the tasks' losses become one step: equal weights, weighted losses (scalarizers) or combined gradients (aggregators).
 
-One convention for all: scaled so that orthogonal gradients of one length give their mean (CAGrad: 1 + c times
+Adapter: one convention for all, scaled so that orthogonal gradients of one length give their mean (CAGrad: 1 + c times
 it, as in its paper), so that step size, clipping and weight decay mean the same under each. Gradients are those of all parameters
 before the heads, gates among them, from one forward pass; under an aggregator and GradNorm a head keeps the gradient of its own
 task as equal weights would give it. A task without a known label in the batch takes no part. With one task all of them are plain
 training.
 
-The maths is TorchJD's, but for fixed weights, GradNorm and Nash-MTL: TorchJD's constant weights cannot leave a task out of a
-batch, it has no GradNorm, and its Nash-MTL keeps the weights of the step before, at first all ones, where its solver fails. Of
-TorchJD are left out: what stands here under another name (mean, sum, constant), what is made against faulty workers (Krum,
-trimmed mean), PCD, which ranks the tasks, and what wants several batches a step (MoDo, SDMGrad) or another weighting inside
-(CR-MOGM).
+Departures: the maths is TorchJD's, but for fixed weights, GradNorm and Nash-MTL: TorchJD's constant weights cannot leave a task
+out of a batch, it has no GradNorm, and its Nash-MTL keeps the weights of the step before, at first all ones, where its solver
+fails. Of TorchJD are left out: what stands here under another name (mean, sum, constant), what is made against faulty workers
+(Krum, trimmed mean), PCD, which ranks the tasks, and what wants several batches a step (MoDo, SDMGrad) or another weighting
+inside (CR-MOGM).
+
 A solver that is not installed is an error at start.
 """
 

@@ -9,7 +9,10 @@ def report(
     dataset: Annotated[str, Option(help="Datasets as `bench run` was given them, separated by commas.")] = "surgical",
     methods: Annotated[str | None, Option(help="Methods to show, separated by commas. [default: those of the last run]")] = None,
     reference: Annotated[
-        str | None, Option(help="The method the others are compared with. [default: as in the last run]")
+        str | None,
+        Option(
+            help="The method the others are compared with. [default: as in the last run; with --methods single_task where it takes part]"
+        ),
     ] = None,
     style: Annotated[
         str, Option(help="Of the tables: paper (SD over folds), clinical (95 % intervals), wide (every metric).")
@@ -36,8 +39,13 @@ def report(
     """
     from bench import stored
     from bench.cli import screen
+    from bench.core import BenchError
     from bench.report import Settings
 
+    if task is not None and figure is None:
+        raise BenchError(
+            f"--task says of which outcome a figure is, but no --figure is named: add one, as --figure forest --task {task}"
+        )
     metrics = tuple(name.strip() for name in primary.split(","))
     settings = Settings(style=style, primary=metrics, adjust=adjust, interval=interval, resamples=resamples)
     if figure is None:

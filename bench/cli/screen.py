@@ -67,6 +67,12 @@ def show(outcome: stored.Outcome | api.Judged) -> int:
     for page, folder in pages:
         console.print(page)
         print(f"Written to {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
+    for name, found in (outcome.results if isinstance(outcome, stored.Outcome) else {}).items():
+        if found.others:
+            more, quick = f"{len(found.others)} more method{'s' * (len(found.others) > 1)}", " --quick" if found.quick else ""
+            print(
+                f"There are results of {more} of this protocol: `bench report --dataset {name} --methods all{quick}` shows them too."
+            )
     if isinstance(outcome, stored.Outcome) and outcome.across is not None:
         console.print(Screen(outcome.across))
     failed = outcome.failed

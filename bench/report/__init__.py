@@ -63,18 +63,21 @@ class Report:
 
 
 def write(results: Results, folder: Path, settings: Settings | None = None) -> Report:
-    """Score, compare, and write index.html, table.md, .tex and .csv, scores.csv, comparisons.csv, tripod.md, probast.md and figures/.
+    """Score, compare, and write index.html, table.md, .tex and .csv, scores.csv, comparisons.csv, net_benefit.csv (differences,
+    empty threshold: the average over the range), tripod.md, probast.md and figures/.
 
     Each file is written whole or not at all. The CSV files hold fractions, ten significant digits and an empty field for NaN: the
     same predictions give the same bytes. Names that a spreadsheet would take for a formula get an apostrophe in front there.
     """
     from bench.report import checklists, figures, page  # matplotlib and jinja2: not for those who only read
+    from bench.stats.benefit import DIFFERENCES
 
     frames = frames_of(results, settings or Settings())
     pages = figures.pages(frames)
     files: dict[str, str | bytes] = {
         "table.md": markdown.render(frames.sheet), "table.tex": latex.render(frames.sheet), "table.csv": tables.csv(frames.sheet),
         "scores.csv": tables.frame(frames.scoring.scores), "comparisons.csv": tables.frame(frames.scoring.comparisons),
+        "net_benefit.csv": tables.frame(frames.benefit_differences.reindex(columns=DIFFERENCES)),
         "tripod.md": checklists.tripod(frames), "probast.md": checklists.probast(frames),
         "index.html": page.render(frames, {"/".join(filter(None, key)): figures.svg(made) for key, made in pages.items()}),
     }  # fmt: skip

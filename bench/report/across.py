@@ -1,9 +1,8 @@
 """Several datasets together: mean ranks of the methods that are ranked in all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from bench.report import markdown, save, tables
@@ -15,8 +14,11 @@ DIAGRAM = "critical_difference"
 TITLES = {"auroc": "rank, AUROC", "ap": "rank, AP"}
 
 
-def write(scored: Mapping[str, Scoring], folder: Path) -> Sheet:
-    """Write across.md and across.csv, and return what to show. scored: a dataset's label -> what was found there."""
+def write(scored: Mapping[str, Scoring], folder: Path, warnings: Sequence[str] = (), quick: bool = False) -> Sheet:
+    """Write across.md and across.csv, and return what to show; of a quick look across-quick.*.
+
+    scored: a dataset's label -> what was found there. warnings: what must be read with every number.
+    """
     found = across.ranks(list(scored.items()))
     by = {(row["method"], row["metric"]): row for _, row in found.iterrows()}
     methods = list(dict.fromkeys(found["method"]))
@@ -24,7 +26,7 @@ def write(scored: Mapping[str, Scoring], folder: Path) -> Sheet:
     columns = tuple(heading for metric in PRIMARY for heading in ((TITLES[metric],), ("95 %", "interval")))
     count = int(found["datasets"].max()) if len(found) else 0
     sheet = Sheet(
-        title=f"Across {', '.join(scored)}", protocol="", warnings=(), footnotes=(),
+        title=f"Across {', '.join(scored)}", protocol="", warnings=tuple(warnings), footnotes=(),
         blocks=(Block("Mean rank over datasets, 1 is best", columns, (("", rows),)),),
         remarks=(
             f"Methods ranked in all of {count} independent datasets (variants of one count once), by the mean over outcomes. Interval: "
@@ -32,7 +34,8 @@ def write(scored: Mapping[str, Scoring], folder: Path) -> Sheet:
             f"A critical-difference diagram needs {across.DATASETS} independent datasets: `bench report --figure critical_difference`.",
         ),
     )  # fmt: skip
-    save(folder, {"across.md": markdown.render(sheet), "across.csv": tables.frame(found)})
+    stem = "across-quick" if quick else "across"
+    save(folder, {f"{stem}.md": markdown.render(sheet), f"{stem}.csv": tables.frame(found)})
     return sheet
 
 
@@ -53,5 +56,5 @@ def diagram(scored: Mapping[str, Scoring], folder: Path) -> list[Path]:
 def _texts(row: pd.Series | None) -> tuple[str, str]:
     if row is None:
         return DASH, DASH
-    interval = DASH if np.isnan(row["low"]) else f"{row['low']:.1f} to {row['high']:.1f}"
+    interval = DASH if not row["low"] < row["high"] else f"{row['low']:.1f} to {row['high']:.1f}"
     return f"{row['mean_rank']:.1f}", interval

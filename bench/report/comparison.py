@@ -9,7 +9,7 @@ from bench.report import notes
 from bench.report.sheet import TITLES, Block, Entry, Row, Sheet
 from bench.report.terminal import Screen
 from bench.report.words import DASH, fraction, percent
-from bench.stats import PRIMARY
+from bench.stats import MEAN, PRIMARY
 from bench.stats.comparing import Comparison
 from bench.stats.decisions import UNDECIDED
 from bench.store import Results
@@ -46,28 +46,33 @@ def shown(results: Results, found: Comparison, a: str, b: str, metric: str) -> C
     """The comparison of a with b as a sheet."""
     rows = tuple(_row(row, metric) for _, row in found.table.iterrows())
     with_margin = found.table["non_inferiority"].astype(bool).any()
-    headings = (*HEADINGS, ("with the", "margin")) if with_margin else HEADINGS
+    headings = (*HEADINGS, ("with the margin,", "unadjusted")) if with_margin else HEADINGS
     sheet = Sheet(
-        title=answer(found.table.iloc[-1], a, b, metric), protocol=found.paragraph, warnings=notes.warnings(results),
-        blocks=(Block(f"{TITLES[metric]}; a: {a}, b: {b}; {results.dataset}", headings, (("", rows),)),), footnotes=(),
+        title=answer(found.table, a, b, metric), protocol=found.paragraph, warnings=notes.warnings(results),
+        blocks=(Block(f"{TITLES[metric]}; a: {a}, b: {b}; {results.dataset}; {notes.protocol(results)}", headings, (("", rows),)),), footnotes=(),
         remarks=("p adjusted by max-T over the outcomes; the mean is one question of its own. Detectable: the true difference that "
-                 "this cohort would show with 80 % power.",),
+                 "this cohort would show with 80 % power.", notes.conditional(results)),
     )  # fmt: skip
     return Compared(found.table, found.paragraph, sheet)
 
 
-def answer(row: pd.Series, a: str, b: str, metric: str) -> str:
-    """The whole comparison in a sentence. row: of the mean, or of the only outcome."""
+def answer(table: pd.DataFrame, a: str, b: str, metric: str) -> str:
+    """The whole comparison, of the mean over outcomes, in a sentence."""
+    row, over = table.iloc[-1], ["mean over outcomes"] * (len(table) > 2)
+    what = f"in {notes.METRIC_NAMES[metric]}"
+    mean = f" ({over[0]})" if over else ""
     if not row["verdict"]:
-        return f"{a} and {b} cannot be compared: too few events."
+        return f"{a} and {b} cannot be compared: too few events, or folds that both have."
     if row["verdict"] == UNDECIDED:
         size = f"{percent(row['detectable'], 2)} points" if metric in PRIMARY else fraction(row["detectable"])
         within = ", and whatever there is is smaller than the margin" if row["equivalence"] == "equivalent" else ""
-        return f"No difference between {a} and {b} is shown{within}; one under {size} would often be missed."
-    better, worse = (a, b) if row["verdict"] == "superior" else (b, a)
+        return f"No difference between {a} and {b} is shown {what}{mean}{within}; one under {size} would often be missed."
+    better, worse = (a, b) if row["verdict"] in ("superior", "ahead") else (b, a)
     if row["superior_allowed"]:
-        return f"{better} is better than {worse}."
-    return f"In these predictions {better} is ahead of {worse}; that it would be after another training is not shown."
+        return f"{better} is better than {worse} {what} ({'; '.join([*over, 'one comparison, unadjusted'])})."
+    return (
+        f"In these predictions {better} is ahead of {worse} {what}{mean}; that it would be after another training is not shown."
+    )
 
 
 def _row(row: pd.Series, metric: str) -> Row:
@@ -77,7 +82,7 @@ def _row(row: pd.Series, metric: str) -> Row:
     interval = DASH if np.isnan(row["low"]) else f"{say(row['low'], **digits)} to {say(row['high'], **digits)}"
     texts = [
         f"{row['n']:,}",
-        f"{row['events']:,}",
+        DASH if row["task"] == MEAN else f"{row['events']:,}",  # outcomes overlap: their sum counts no patients
         say(row["a"]),
         say(row["b"]),
         say(row["difference"], **digits),

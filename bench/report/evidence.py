@@ -29,6 +29,7 @@ class Frames:
     heterogeneity: pd.DataFrame
     delong: pd.DataFrame  # delong
     corrected: pd.DataFrame  # procedure
+    bayes: pd.DataFrame
     transfer: pd.DataFrame  # multitask
     gains: pd.DataFrame
     unions: pd.DataFrame
@@ -52,7 +53,7 @@ class Frames:
             calibration=calibrated, smooth=calibration.smooth(evidence),
             net_benefit=benefit.net_benefit(evidence, tasks), benefit_differences=benefit.differences(evidence, tasks),
             subgroups=subgroups.subgroups(evidence), heterogeneity=subgroups.heterogeneity(evidence),
-            delong=delong.delong(evidence), corrected=procedure.corrected(evidence),
+            delong=delong.delong(evidence), corrected=procedure.corrected(evidence), bayes=procedure.bayes(evidence),
             transfer=multitask.transfer(evidence), gains=multitask.gains(evidence),
             unions=multitask.unions(evidence, tasks), coherence=multitask.coherence(evidence, tasks),
             affinity=multitask.affinity(evidence, results.cells), costs=costs.costs(evidence, results.cells),

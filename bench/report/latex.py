@@ -1,5 +1,7 @@
-r"""A sheet as LaTeX: `pdflatex table.tex` compiles as it is, and `\input{table}` works in a paper that loads booktabs.
+r"""A sheet as LaTeX: `pdflatex table.tex` compiles as it is, and `\input{table}` works in a paper that loads the packages it names.
 
+Every part of a block is a table of its own: one of up to 32 lines floats, a longer one breaks over pages (longtable, which wants one
+column of text). The notes are plain paragraphs behind the last table: a float with them in it can be longer than the paper.
 The preamble is skipped inside a document: LaTeX lets \@nodocument be \relax once a document has begun.
 """
 
@@ -7,14 +9,17 @@ from bench.report.sheet import Block, Entry, Row, Sheet
 from bench.report.words import latex as say
 
 COLUMNS = 7
-PREAMBLE = r"""% Made by `bench`. Compile it as it is, or \input it into a paper that has \usepackage{booktabs}.
+LINES = 32  # of a float: with its caption this is under a page of LaTeX's own article class at 12 pt
+PREAMBLE = r"""% Made by `bench`. Compile it as it is, or \input it into a paper that has \usepackage{PACKAGES}.
 \expandafter\ifx\csname @nodocument\endcsname\relax
+  \def\benchnotes{\par\bigskip}
   \def\benchend{}
 \else
   \documentclass[10pt]{article}
   \usepackage[T1]{fontenc}
-  \usepackage{booktabs}
+  \usepackage{PACKAGES}
   \usepackage[margin=15mm]{geometry}
+  \def\benchnotes{\clearpage}
   \def\benchend{\end{document}}
   \begin{document}
 \fi
@@ -22,37 +27,67 @@ PREAMBLE = r"""% Made by `bench`. Compile it as it is, or \input it into a paper
 
 
 def render(sheet: Sheet) -> str:
-    """The text of table.tex: one floating table a block, the notes under the last."""
+    """The text of table.tex: the tables one by one, then their notes."""
     caption = ". ".join([say(sheet.title), *(rf"\textbf{{{say(w.rstrip('.'))}}}" for w in sheet.warnings), say(sheet.protocol)])
-    floats = [_float(block, caption, last=block is sheet.blocks[-1], notes=_notes(sheet)) for block in sheet.blocks]
-    return PREAMBLE + "".join(floats) + "\\benchend\n"
+    parts = [(block, part, i) for block in sheet.blocks for i, part in enumerate(block.parts(COLUMNS), 1)]
+    texts: list[str] = []
+    for block, part, i in parts:
+        count = len(block.parts(COLUMNS))
+        title = say(block.title) + (f", part {i} of {count}" if count > 1 else "")
+        texts.append((_float if _lines(part) <= LINES else _long)(part, rf"\caption{{{caption}. {title}.}}"))
+    packages = "booktabs,longtable" if any(_lines(part) > LINES for _, part, _ in parts) else "booktabs"
+    return PREAMBLE.replace("PACKAGES", packages) + "".join(texts) + _notes(sheet) + "\\benchend\n"
 
 
-def _float(block: Block, caption: str, *, last: bool, notes: list[str]) -> str:
-    lines = [r"\begin{table}[htbp]", r"\centering\small\setlength{\tabcolsep}{3pt}"]
-    lines.append(rf"\caption{{{caption}. {say(block.title)}.}}")
-    for part in block.parts(COLUMNS):
-        lines += [*_tabular(part), r"\par\medskip"]
-    lines += [r"\begin{minipage}{\linewidth}\footnotesize", *notes, r"\end{minipage}"] if last else []
+def _lines(block: Block) -> int:
+    return len(_head(block)) + len(block.rows()) + sum(bool(family) for family, _ in block.groups)
+
+
+def _float(block: Block, caption: str) -> str:
+    lines = [r"\begin{table}[htbp]", r"\centering\small\setlength{\tabcolsep}{3pt}", caption]
+    lines += [
+        rf"\begin{{tabular}}{{{_spec(block)}}}",
+        r"\toprule",
+        *_head(block),
+        *_body(block),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
     return "\n".join([*lines, r"\end{table}", ""])
 
 
-def _notes(sheet: Sheet) -> list[str]:
-    numbered = [rf"\textsuperscript{{{number}}}~{say(text)}\par" for number, text in enumerate(sheet.footnotes, 1)]
-    return numbered + [rf"{say(text)}\par" for text in sheet.remarks]
+def _long(block: Block, caption: str) -> str:
+    r"""Heading on every page. \LTchunksize: the width of all rows is known in the first pass already."""
+    head = _head(block)
+    lines = [r"\begingroup\small\setlength{\tabcolsep}{3pt}\setlength{\LTcapwidth}{\linewidth}\setcounter{LTchunksize}{1000}"]
+    lines += [rf"\begin{{longtable}}{{{_spec(block)}}}", rf"{caption} \\", r"\toprule", *head, r"\endfirsthead"]
+    lines += [r"\toprule", *head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot", *_body(block)]
+    return "\n".join([*lines, r"\end{longtable}", r"\endgroup", ""])
 
 
-def _tabular(block: Block) -> list[str]:
-    width = len(block.columns)
-    lines = [rf"\begin{{tabular}}{{@{{}}l{'r' * width}@{{}}}}", r"\toprule"]
-    for heading in zip(*block.columns, strict=True):
-        lines += [_line(["", *(say(text) for text in heading)])] if any(heading) else []
+def _spec(block: Block) -> str:
+    return f"@{{}}l{'r' * len(block.columns)}@{{}}"
+
+
+def _head(block: Block) -> list[str]:
+    return [_line(["", *map(say, heading)]) for heading in zip(*block.columns, strict=True) if any(heading)]
+
+
+def _body(block: Block) -> list[str]:
+    lines: list[str] = []
     for family, rows in block.groups:
         lines.append(r"\midrule")
-        lines += [rf"\multicolumn{{{width + 1}}}{{@{{}}l}}{{\emph{{{say(family)}}}}} \\"] if family else []
+        # the star keeps a family's name on the page of its first method
+        lines += [rf"\multicolumn{{{len(block.columns) + 1}}}{{@{{}}l}}{{\emph{{{say(family)}}}}} \\*"] if family else []
         lines += [_row(row) for row in rows]
-    lines += [r"\midrule", *(_row(row) for row in block.yardsticks)] if block.yardsticks else []
-    return [*lines, r"\bottomrule", r"\end{tabular}"]
+    return lines + ([r"\midrule", *map(_row, block.yardsticks)] if block.yardsticks else [])
+
+
+def _notes(sheet: Sheet) -> str:
+    texts = [rf"\textsuperscript{{{number}}}~{say(text)}\par" for number, text in enumerate(sheet.footnotes, 1)]
+    texts += [rf"{say(text)}\par" for text in sheet.remarks]
+    head = [r"\benchnotes", r"\begingroup\footnotesize\setlength{\parindent}{0pt}\setlength{\parskip}{2pt}"]
+    return "\n".join([*head, rf"\textbf{{Notes to the tables of {say(sheet.title)}}}\par", *texts, r"\endgroup", ""])
 
 
 def _row(row: Row) -> str:

@@ -9,12 +9,20 @@ import pandas as pd
 
 from bench.report.words import percent, short
 from bench.stats import MEAN, Scoring
+from bench.stats.scoring import unit
 from bench.store import Results
 
 FAMILIES = ("linear", "trees", "tabular deep", "single-task", "sharing", "balancing", "the papers'")
 GAP = 0.005  # pooled against stratified AUROC
 CAPPED = 0.2  # share of cells
+FEW = 1000  # resamples under which a whole run is called rough
 METRIC_NAMES = {"auroc": "AUROC", "ap": "AP", "brier": "Brier score", "log_loss": "log loss"}
+INTERVALS = {"percentile": "percentiles", "bca": "BCa"}
+# The numbers: bench/docs/statistics.md, section 6, trained models.
+CROSSED = (
+    "as these were trained on each other's test folds, such intervals held the models' true value about 89 % of the time for a difference "
+    "and 92 % for a single value in our simulations, not 95 %."
+)
 ADJUSTED = {
     "max_t": "max-T step-down (Romano-Wolf)",
     "holm": "Holm's method, which does not know how the comparisons depend on each other,",
@@ -58,10 +66,19 @@ def one_fold(results: Results) -> bool:
     return results.protocol.get("folds") == 1
 
 
-def warnings(results: Results) -> tuple[str, ...]:
+def conditional(results: Results) -> str:
+    """What the intervals and tests are about, and how far they can be trusted."""
+    these = "About these predictions, conditional on the fitted models"
+    return f"{these}." if one_fold(results) else f"{these}; {CROSSED}"
+
+
+def warnings(results: Results, scoring: Scoring | None = None) -> tuple[str, ...]:
     """What must be read before any number."""
+    few = () if scoring is None or results.quick or scoring.resamples >= FEW else (
+        f"only {scoring.resamples:,} resamples: intervals and p values are rough",
+    )  # fmt: skip
     quick = ("quick look, not a result",) if results.quick else ()
-    return quick + ((results.note,) if results.note else ())
+    return quick + few + ((results.note,) if results.note else ())
 
 
 def families(results: Results) -> dict[str, list[str]]:
@@ -123,11 +140,11 @@ def remarks(results: Results, scoring: Scoring, style: str = "paper") -> tuple[s
     return tuple(
         text
         for text in [
-            _estimate(results, style),
+            _estimate(results, scoring, style),
             _marks(results, scoring),
             _family(results, scoring),
             _detectable(scoring),
-            _repeats(results),
+            _repeats(results, scoring),
             _weights(results),
             *_few(scoring),
             *_outcomes(results),
@@ -136,10 +153,10 @@ def remarks(results: Results, scoring: Scoring, style: str = "paper") -> tuple[s
     )
 
 
-def _estimate(results: Results, style: str) -> str:
+def _estimate(results: Results, scoring: Scoring, style: str) -> str:
     spread = {
         "paper": "" if one_fold(results) else "± SD over folds, a description. ",
-        "clinical": "In brackets: 95 % percentile interval of the same bootstrap. ",
+        "clinical": f"In brackets: 95 % interval of the same bootstrap ({INTERVALS[scoring.interval]}). ",
     }
     over = " and averaged over repeats" if results.protocol.get("repeats", 1) != 1 else ""
     return (
@@ -159,20 +176,13 @@ def _marks(results: Results, scoring: Scoring) -> str:
 def _family(results: Results, scoring: Scoring) -> str:
     if not scoring.family:
         return f"No comparison: the reference {results.reference} shares no cell with another method."
-    what = "patients" if results.cohort["group"].is_unique else "groups"
     others = scoring.comparisons["method"].nunique()
     redrawn = f", {_count(scoring.redraws, 'redraws')} of undefined ones" if scoring.redraws else ""
     metrics = " and ".join(METRIC_NAMES[metric] for metric in scoring.primary)
-    crossed = (
-        ""
-        if one_fold(results)
-        else "; as these were trained on each other's test folds, such intervals hold the models' true values a "
-        "little less often than 95 %"
-    )
     return (
-        f"Paired bootstrap of {what} within folds, {_count(scoring.resamples, 'resamples')}{redrawn}; p adjusted by "
+        f"Paired bootstrap of {unit(results.cohort)} within folds, {_count(scoring.resamples, 'resamples')}{redrawn}; p adjusted by "
         f"{ADJUSTED[scoring.adjust]} over one family of {scoring.family} comparisons ({_count(others, 'methods')} against "
-        f"{results.reference}, outcomes and their mean, {metrics}). About these predictions, conditional on the fitted models{crossed}. "
+        f"{results.reference}, outcomes and their mean, {metrics}). {conditional(results)} "
         f"P(best): share of resamples in which the method has the best {MEAN}; rank: 95 % set of its true rank, all methods at once."
     )
 
@@ -185,15 +195,17 @@ def _detectable(scoring: Scoring) -> str:
         return ""
     sizes = " and ".join(f"{percent(size, 2)} points of {METRIC_NAMES[str(metric)]}" for metric, size in found.items())
     return (
-        f"No mark is no evidence of equality: on the mean, only a true difference of about {sizes} (median over methods) would be "
-        "found with 80 % power, before the adjustment. Whether another training set would say the same is another question: see "
+        f"No mark is no evidence of equality: on the mean, only a true difference of about {sizes} (median over methods) or more would "
+        "be found with 80 % power by a single test, and only a larger one after the adjustment. Whether another training set would say the same is another question: see "
         "`bench compare` and the corrected t in index.html."
     )
 
 
-def _repeats(results: Results) -> str:
-    if results.protocol.get("repeats", 1) == 1 or one_fold(results):
+def _repeats(results: Results, scoring: Scoring) -> str:
+    if not scoring.family or one_fold(results):
         return ""
+    if results.protocol.get("repeats", 1) == 1:
+        return "With one repeat ▲ ▼ are not held against the corrected t, which asks whether another training would say the same."
     return "No ▲ ▼ either where the difference is under two standard errors of the corrected t over repeats and folds."
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,7 +94,7 @@ def build(results: Results, scoring: Scoring, style: str = "paper", calibration:
     return Sheet(
         title=results.dataset,
         protocol=notes.protocol(results),
-        warnings=notes.warnings(results),
+        warnings=notes.warnings(results, scoring),
         blocks=(*blocks, _cost_block(results, scoring, marks)),
         footnotes=footnotes,
         remarks=notes.remarks(results, scoring, style),
@@ -113,10 +114,10 @@ def _metric_block(results: Results, scoring: Scoring, metric: str, marks: Mappin
     names = [MEAN, *(task.name for task in results.tasks)]
     scores = _by(scoring.scores, metric)
     standings = _by(scoring.standings, metric)
-    verdicts = {key: _verdict(row) for key, row in _by(scoring.comparisons, metric).items()}
+    verdicts = {key: verdict(row) for key, row in _by(scoring.comparisons, metric).items()}
     entries = {
         m: tuple(
-            _entry(scores.get((m, t)), standings.get((m, t)), verdicts.get((m, t), ""), style)
+            _entry(scores.get((m, t)), standings.get((m, t)), verdicts.get((m, t), ""), style, metric in scoring.primary)
             for t in names
         )
         for m in results.methods
@@ -130,24 +131,25 @@ def _by(frame: pd.DataFrame, metric: str) -> dict[tuple[str, str], pd.Series]:
     return {(row["method"], row["task"]): row for _, row in kept.iterrows()}
 
 
-def _verdict(row: pd.Series) -> str:
+def verdict(row: Mapping[str, Any] | pd.Series) -> str:
+    """▲ or ▼ where a comparison is marked, else "". row: of `Scoring.comparisons`. Tables, page and figures all ask here."""
     if not row["p_adjusted"] < LEVEL or not row["steady"]:
         return ""
     return "▲" if row["difference"] > 0 else "▼"
 
 
-def _entry(score: pd.Series | None, standing: pd.Series | None, verdict: str, style: str) -> Entry:
+def _entry(score: pd.Series | None, standing: pd.Series | None, mark: str, style: str, primary: bool = False) -> Entry:
     if score is None or np.isnan(score["value"]):
         return Entry(DASH)
     say = percent if score["metric"] in PRIMARY else fraction
     rank = 0 if standing is None or np.isnan(standing["rank"]) else int(standing["rank"])
-    tied = "≈" if standing is not None and standing["tied"] and rank != 1 else ""
+    tied = "≈" if primary and standing is not None and standing["tied"] and rank != 1 else ""
     spread = ""
     if style == "paper" and not np.isnan(score["sd"]):
         spread = f"±{say(score['sd'])}"
     elif style == "clinical" and not np.isnan(score["low"]):
         spread = f" ({say(score['low'])}, {say(score['high'])})"
-    return Entry(say(score["value"]), spread, rank if rank < 3 else 0, verdict + tied)
+    return Entry(say(score["value"]), spread, rank if rank < 3 else 0, mark + tied)
 
 
 def _calibration_block(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Named: TypeAlias = "Sequence[tuple[str, Scoring]]"  # a dataset's name and what was found there
 
-DATASETS = 8  # fewer cannot carry a Friedman test: its F approximation and Nemenyi's distance are for large numbers of them
+DATASETS = 8  # our rule: with 8 the F form and Nemenyi's distance hold their level; Demsar's rule of thumb for the chi-squared form: over 10
 METHODS = 3  # fewer are compared directly
 
 
@@ -50,7 +50,8 @@ def critical_difference(scored: Named, metric: str = PRIMARY[0], level: float = 
     """method, metric, mean_rank, critical_difference, p, datasets; best first. Demsar, JMLR 7, 2006, section 3.2.2.
 
     p: Iman and Davenport's F form of Friedman's test that all methods rank alike (1 where all ranks tie). critical_difference:
-    Nemenyi's, two methods whose mean ranks are further apart differ at the level, whatever else is compared; see `alike`.
+    Nemenyi's, two methods whose mean ranks are further apart differ at the level, all pairs at once; see `alike`. Demsar looks at
+    pairs only where Friedman's test rejects; here they do not wait for it, as Nemenyi's distance holds the level by itself.
     Limit: mean ranks depend on which other methods take part (Benavoli, Corani and Mangili, JMLR 17, 2016).
     BenchError with fewer than 8 independent datasets, fewer than 3 methods ranked in all of them, or another metric.
     """

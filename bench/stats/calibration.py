@@ -34,7 +34,9 @@ def calibration(evidence: Evidence) -> pd.DataFrame:
     mean_risk, rate: weighted means of risk and outcome. intercept: of the logistic model with logit risk as offset (calibration
     in the large; 0 is perfect, > 0 means risks are too low). slope: of the logistic model on logit risk (1 is perfect, < 1 means
     risks are too extreme). ici, e90: mean and 90 % quantile of |smooth curve - risk| over the patients (Austin and Steyerberg,
-    "The integrated calibration index", Statistics in Medicine 38, 2019). ici_floor: the ICI expected if the risks were
+    "The Integrated Calibration Index (ICI) and related metrics for quantifying the calibration of logistic regression models",
+    Statistics in Medicine 38, 2019; theirs smooths with local parabolas (R's loess), ours with local lines: usually a little
+    smaller). ici_floor: the ICI expected if the risks were
     perfect, the mean over 200 sets of outcomes drawn from them (fixed seed).
     """
     return _tables(evidence)[0]
@@ -168,7 +170,7 @@ def _groups(p: Vector) -> NDArray[np.int64]:
 def local_lines(x: Vector, weight: Vector) -> Vector:
     """(G, G) the smoother as a matrix: row i gives the height at x[i] of the line fitted around it, linear in the outcomes.
 
-    Cleveland, "Robust locally weighted regression", JASA 74, 1979, without robustness steps: tricube weights out to the distance
+    Cleveland, "Robust locally weighted regression and smoothing scatterplots", JASA 74, 1979, without robustness steps: tricube weights out to the distance
     within which 75 % of the weight lies. Where all of that is at one risk, the mean there. x: (G,) rising, weight: (G,).
     """
     apart = x - x[:, None]

@@ -20,18 +20,26 @@ from bench.stats.delong import delong
 from bench.stats.estimates import MEAN, METRICS, Evidence, estimates
 from bench.stats.intervals import LEVEL
 from bench.stats.multiplicity import max_t
+from bench.stats.scoring import unit
 from bench.stats.telling import Facts, paragraph
 
+ROPE = 0.01  # a point of AUROC or AP, where no margin says what would not matter
+SHARES = {"better": "better", "within": "equivalent", "worse": "worse"}
+AHEAD = {"superior": "ahead", "inferior": "behind"}  # of these predictions, where another training might say otherwise
 NO_OUTCOME = "no outcome has enough events"
 COLUMNS = [
     "task", "n", "events", "a", "b", "difference", "low", "high", "p", "p_adjusted", "verdict", "non_inferiority", "equivalence",
-    "detectable", "p_delong", "corrected_low", "corrected_high", "p_corrected", "sd_of_difference", "superior_allowed",
+    "detectable", "p_delong", "corrected_low", "corrected_high", "p_corrected", "p_better", "p_within", "p_worse", "sd_of_difference", "superior_allowed",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """table: COLUMNS, a row per outcome and the mean last; a, b: the two values; difference: a less b. paragraph: one, of words."""
+    """table: COLUMNS, a row per outcome and the mean last; a, b: the two values; difference: a less b. paragraph: one, of words.
+
+    verdict: superior or inferior; ahead or behind where the corrected t does not allow these words; undecided. p_better, p_within,
+    p_worse: of the procedure, by the Bayesian correlated t; within the margin, or a point of AUROC or AP without one.
+    """
 
     table: pd.DataFrame
     paragraph: str
@@ -49,9 +57,11 @@ def compare(evidence: Evidence, a: str, b: str, metric: str = "auroc", margin: f
     drawn = np.where((sizes["reason"] == "").to_numpy()[:, None], drawn, np.nan)
     sign = -1.0 if is_loss(metric) else 1.0
     verdicts = [verdict(sign * d[0], sign * d[1:], margin) for d in drawn]
-    table = _table(pair, metric, sizes, verdicts, _family(drawn))
+    table = _table(pair, metric, sizes, verdicts, _family(drawn), margin)
     folds, repeats = procedure.design(pair, a)
-    facts = Facts(a, b, metric, verdicts[-1], table, folds, repeats, evidence.resamples, *_units(pair))
+    facts = Facts(
+        a, b, metric, verdicts[-1], table, folds, repeats, evidence.resamples, *_units(pair), ROPE if margin is None else margin
+    )
     return Comparison(table[COLUMNS], paragraph(facts))
 
 
@@ -109,12 +119,16 @@ def _family(drawn: Vector) -> Vector:
     return out
 
 
-def _table(pair: Evidence, metric: str, sizes: pd.DataFrame, verdicts: list[Verdict], adjusted: Vector) -> pd.DataFrame:
+def _table(
+    pair: Evidence, metric: str, sizes: pd.DataFrame, verdicts: list[Verdict], adjusted: Vector, margin: float | None
+) -> pd.DataFrame:
     k = METRICS.index(metric)
     anew = procedure.corrected(pair, (metric,))
     seeds = procedure.seeds(pair, (metric,)).iloc[len(sizes) :].reset_index(drop=True)  # of `a`; those of `b` come first
     rows = [_row(found, p, is_loss(metric)) for found, p in zip(verdicts, adjusted, strict=True)]
-    return pd.concat([sizes, pd.DataFrame(rows)], axis=1).assign(
+    shares = procedure.bayes(pair, ROPE if margin is None else margin, (metric,))
+    known = margin is not None or not is_loss(metric)  # a loss has no usual size that would not matter
+    table = pd.concat([sizes, pd.DataFrame(rows)], axis=1).assign(
         a=pair.found.values[1, :, k, 0],
         b=pair.found.values[0, :, k, 0],
         p_delong=delong(pair)["p"] if metric == METRICS[0] else np.nan,
@@ -124,7 +138,10 @@ def _table(pair: Evidence, metric: str, sizes: pd.DataFrame, verdicts: list[Verd
         p_corrected=anew["p"],
         sd_of_difference=seeds["of_difference"],
         superior_allowed=seeds["superior_allowed"],
+        **{f"p_{name}": shares[column] if known else np.nan for name, column in SHARES.items()},
     )
+    table["verdict"] = table["verdict"].where(table["superior_allowed"], table["verdict"].replace(AHEAD))
+    return table
 
 
 def _row(found: Verdict, adjusted: float, loss: bool) -> dict[str, Any]:
@@ -147,5 +164,4 @@ def _row(found: Verdict, adjusted: float, loss: bool) -> dict[str, Any]:
 def _units(pair: Evidence) -> tuple[int, str]:
     """How many units both methods predict, and what a unit is."""
     units = np.unique(np.concatenate([cell.unit for cell, used in zip(pair.cells, pair.plan.shared[0], strict=True) if used]))
-    grouped = "patient" in pair.cohort and pair.cohort["group"].nunique() < pair.cohort["patient"].nunique()
-    return len(units), "groups of patients" if grouped else "patients"
+    return len(units), unit(pair.cohort)

@@ -5,7 +5,7 @@ undefined (NaN) there is no curve at all. Unknown labels are left out. Repeats w
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from bench.stats.pooled import pools, versions
 
 POINTS = 101  # of a curve, at most
 BINS = 40
+RISKS = ["method", "task", "version", "outcome", "low", "high", "share"]
 REACH = 0.995  # of all risks of an outcome lie under the upper end of its histograms
 
 
@@ -38,27 +39,32 @@ def curves(evidence: Evidence) -> pd.DataFrame:
 
 
 def risks(evidence: Evidence) -> pd.DataFrame:
-    """Histogram of the raw risks within each class: method, task, outcome (0 | 1), low, high, share (of the class, weighted).
+    """Histogram of the risks within each class: method, task, version, outcome (0 | 1), low, high, share (of the class, weighted).
 
-    40 equal bins, the same for all methods of an outcome, from 0 to the largest 99.5 % quantile that a method has; what lies
-    beyond is counted in the last bin, of which `high` is then too low. No rows for a class without patients.
+    40 equal bins, the same for all methods and both versions of an outcome, from 0 to the largest 99.5 % quantile that a method
+    has; what lies beyond is counted in the last bin, of which `high` is then too low. No rows for a class without patients.
+    version: "raw", and "recalibrated" where validation rows are stored.
     """
-    raw = versions(evidence)[0]
     parts: list[pd.DataFrame] = []
     for t, task in enumerate(evidence.tasks):
-        repeats = list(pools(evidence, raw, t))
-        p = np.concatenate([pool.p for pool in repeats], axis=1)
-        edges = np.linspace(0, _top(p), BINS + 1)
-        y, w = (np.concatenate([getattr(pool, name) for pool in repeats]) for name in ("y", "weight"))
+        repeats = {version.name: list(pools(evidence, version, t)) for version in versions(evidence)}
+        risk = {name: np.concatenate([pool.p for pool in own], axis=1) for name, own in repeats.items()}
+        edges = np.linspace(0, _top(np.concatenate(list(risk.values()))), BINS + 1)
+        y, w = (np.concatenate([getattr(pool, name) for pool in repeats["raw"]]) for name in ("y", "weight"))
         for m, method in enumerate(evidence.labels):
-            for outcome in (0, 1):
-                own = (y == outcome) & ~np.isnan(p[m])
-                if own.any():
-                    share = np.histogram(np.minimum(p[m, own], edges[-1]), edges, weights=w[own])[0] / w[own].sum()
-                    bins = {"low": edges[:-1], "high": edges[1:], "share": share}
-                    parts.append(pd.DataFrame({"method": method, "task": task, "outcome": outcome} | bins))
-    columns = ["method", "task", "outcome", "low", "high", "share"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+            for name, p in risk.items():
+                about = {"method": method, "task": task, "version": name}
+                parts += [pd.DataFrame(about | of_class) for of_class in _histograms(y, p[m], w, edges)]
+    return pd.concat(parts, ignore_index=True)[RISKS] if parts else pd.DataFrame(columns=RISKS)
+
+
+def _histograms(y: Vector, p: Vector, w: Vector, edges: Vector) -> Iterator[dict[str, Any]]:
+    """Of those without and of those with the event; none of a class without risks."""
+    for outcome in (0, 1):
+        own = (y == outcome) & ~np.isnan(p)
+        if own.any():
+            share = np.histogram(np.minimum(p[own], edges[-1]), edges, weights=w[own])[0] / w[own].sum()
+            yield {"outcome": outcome, "low": edges[:-1], "high": edges[1:], "share": share}
 
 
 def _top(p: Vector) -> float:

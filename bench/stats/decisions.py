@@ -170,7 +170,7 @@ def rank_sets(observed: Vector, drawn: Vector) -> tuple[Vector, Vector]:
     """(M,) lowest and (M,) highest rank of each method, jointly true with probability .95.
 
     Mogstad, Romano, Shaikh and Wilhelm, "Inference for ranks with applications to mobility across neighbourhoods and academic
-    achievement across countries", Review of Economic Studies 91, 2024, section 3: test for all ordered pairs at once, by max-T
+    achievement across countries", Review of Economic Studies 91, 2024: test for all ordered pairs at once, by max-T
     step-down, whether one is ahead; a method stands behind as many as are surely ahead of it, and before as many as are surely
     behind. observed: (M,), above is better. drawn: (M, B).
     """

@@ -4,8 +4,9 @@ Like the bootstrap it is about *these predictions*: the models are given, and so
 each fold. A row's placement value is the share of the other class, in its fold, that its score is on the right side of, ties
 counted half. The stratified AUROC is the folds' AUROCs weighted by their pairs; folds hold different patients, so that its
 variance is the sum of the folds' with squared weights. In one fold this is the test of DeLong, DeLong and Clarke-Pearson
-("Comparing the areas under two or more correlated ROC curves", Biometrics 44, 1988), with the midranks of Sun and Xu ("Fast
-implementation of DeLong's algorithm", IEEE Signal Processing Letters 21, 2014): sorting instead of pairs.
+("Comparing the areas under two or more correlated receiver operating characteristic curves: a nonparametric approach",
+Biometrics 44, 1988), with the midranks of Sun and Xu ("Fast implementation of DeLong's algorithm for comparing the areas under
+correlated receiver operating characteristic curves", IEEE Signal Processing Letters 21, 2014): sorting instead of pairs.
 
 Written as influence values, one per unit (a patient, or the group of patients that stays together) whose products sum to the
 covariances. From this follow: several rows of a unit add up (Obuchowski, Biometrics 53, 1997, but for the factor k/(k - 1) of

@@ -22,6 +22,7 @@ BAYES = "(bayes)"  # the planted probabilities of a synthetic cohort: shown, nev
 INTERVAL_EVENTS = 5  # under this many events an interval would be of the draws rather than of the method
 
 
+MOST_RESAMPLES = 200_000  # gigabytes of counts; Holm over 28 methods asks for 104,000
 METRICS = ("auroc", "ap", "brier", "log_loss")  # the axis K of every array
 PRIMARY = METRICS[:2]  # ranked, tested as a family, marked
 AP = METRICS.index("ap")
@@ -82,12 +83,12 @@ def gather(
 
     predictions: method, repeat, fold, row, view, y:<task>, p:<task>. cohort: row, group, maybe weight:<task>, truth:<task>.
     BenchError when methods disagree about the rows or labels of a cell, a prediction is not finite, an outcome is called
-    `mean`, or there are fewer than 2 resamples.
+    `mean`, or resamples lie outside 2 to 200,000.
     """
     if MEAN in tasks:
         raise BenchError(f"'{MEAN}' is the name of the average over outcomes, but an outcome is called so. Rename it.")
-    if resamples < 2:
-        raise BenchError(f"resamples must be 2 or more, 1000 for a result, but is {resamples}")
+    if not 2 <= resamples <= MOST_RESAMPLES:
+        raise BenchError(f"resamples must lie between 2 and {MOST_RESAMPLES:,}, 2,000 for a result, but is {resamples:,}")
     if predictions.empty or not (predictions["view"] == "test").any():
         return None
     with_truth = all(f"truth:{task}" in cohort for task in tasks)
@@ -185,11 +186,16 @@ class Plan:
         repeat = np.array([cell.repeat for cell in cells])
         events = np.array([(cell.y == 1).sum(axis=0) for cell in cells])
         others = np.array([(cell.y == 0).sum(axis=0) for cell in cells])
-        total = np.max([events[repeat == r].sum(axis=0) for r in np.unique(repeat)], axis=0)
-        with_ap = (events >= metrics.FOLD_EVENTS) & (others > 0) & (total >= metrics.TOTAL_EVENTS)
-        enough = (total >= metrics.TOTAL_EVENTS) & ((events > 0) & (others > 0)).any(axis=0)
-        averaged = np.stack([enough, with_ap.any(axis=0), enough, enough], axis=1)
+        enough = _enough(events, repeat)
+        with_ap = (events >= metrics.FOLD_EVENTS) & (others > 0) & enough
+        listed = enough & ((events > 0) & (others > 0)).any(axis=0)
+        averaged = np.stack([listed, with_ap.any(axis=0), listed, listed], axis=1)
         return cls(cells, labels, scope, shared, repeat, events + others, events, with_ap, averaged)
+
+    @property
+    def enough(self) -> Mask:
+        """(T,) at least 20 events in all, in the repeat that knows most; under that there is an AUROC and nothing else."""
+        return _enough(self.events, self.repeat)
 
     @property
     def complete(self) -> Mask:
@@ -238,6 +244,10 @@ class Estimates:
     repeats: Vector
 
 
+def _enough(events: NDArray[np.int64], repeat: NDArray[np.int64]) -> Mask:
+    return np.max([events[repeat == r].sum(axis=0) for r in np.unique(repeat)], axis=0) >= metrics.TOTAL_EVENTS
+
+
 def estimates(parts: Sums, plan: Plan, scope: Mask) -> Estimates:
     per_repeat = [_of_repeat(parts, plan, mask) for mask in plan.by_repeat(scope)]
     stack = np.stack(per_repeat)
@@ -281,8 +291,8 @@ def _of_repeat(parts: Sums, plan: Plan, mask: Mask) -> Vector:
 
     auroc = ratio(parts.concordant[:, used], parts.pairs[used])
     ap = ratio(parts.precision[:, used] * kept, parts.events[used] * kept)
-    brier = ratio(parts.squared[:, used], parts.rows[used])
-    log_loss = ratio(parts.log_loss[:, used], parts.rows[used])
+    rows = parts.rows[used] * plan.enough[:, None]
+    brier, log_loss = ratio(parts.squared[:, used], rows), ratio(parts.log_loss[:, used], rows)
     return with_mean(np.stack([auroc, ap, brier, log_loss], axis=2), plan.averaged)
 
 
@@ -291,7 +301,8 @@ def of_folds(parts: Sums, plan: Plan) -> Vector:
     with np.errstate(divide="ignore", invalid="ignore"):
         auroc = parts.concordant[..., 0] / parts.pairs[..., 0]
         ap = np.where(plan.with_ap, parts.precision[..., 0] / parts.events[..., 0], np.nan)
-        losses = [of[..., 0] / parts.rows[..., 0] for of in (parts.squared, parts.log_loss)]
+        rows = np.where(plan.enough, parts.rows[..., 0], np.nan)
+        losses = [of[..., 0] / rows for of in (parts.squared, parts.log_loss)]
     return np.stack([auroc, ap, *losses], axis=-1).transpose(0, 2, 3, 1)
 
 

@@ -27,7 +27,8 @@ FINENESS = 20  # resamples below the smallest threshold alpha / m: its Monte Car
 def max_t(observed: Vector, drawn: Vector) -> Vector:
     """(H,) p values adjusted for the whole family: max-T step-down on the joint resamples. 1 where nothing ever differs.
 
-    Romano and Wolf, "Exact and approximate stepdown methods for multiple hypothesis testing", JASA 100, 2005. Each difference
+    Romano and Wolf, "Exact and approximate stepdown methods for multiple hypothesis testing", JASA 100, 2005; adjusted p values: Statistics & Probability Letters 113,
+    2016. Each difference
     is divided by its bootstrap standard error, so that rare and common outcomes, AUROC and AP weigh alike.
     observed: (H,) differences. drawn: (H, B) the same in each resample.
     """

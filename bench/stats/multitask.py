@@ -104,7 +104,7 @@ def gains(evidence: Evidence) -> pd.DataFrame:
 
 
 def delta_m(new: Sequence[ArrayLike], base: Sequence[ArrayLike], lower_is_better: Sequence[ArrayLike]) -> float:
-    """Mean over tasks of the mean over a task's metrics of the relative gain, a fraction. Maninis et al., CVPR 2019, eq. 4.
+    """Mean over tasks of the relative gain, a fraction: Maninis et al., CVPR 2019, eq. 4; several metrics of a task count with their mean.
 
     NaN where a base is 0. Each: one sequence a task, of its metrics; lower_is_better: true where a smaller number is better.
     """

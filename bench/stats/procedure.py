@@ -53,7 +53,7 @@ def bayes(evidence: Evidence, rope: float = 0.01, of: Sequence[str] = PRIMARY) -
     """BAYESIAN: the probabilities that a method is better than the reference by more than `rope`, within it, and worse.
 
     Corani and Benavoli, "A Bayesian approach for comparing cross-validated algorithms on multiple data sets", Machine Learning
-    100, 2015: the posterior of the mean difference under a flat prior is the corrected t's distribution, so that it shares its
+    100, 2015: the posterior of the mean difference under their uninformative prior is the corrected t's distribution, so that it shares its
     weakness. rope: in units of the metric. For Brier score and log loss, better is lower.
     """
     table: list[dict[str, Any]] = []
@@ -87,7 +87,7 @@ def seeds(evidence: Evidence, of: Sequence[str] = PRIMARY) -> pd.DataFrame:
 def corrected_t(differences: Vector, folds: int) -> tuple[Vector, Vector, Vector]:
     """Mean (...), its standard error (...) and degrees of freedom (...) of differences (..., n) over repeats x folds.
 
-    Nadeau and Bengio, "Inference for the generalization error", Machine Learning 52, 2003, eq. 12: the variance of the mean of n
+    Nadeau and Bengio, "Inference for the generalization error", Machine Learning 52, 2003: the variance of the mean of n
     differences is (1 / n + n_test / n_train) s^2, with n - 1 degrees of freedom. NaN differences are left out.
     folds: of one repeat. NaN with fewer than two differences or folds.
     """

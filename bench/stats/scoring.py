@@ -15,6 +15,12 @@ from bench.stats.intervals import bounds
 POOLED = ("auroc", "ap")  # those of which the value across folds is shown too
 
 
+def unit(cohort: pd.DataFrame) -> str:
+    """What is drawn in a resample and stays together in a split: patients, or groups of them where the cohort has such."""
+    grouped = cohort["group"].nunique() < cohort["patient" if "patient" in cohort else "row"].nunique()
+    return "groups of patients" if grouped else "patients"
+
+
 def columns(tasks: Sequence[str]) -> Iterator[tuple[int, str, int, str]]:
     """Task number and name, metric number and name: the order of every table."""
     for t, task in enumerate([*tasks, MEAN]):

@@ -50,22 +50,38 @@ def heterogeneity(evidence: Evidence) -> pd.DataFrame:
 
 def variables(evidence: Evidence) -> dict[str, pd.Series]:
     """Name -> the level of every tested row (index: row), as an ordered category: of "site" and each "subgroup:<name>"."""
-    tested = evidence.cohort[evidence.cohort["row"].isin(np.concatenate(evidence.rows))].set_index("row")
-    columns = [str(column) for column in tested if column == "site" or str(column).startswith("subgroup:")]
-    return {column.removeprefix("subgroup:"): levels(tested[column]) for column in columns}
+    return of_cohort(evidence.cohort[evidence.cohort["row"].isin(np.concatenate(evidence.rows))])
+
+
+def of_cohort(cohort: pd.DataFrame) -> dict[str, pd.Series]:
+    """The same of the rows of any cohort."""
+    columns = [str(column) for column in cohort if column == "site" or str(column).startswith("subgroup:")]
+    return {column.removeprefix("subgroup:"): levels(cohort.set_index("row")[column]) for column in columns}
 
 
 def levels(column: pd.Series) -> pd.Series:
     """The 12 largest levels in their own order, "other levels", "unknown". More than 12 different numbers are cut at their quartiles."""
     if is_numeric_dtype(column) and column.nunique() > LEVELS:
-        column = pd.qcut(column, 4, duplicates="drop")
-    text = column.map(_name, na_action="ignore").astype(object).where(column.notna(), UNKNOWN)
+        text, order = _quarters(column)
+    else:
+        text, order = column.map(_name, na_action="ignore"), [_name(level) for level in sorted(column.dropna().unique())]
+    text = text.astype(object).where(column.notna(), UNKNOWN)
     sizes = text[~text.isin([OTHER, UNKNOWN])].value_counts().sort_index().sort_values(ascending=False, kind="stable")
     kept = set(sizes.index[:LEVELS])
-    order = dict.fromkeys(_name(level) for level in sorted(column.dropna().unique()))
     text = text.where(text.isin([*kept, UNKNOWN]), OTHER)
-    categories = [*(name for name in order if name in kept), OTHER, UNKNOWN]
+    categories = [*(name for name in dict.fromkeys(order) if name in kept), OTHER, UNKNOWN]
     return pd.Series(pd.Categorical(text, categories), column.index).cat.remove_unused_categories()
+
+
+def _quarters(column: pd.Series) -> tuple[pd.Series, list[str]]:
+    """ "20 to 38": a quarter by the smallest and the largest number in it, so that no patient's lies between two names."""
+    quarter = pd.qcut(column, 4, labels=False, duplicates="drop")
+    ends = column.groupby(quarter).agg(["min", "max"]).to_numpy(float).tolist()
+    for digits in (6, 17):  # as short as tells them apart
+        names = [" to ".join(dict.fromkeys(f"{end:.{digits}g}" for end in pair)) for pair in ends]
+        if len(set(names)) == len(names):
+            break
+    return quarter.map(dict(enumerate(names)), na_action="ignore"), names
 
 
 def _name(level: object) -> str:

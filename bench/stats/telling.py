@@ -21,7 +21,7 @@ WAYS = (("superior", "ahead"), ("inferior", "behind"))
 class Facts:
     """What is told. found: the verdict on the mean, above 0 is better. table: as `Comparison.table`, with `reason` and `corrected`.
 
-    units: how many are drawn, and what one is. The table's last row is the mean.
+    units: how many are drawn, and what one is. rope: the size that would not matter. The table's last row is the mean.
     """
 
     a: str
@@ -34,6 +34,7 @@ class Facts:
     resamples: int
     units: int
     unit: str
+    rope: float
 
     @property
     def mean(self) -> Any:
@@ -115,8 +116,8 @@ def _outcomes(facts: Facts) -> str:
     """The outcomes one by one; "" where there is one."""
     if len(facts.table) == 2 or facts.judged.empty:
         return ""
-    named = {word: facts.judged.loc[facts.judged["verdict"] == word, "task"] for word in ("superior", "inferior")}
-    parts = [f"{facts.a} is {way} on {', '.join(named[word])}" for word, way in WAYS if len(named[word])]
+    named = {way: facts.judged.loc[facts.judged["verdict"].isin([word, way]), "task"] for word, way in WAYS}
+    parts = [f"{facts.a} is {way} on {', '.join(tasks)}" for way, tasks in named.items() if len(tasks)]
     rest = facts.judged[facts.judged["verdict"] == UNDECIDED]
     if len(rest):
         least, most = (_size(x, facts) for x in (rest["detectable"].min(), rest["detectable"].max()))
@@ -141,7 +142,19 @@ def _procedure(facts: Facts) -> str:
     p = "" if np.isnan(mean["p_corrected"]) else f" ({_p(mean['p_corrected'])})"
     sd = mean["sd_of_difference"]
     spread = f" Over {facts.repeats} repeats the difference has a standard deviation of {_size(sd, facts)}." if sd >= 0 else ""
-    return f"{text}{p}. {weak}{spread}"
+    return f"{text}{p}. {weak}{_believed(facts)}{spread}"
+
+
+def _believed(facts: Facts) -> str:
+    """The same question as probabilities; "" where nothing says what size would not matter."""
+    shares = [facts.mean[name] for name in ("p_better", "p_within", "p_worse")]
+    if np.isnan(shares[0]):
+        return ""
+    better, within, worse = (f"{100 * share:.0f} %" for share in shares)
+    return (
+        f" As probabilities (Bayesian correlated t, of the same weakness): {better} that {facts.a} is better by more than "
+        f"{_size(facts.rope, facts)}, {within} that the two lie within that, {worse} that it is worse by more."
+    )
 
 
 def _value(x: float, facts: Facts) -> str:

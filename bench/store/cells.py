@@ -52,6 +52,12 @@ class Store:
         self._write_json(folder.parent / "method.json", {**method.identity, **about, "label": method.label})
         self._write_json(folder / "protocol.json", {**protocol.identity, "label": protocol.label})
 
+    def note(self, folder: Path, code: JSON, about: Mapping[str, JSON]) -> None:
+        """Add to the method.json of a folder of cells what their hash is not of. Cells of other code than this are left alone."""
+        found = read_json(folder.parent / "method.json") or {}
+        if found.get("code") == code:
+            self._write_json(folder.parent / "method.json", {**found, **about})
+
     def save_run(self, dataset: Part, protocol: Part, record: Mapping[str, JSON]) -> None:
         self._write_json(self.root / dataset.folder / "runs" / f"{protocol.folder}.json", record)
 

@@ -18,8 +18,9 @@ from bench.store.files import loaded, read_frame, read_json
 class Results:
     """What a report is made of. Columns of the frames: see `read`.
 
-    receipt: of the splits, as `bench.splits.receipt` made it. made: a method's label -> settings, versions, code. environment: of
-    the cells: python, platform, bench. digest: of the cohort. external: NAME -> the rows behind the view `external:NAME`, columns as
+    receipt: of the splits, as `bench.splits.receipt` made it. made: a method's label -> settings, versions, code, adapted: name ->
+    text, see `bench.cards.adapted`. environment: of the cells: python, platform, bench. digest: of the cohort. others: methods
+    with results under the same protocol that are not shown. external: NAME -> the rows behind the view `external:NAME`, columns as
     `cohort`. Each is empty where the folder does not say.
     """
 
@@ -39,6 +40,7 @@ class Results:
     environment: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
     external: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
 
 def read(
@@ -51,7 +53,7 @@ def read(
     under: str | None = None,
 ) -> Results:
     """The newest run of a dataset (its label or folder name), from the files alone. methods: those it asked for if None;
-    ["all"]: every one stored under its protocol. under: the run of this protocol's folder instead of the newest, see `runs`.
+    ["all"]: every one stored under its protocol. Of methods that are named: the repeats that all of them have. under: the run of this protocol's folder instead of the newest, see `runs`.
 
     cohort: row, patient, group, site, time, weight:<task>, truth:<task> where there are any.
     predictions: method, repeat, fold, row, view, y:<task>, p:<task>.
@@ -70,6 +72,8 @@ def read(
         raise BenchError(
             f"no stored results of {', '.join(unknown)} in {path.parent.parent}; there are: {', '.join(run['methods'])}"
         )
+    if methods is not None:
+        run["repeats"] = min(run["methods"][label].get("repeats", run["repeats"]) for label in labels)
     cells, frames = _cells(path, run, labels)
     folders = {label: path.parent.parent / run["methods"][label]["folder"] for label in labels}
     chosen = reference or (run["reference"] if run["reference"] in labels else labels[0])
@@ -92,6 +96,7 @@ def read(
         environment={key: value for cell in cells for key, value in cell["environment"].items()},
         digest=about.get("digest", ""),
         external={name: read_frame(path.parent.parent / file) for name, file in run.get("external", {}).items()},
+        others=tuple(label for label in run["methods"] if label not in labels),
     )
 
 
@@ -162,7 +167,7 @@ def _cells(path: Path, run: Mapping[str, Any], labels: Sequence[str]) -> tuple[l
 
 def _made(folder: Path) -> dict[str, Any]:
     about = read_json(folder / "method.json") or {}
-    return {key: about[key] for key in ("settings", "versions", "code") if key in about}
+    return {key: about[key] for key in ("settings", "versions", "code", "adapted") if key in about}
 
 
 def _task(value: Mapping[str, Any]) -> Task:

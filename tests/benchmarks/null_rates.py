@@ -11,25 +11,25 @@ Every statement is made by the functions of `bench.stats`; the naive tests, whic
 import argparse
 import json
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import null_more as more
+import null_weighted
 import null_worlds as worlds
 import numpy as np
 import pandas as pd
+from null_evidence import OUTCOMES, Tally, build, first, resampled
 from null_table import read, summary
-from null_worlds import EQUAL, METHODS, TASKS, N, Vector
-from numpy.typing import NDArray
+from null_worlds import EQUAL, METHODS, N, Vector
 from scipy import stats as scipy_stats
 
-from bench.bootstrap import Counts, Sums, draw, sums
 from bench.stats import procedure
 from bench.stats.decisions import equivalence, non_inferiority, ranks, superiority
 from bench.stats.delong import delong, influence
-from bench.stats.estimates import PRIMARY, Evidence, Plan, estimates, of_folds, with_mean
+from bench.stats.estimates import PRIMARY, Evidence, Plan, of_folds, with_mean
 from bench.stats.intervals import LEVEL, bounds, interval
 from bench.stats.multiplicity import benjamini_hochberg, holm, max_t
 from bench.stats.ranking import comparisons, standings
@@ -37,52 +37,12 @@ from bench.stats.subgroups import heterogeneity
 
 DESIGNS = {"5x1": (5, 1), "10x1": (10, 1), "5x5": (5, 5), "10x3": (10, 3)}
 NULLS = ("predictions", "learners")
-OUTCOMES = tuple(f"outcome {t + 1}" for t in range(TASKS))
-PARTS = ("table", "procedure", "delong", "fresh", "scores", "bca", "decisions", "subgroups", "naive")
+JUDGED = ("table", "procedure", "delong", "fresh", "scores", "bca", "decisions", "subgroups", "naive", "compare", "sharing")
+APART = ("benefit", "renewed", "weighted", "adjusted")  # of one null or some designs only, or with draws of their own
+PARTS = JUDGED + APART
 CHUNK = 20  # simulations that share their draws
 RESAMPLES = 1000
 NORMAL = 1.959964
-
-
-class Tally:
-    """Hits and trials by statement and metric."""
-
-    def __init__(self) -> None:
-        self.hits: Counter[str] = Counter()
-        self.trials: Counter[str] = Counter()
-
-    def add(self, statement: str, metric: str, hits: object) -> None:
-        """hits: booleans, one for each time the statement was put to the test."""
-        found = np.asarray(hits, bool)
-        self.hits[f"{statement}|{metric}"] += int(found.sum())
-        self.trials[f"{statement}|{metric}"] += found.size
-
-    def by_metric(self, statement: str, metric: Iterable[str], hits: object) -> None:
-        for name, own in pd.Series(np.asarray(hits)).groupby(np.asarray(metric)):
-            self.add(statement, str(name), own)
-
-
-def build(sample: worlds.Sample, counts: Counts, level: NDArray[np.int64]) -> Evidence:
-    """The evidence that `bench.stats.gather` would make of the same predictions. level: (n,) 0 or 1, a subgroup that means nothing."""
-    plan = Plan.of(sample.cells, METHODS, METHODS[0])
-    parts = sums(sample.cells, counts)
-    cohort = pd.DataFrame({"row": np.arange(N), "patient": np.arange(N).astype(str), "group": np.arange(N).astype(str)})
-    cohort["subgroup:level"] = np.where(level > 0, "x", "y")
-    return Evidence(
-        tasks=OUTCOMES, labels=METHODS, families={}, reference=METHODS[0], cells=sample.cells, valid=[],
-        rows=[cell.unit for cell in sample.cells], cohort=cohort, counts=counts, redraws=0, parts=parts, plan=plan,
-        found=estimates(parts, plan, plan.scope),
-    )  # fmt: skip
-
-
-def first(evidence: Evidence, methods: int) -> Evidence:
-    """The same evidence of the first methods alone."""
-    cells = [replace(cell, p=cell.p[:methods]) for cell in evidence.cells]
-    arrays = {f.name: getattr(evidence.parts, f.name) for f in fields(Sums)}
-    parts = Sums(**{name: x[:methods] if x.ndim == 4 else x for name, x in arrays.items()})
-    found = replace(evidence.found, values=evidence.found.values[:methods], repeats=evidence.found.repeats[:, :methods])
-    plan = Plan.of(cells, METHODS[:methods], METHODS[0])
-    return replace(evidence, labels=METHODS[:methods], cells=cells, parts=parts, plan=plan, found=found)
 
 
 def judge(sample: worlds.Sample, evidence: Evidence, truth: Vector, tally: Tally, parts: Sequence[str]) -> None:
@@ -98,6 +58,10 @@ def judge(sample: worlds.Sample, evidence: Evidence, truth: Vector, tally: Tally
         "decisions": lambda: _decisions(evidence, truth, tally),
         "subgroups": lambda: _subgroups(evidence, tally),
         "naive": lambda: _naive(evidence, tally),
+        "compare": lambda: more.headline(evidence, tally),
+        "sharing": lambda: more.sharing(equal, sample.truth, tally),
+        "benefit": lambda: sample.benefit and more.net_benefit(equal, sample.benefit, tally),
+        "renewed": lambda: more.new_patients(sample, evidence.counts, tally),
     }
     for part in parts:
         run[part]()
@@ -261,29 +225,44 @@ def chunk(design: str, null: str, start: int, size: int, resamples: int, parts: 
     """Simulations `start` to `start + size`."""
     folds, repeats = DESIGNS[design]
     which = [list(DESIGNS).index(design), NULLS.index(null)]
-    drawn, _ = draw(
-        np.repeat(np.arange(folds), N // folds), resamples, seed=int(np.random.default_rng([*which, start]).integers(2**31))
-    )
-    counts = np.column_stack([np.ones(N, np.uint16), drawn])
-    truth = worlds.expected(null, folds)
     tally = Tally()
+    counts = resampled(N, folds, resamples, [*which, start])
+    many = resampled(N, folds, max(resamples, more.MANY), [*which, start, 2]) if "adjusted" in parts else counts
+    truth, judged = worlds.expected(null, folds), [part for part in parts if part not in ("weighted", "adjusted")]
     for s in range(start, start + size):
         sample = worlds.sample(null, folds, repeats, [*which, s])
-        level = np.random.default_rng([*which, s, 1]).integers(0, 2, N)
-        judge(sample, build(sample, counts, level), truth, tally, parts)
+        if judged:
+            level = np.random.default_rng([*which, s, 1]).integers(0, 2, N)
+            judge(sample, build(sample.cells, counts, level), truth, tally, judged)
+        if "adjusted" in parts:
+            more.adjusted(sample.cells, many, tally)
+    for rows in null_weighted.NAMES if "weighted" in parts else ():
+        counts = resampled(N // rows, folds, resamples, [*which, start, 3, rows])
+        for s in range(start, start + size):
+            cells = null_weighted.sample(folds, repeats, rows, [*which, s, rows])
+            more.weighted(cells, counts, folds, rows, tally)
     return tally
 
 
+def applies(part: str, design: str, null: str) -> bool:
+    """Whether a part says anything under this null and design."""
+    if part == "weighted":
+        return null == "predictions" and DESIGNS[design][0] == 5
+    return {"benefit": "predictions", "renewed": "learners"}.get(part, null) == null
+
+
 def simulate(design: str, null: str, simulations: int, resamples: int, parts: Sequence[str], out: Path) -> None:
-    """Add the chunks that `out` lacks, whole ones: `simulations` is rounded up."""
-    job = {"design": design, "null": null, "resamples": resamples, "parts": list(parts)}
-    done = {line["start"] for line in read(out) if all(line[key] == value for key, value in job.items())}
+    """Add the parts of chunks that `out` lacks, whole chunks: `simulations` is rounded up."""
+    job = {"design": design, "null": null, "resamples": resamples}
+    lines = [line for line in read(out) if all(line[key] == value for key, value in job.items())]
     for start in range(0, simulations, CHUNK):
-        if start in done:
+        done = {part for line in lines if line["start"] == start for part in line["parts"]}
+        left = [part for part in parts if part not in done and applies(part, design, null)]
+        if not left:
             continue
         began = time.perf_counter()
-        tally = chunk(design, null, start, CHUNK, resamples, parts)
-        line = job | {"start": start, "simulations": CHUNK, "seconds": round(time.perf_counter() - began, 2)}
+        tally = chunk(design, null, start, CHUNK, resamples, left)
+        line = job | {"parts": left, "start": start, "simulations": CHUNK, "seconds": round(time.perf_counter() - began, 2)}
         with out.open("a") as file:
             file.write(json.dumps(line | {"hits": tally.hits, "trials": tally.trials}) + "\n")
 

@@ -10,6 +10,7 @@ Two nulls. `predictions`: fixed models; six methods have the same correlation wi
 on average, and differ after training. In both there are a method truly better than the six, `plus`, and one truly worse, `minus`.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
@@ -37,11 +38,35 @@ OFFSET = 0.4  # SD of what a fold adds to all its logits
 
 class Sample(NamedTuple):
     """One simulated run. truth: (M, T + 1, 3) AUROC, AP in folds of this size, AP of a population, of the models as fitted; the mean
-    over outcomes last. fresh: the same models on as many new patients, each on a fold of its own; [] of fixed predictions."""
+    over outcomes last. fresh: the same models on as many new patients, each on a fold of its own; dealt: the new patients in
+    folds stratified as the old ones were. Both [] of fixed predictions, of which benefit is known."""
 
     cells: list[Cell]
     truth: Vector
     fresh: list[Cell]
+    dealt: list[Cell]
+    benefit: "Benefit | None"
+
+
+class Benefit(NamedTuple):
+    """What net benefit follows from: correlations (M, T) of scores with the latent, and what each cell adds to all logits (C,)."""
+
+    known: "World"
+    rho: Vector
+    offset: Vector
+
+    def at(self, t: int, m: int, thresholds: Vector) -> Vector:
+        """(k,) true net benefit of a method at thresholds, the mean over cells; they are equally large."""
+        events, others = (np.append(0, np.cumsum(x[::-1])) for x in class_densities(self.rho[m, t], self.known.intercept[t]))
+        reached = np.log(thresholds / (1 - thresholds)) - self.known.intercept[t] - self.offset[:, None]
+        edges = np.append(SCORES[::-1] + STEP / 2, SCORES[0] - STEP / 2)  # from the highest, as the sums are
+        score = reached / (SLOPE * self.rho[m, t])
+        hits, false = (np.interp(-score, -edges, above) for above in (events, others))
+        return (hits - false * thresholds / (1 - thresholds)).mean(axis=0)
+
+    def of_all(self, t: int, thresholds: Vector) -> Vector:
+        """(k,) of treating everybody."""
+        return PREVALENCE[t] - (1 - PREVALENCE[t]) * thresholds / (1 - thresholds)
 
 
 class World(NamedTuple):
@@ -81,6 +106,7 @@ def world(fold_rows: int, draws: int = 10_000) -> World:
 
 
 SCORES = np.linspace(-6, 6, 2401)
+STEP = SCORES[1] - SCORES[0]
 NODES, MASS = roots_hermitenorm(64)
 
 
@@ -157,13 +183,13 @@ def _predictions(known: World, folds: int, repeats: int, rng: np.random.Generato
     y = labels(known, latent, rng)
     fold = deal(y, folds, repeats, rng)
     order = np.argsort(fold[0], kind="stable")
-    logit = known.intercept + SLOPE * rho[:, None] * score
+    logit, offset = known.intercept + SLOPE * rho[:, None] * score, rng.normal(0, OFFSET, repeats * folds)
     cells = [
-        _cell(r, f, y[order], expit(logit[:, order] + rng.normal(0, OFFSET)), np.flatnonzero(fold[r, order] == f))
+        _cell(r, f, y[order], expit(logit[:, order] + offset[r * folds + f]), np.flatnonzero(fold[r, order] == f))
         for r in range(repeats)
         for f in range(folds)
     ]
-    return Sample(cells, with_mean(known.truth(rho)), [])
+    return Sample(cells, with_mean(known.truth(rho)), [], [], Benefit(known, rho, offset))
 
 
 def _pair(rng: np.random.Generator) -> Vector:
@@ -206,8 +232,11 @@ def _learners(known: World, folds: int, repeats: int, rng: np.random.Generator) 
     order = np.argsort(fold[0], kind="stable")
     z, y, fold = z[order], y[order], fold[:, order]
     new_z, new_y = _cohort(known, rng)
+    new_fold = deal(new_y, folds, repeats, rng)
+    place = np.argsort(np.argsort(new_fold[0], kind="stable"))  # new patients are numbered by their fold, too
     cells: list[Cell] = []
     fresh: list[Cell] = []
+    dealt: list[Cell] = []
     truth: list[Vector] = []
     for r in range(repeats):
         for f in range(folds):
@@ -216,8 +245,10 @@ def _learners(known: World, folds: int, repeats: int, rng: np.random.Generator) 
             p, new_p = (expit(intercept[:, None] + x @ weights) for x in (z, new_z))
             cells.append(_cell(r, f, y, p, np.flatnonzero(test)))
             fresh.append(_cell(r, f, new_y, new_p, np.flatnonzero(test)))
+            own = np.flatnonzero(new_fold[r] == f)
+            dealt.append(replace(_cell(r, f, new_y, new_p, own), unit=place[own]))
             truth.append(known.truth(correlations(weights, beta)))
-    return Sample(cells, with_mean(_over_folds(cells, truth)), fresh)
+    return Sample(cells, with_mean(_over_folds(cells, truth)), fresh, dealt, None)
 
 
 def _cohort(known: World, rng: np.random.Generator) -> tuple[Vector, Vector]:

@@ -48,8 +48,8 @@ def scoring() -> Scoring:
     ]
     return Scoring(
         table("method task metric value low high folds n events", scores),
-        table("method reference task metric difference low high p_adjusted", compared),
-        table("method task metric rank tied first low high", stood),
+        table("method reference task metric difference low high p_adjusted", compared).assign(steady=True),
+        table("method task metric rank tied first set_low set_high", stood),
         table("task n events prevalence chance", [(t, 1000, 100, 0.1, 0.11) for t in TASKS]),
         pd.DataFrame(), [], 100, 0, 12,
     )  # fmt: skip
@@ -63,7 +63,10 @@ def clinical() -> dict[str, pd.DataFrame]:
         (m, t, c, a, a ** (0.3 + 0.1 * i) if c == "roc" else 0.5 - 0.4 * a)
         for (i, m), t, c, a in product(enumerate(known), TASKS, ("roc", "pr"), x)
     ]
-    shares = [(m, t, y, a, a + 0.05, 0.05 * (1 + y - a)) for m, t, y, a in product(known, TASKS, (0, 1), x[:-1])]
+    shares = [
+        (m, t, v, y, a, a + 0.05, 0.05 * (1 + y - a) * (1 if v == "raw" else 0.5))
+        for m, t, v, y, a in product(known, TASKS, ("raw", "recalibrated"), (0, 1), x[:-1])
+    ]
     smooth = [
         (m, t, v, 0.1 if i == 2 else 0.4 * a, 0.1 if i == 2 else 0.4 * a ** (1.3 if v == "raw" else 1))
         for (i, m), t, v, a in product(enumerate(known), TASKS, ("raw", "recalibrated"), x)
@@ -83,7 +86,7 @@ def clinical() -> dict[str, pd.DataFrame]:
         )
     ]
     return {
-        "curves": table("method task curve x y", drawn), "risks": table("method task outcome low high share", shares),
+        "curves": table("method task curve x y", drawn), "risks": table("method task version outcome low high share", shares),
         "smooth": table("method task version risk observed", smooth),
         "calibration": table("method task version n mean_risk intercept slope ici ici_floor", facts),
         "net_benefit": table("method task version threshold value clinical", benefit),

@@ -25,7 +25,7 @@ NOTHING = "The store does not say."
 
 
 def tripod(frames: Frames) -> str:
-    """TRIPOD+AI items 10 to 14, 18 and 20 to 23b as Markdown; 12f and 12g only of predictions of other data.
+    """TRIPOD+AI items 10 to 14, 18 and 20 to 23b as Markdown; 12f and 12g only where predictions of other data are stored.
 
     What the results folder does not say is a blank for the authors, never a guess. No prediction at all: blanks and counts of 0.
     """
@@ -34,9 +34,7 @@ def tripod(frames: Frames) -> str:
     skipped = [item["number"] for item in about["item"] if item not in items]
     body = [text for item in items for text in _item(item, frames, facts)]
     if skipped:
-        body.append(
-            f"Left out: {' and '.join(skipped)}, which are about evaluation in other data; no predictions of such are stored."
-        )
+        body.append(f"Left out: {' and '.join(skipped)}, filled in only where predictions of other data are stored.")
     return _page(about, frames, body)
 
 

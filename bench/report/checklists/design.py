@@ -13,7 +13,7 @@ from bench.report.checklists.facts import Facts, parameters, rows_for_overall_ri
 from bench.report.checklists.text import count, decimal, names, say, share, span, table, where
 from bench.report.evidence import Frames
 from bench.report.words import DASH, number, percent
-from bench.stats.subgroups import LEVELS, OTHER, UNKNOWN
+from bench.stats import subgroups
 from bench.store import Results
 
 
@@ -168,24 +168,19 @@ def clusters(frames: Frames, facts: Facts) -> list[str]:
     named = levels(frames.results)
     if not named:
         return ["The cohort names no site and no subgroup with two levels: nothing was compared between clusters."]
-    listed = ", ".join(f"{say(variable)} ({count(len(set(found)), 'levels')})" for variable, found in named.items())
+    listed = ", ".join(f"{say(variable)} ({count(found.nunique(), 'levels')})" for variable, found in named.items())
     looked = (
         "performance by level: 23a, its spread: 23b" if len(frames.heterogeneity) else "performance by level was not computed"
     )
     return [f"The cohort names: {listed}; {looked}."]
 
 
-def levels(results: Results) -> dict[str, list[str]]:
-    """Site and subgroups that the cohort names -> the level of each of its rows; not those with one level.
+def levels(results: Results) -> dict[str, pd.Series]:
+    """Site and subgroups that the cohort names -> the level of each row with a prediction (of all where there is none).
 
-    Unknown ones are `unknown`; of many levels the largest have their names, the rest are `other levels`.
+    The levels are those that performance is judged by, see `bench.stats.subgroups.levels`; not those with one level.
     """
-    columns = [str(c) for c in results.cohort if c == "site" or str(c).startswith("subgroup:")]
-    found = {column.removeprefix("subgroup:"): _levels(results.cohort[column]) for column in columns}
-    return {name: of_rows for name, of_rows in found.items() if len(set(of_rows)) > 1}
-
-
-def _levels(column: "pd.Series[str]") -> list[str]:
-    text = column.astype(object).where(column.notna(), UNKNOWN).astype(str)
-    largest = text[column.notna()].value_counts().index[:LEVELS]
-    return text.where(text.isin([*largest, UNKNOWN]), OTHER).tolist()
+    made, cohort = results.predictions, results.cohort
+    tested = set(made.loc[made["view"] == "test", "row"]) if len(made) else set[int]()
+    found = subgroups.of_cohort(cohort[cohort["row"].isin(tested)] if tested else cohort)
+    return {name: of_rows for name, of_rows in found.items() if of_rows.nunique() > 1}

@@ -11,9 +11,9 @@ from bench.report.checklists.text import count, names, say, span, table, where
 from bench.report.evidence import Frames
 from bench.report.words import DASH, percent
 from bench.stats import procedure
+from bench.stats.scoring import unit
 
 TITLES = {"auroc": "AUROC", "ap": "average precision", "brier": "Brier score", "log_loss": "log loss"}
-INTERVALS = {"percentile": "percentiles", "bca": "BCa"}
 
 
 def measures(frames: Frames, facts: Facts) -> list[str]:
@@ -32,14 +32,10 @@ def _values(frames: Frames) -> str:
     return (
         f"{', '.join(found)}, by outcome and as the mean over outcomes. AUROC: concordant pairs over all pairs, both summed over test "
         "folds; average precision: event-weighted mean of the folds'. "
-        f"95 % intervals ({INTERVALS[scoring.interval]}): {count(scoring.resamples, 'bootstrap resamples')} of {_units(frames)} within folds, the same for all "
+        f"95 % intervals ({notes.INTERVALS[scoring.interval]}): {count(scoring.resamples, 'bootstrap resamples')} of {unit(frames.results.cohort)} within folds, the same for all "
         f"methods and outcomes, {count(scoring.redraws, 'redraws')} of undefined ones. They hold for these predictions, the fitted "
         "models given."
     )
-
-
-def _units(frames: Frames) -> str:
-    return "patients" if frames.results.cohort["group"].is_unique else "groups"
 
 
 def _differences(frames: Frames) -> str:
@@ -146,7 +142,7 @@ def recalibrated(frames: Frames) -> str:
     done, raw = (calibrated(frames, version=version) for version in ("recalibrated", "raw"))
     if done.empty:
         return "No recalibrated predictions."
-    how = ", ".join(f"{say(str(name))} {n:,}" for name, n in done["how"].value_counts().sort_index().items())
+    how = ", ".join(f"{n:,} by {say(str(name))} recalibration" for name, n in done["how"].value_counts().sort_index().items())
     return f"Predictions recalibrated on validation rows for {len(done):,} of {len(raw):,} pairs of method and outcome: {how}."
 
 
@@ -156,7 +152,7 @@ def fairness(frames: Frames, facts: Facts) -> list[str]:
     texts = ["No approach to fairness is stored."]
     if not named:
         return [*texts, "The cohort names no subgroups."]
-    listed = "; ".join(f"{say(variable)}: {names(sorted(set(found)))}" for variable, found in named.items())
+    listed = "; ".join(f"{say(variable)}: {names(map(str, found.cat.categories))}" for variable, found in named.items())
     return [*texts, f"Subgroups that the cohort names: {listed}."]
 
 

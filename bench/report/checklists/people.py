@@ -1,6 +1,5 @@
 """TRIPOD+AI items 18e to 22: data, code, participants and models, as far as stored. Paragraphs of Markdown."""
 
-import numpy as np
 import pandas as pd
 
 from bench.report.checklists.design import levels
@@ -60,14 +59,15 @@ def characteristics(frames: Frames, facts: Facts) -> list[str]:
     if not rows:
         return [*texts, "The cohort names no site and no subgroup with two levels."]
     tasks = [task.name for task in frames.results.tasks]
+    texts += [f"Counted among the {count(facts.scored, 'rows')} with a prediction."] if 0 < facts.scored < facts.rows else []
     return [*texts, table(["Variable", "level", "rows", *(f"{say(task)}: events of known" for task in tasks)], rows, named=2)]
 
 
-def _levels(frames: Frames, facts: Facts, variable: str, of_rows: list[str]) -> list[list[str]]:
+def _levels(frames: Frames, facts: Facts, variable: str, of_rows: pd.Series) -> list[list[str]]:
     rows: list[list[str]] = []
-    for level in sorted(set(of_rows)):
-        here = np.array(of_rows) == level
-        labels = facts.labels[facts.labels["row"].isin(frames.results.cohort.loc[here, "row"])] if len(facts.labels) else None
+    for level in of_rows.cat.categories:
+        here = of_rows == level
+        labels = facts.labels[facts.labels["row"].isin(of_rows.index[here])] if len(facts.labels) else None
         events = [DASH if labels is None else _events(labels[f"y:{task.name}"]) for task in frames.results.tasks]
         rows.append([say(variable), say(level), f"{here.sum():,} ({share(here.sum(), len(here))})", *events])
     return rows

@@ -108,5 +108,10 @@ def heterogeneity(frames: Frames, facts: Facts) -> list[str]:
         if metric == "auroc":
             tests = [by_key.get((*key, of)) for of in ("auroc", "oe")]
             rows.append([*map(say, key), *(_number(test, column) for test in tests for column in ("spread", "p"))])
-    note = f"Highest less lowest value over the levels, and p of no difference, not adjusted ({names(chosen)}):"
-    return [note, table(["Variable", "outcome", "method", "AUROC", "p", "observed / expected", "p"], rows, named=3)]
+    count = int(found["p"].notna().sum())
+    note = (
+        f"Highest less lowest value over the levels ({names(chosen)}), and p of no difference, not adjusted for the {count:,} "
+        "in this table: no evidence by themselves."
+    )
+    head = ["Variable", "outcome", "method", "AUROC", "p, unadjusted", "observed / expected", "p, unadjusted"]
+    return [note, table(head, rows, named=3)]

@@ -48,7 +48,7 @@ def _known(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
 FIGURES: dict[str, Kind] = {
     "forest": Kind(
-        lambda f, t: forest.forest(f.scoring.comparisons, families(f.results), t, f.results.dataset),
+        lambda f, t: forest.forest(f.scoring.comparisons, families(f.results), t, f.results.dataset, f.scoring.interval),
         lambda f: _known(f.scoring.comparisons, "difference"),
     ),
     "roc": Kind(

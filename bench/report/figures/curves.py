@@ -1,6 +1,6 @@
 """The four essentials of every method and outcome: ROC (and precision-recall), calibration, net benefit, risks by outcome."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ OWN, REFERENCE, CHANCE = Pen(BLUE, 1.1), Pen(PALE, 1.4), Pen(GREY, 0.5, (1.2, 1.
 RAW, RECALIBRATED = Pen(VERMILLION, 0.9, (2.2, 1.1)), Pen(BLUE, 1.1)
 TREAT_ALL = Pen(INK, 0.5, (3.5, 1.2, 0.8, 1.2))
 EVENT, NO_EVENT = VERMILLION, SKY
+HALVES = ("raw", "recalibrated")
 Parts: TypeAlias = Mapping[tuple[str, str], pd.DataFrame]  # of (method, version)
 ALL, NONE = "treat all", "treat none"
 WHOLE = tuple((value, text) for value, text in ((0.0, "0"), (0.5, "50"), (1.0, "100")))
@@ -114,19 +115,40 @@ def risks(table: pd.DataFrame, methods: Sequence[str], task: str, title: str) ->
     """table: of `curves.risks`. Patients with the event upward, those without downward, as shares of each, on a root scale.
 
     Root scale: most patients without an event lie in the first bin, and the rest must be seen as well. Bars of a method that puts
-    nearly all patients into one bin are cut at the edge.
+    nearly all patients into one bin are cut at the edge. Recalibrated risks, where there are any, stand in the right half of a
+    panel, on the same scale: isotonic ones are spikes, and over the raw ones they would hide them.
     """
     own = table[table["task"] == task]
+    halves = [version for version in HALVES if version in set(own["version"])]
     right = float(own["high"].max())
-    top = float(np.sqrt(_ceiling([part["share"] for _, part in own.groupby(["method", "outcome"])], 1e-4, 1.0, room=1.0)))
+    pitch = 1.1 * right  # from the 0 of one half to that of the other
+    top = float(
+        np.sqrt(_ceiling([part["share"] for _, part in own.groupby(["method", "version", "outcome"])], 1e-4, 1.0, room=1.0))
+    )
     marks = [(sign * at, text) for at, text in _root_ticks(top) for sign in (-1, 1)]
     y = Axis(-1.03 * top, 1.03 * top, (*marks, (0.0, "0")), "% of each, root scale")
-    x = Axis(0, right, ticks(0, right, 4, percent=True), "predicted risk, % (the last bar: this and higher)")
-    by_method = dict(iter(own.groupby("method")))
-    shown = [Panel(m, (), areas=_bars(by_method.get(m, own.head(0)), 1.03 * top)) for m in methods]
+    end = pitch * (len(halves) - 1) + right
+    x = Axis(0, end, _in_halves(right, pitch, len(halves)), "predicted risk, % (the last bar: this and higher)")
+    parts = _parts(own, task)
+    shown = [
+        Panel(m, (), areas=tuple(a for i, v in enumerate(halves) for a in _bars(parts.get((m, v)), 1.03 * top, i * pitch)))
+        for m in methods
+    ]
     keys = [Key("those with the event, upward", patch=EVENT), Key("those without, downward", patch=NO_EVENT)]
-    behind = (_line([0, right], [0, 0], Pen(INK, 0.4)),)
-    return panels.page(f"{title}: predicted risks by outcome", shown, x, y, keys=keys, behind=behind, shape=0.85)
+    behind = [_line([i * pitch, i * pitch + right], [0, 0], Pen(INK, 0.4)) for i in range(len(halves))]
+    behind += [_line([pitch - 0.05 * right] * 2, [-1.03 * top, 1.03 * top], Pen(GREY, 0.4)) for _ in halves[1:]]
+    said = ["In every panel: left as predicted, right recalibrated on validation rows."] if len(halves) > 1 else []
+    return panels.page(
+        f"{title}: predicted risks by outcome", shown, x, y, keys=keys, said=said, behind=behind, shape=0.85
+    )  # fmt: skip
+
+
+def _in_halves(right: float, pitch: float, halves: int) -> tuple[tuple[float, str], ...]:
+    """Ticks of each half; with two none at the end of a half, where the next one's 0 stands."""
+    marks = (
+        ticks(0, right, 4, percent=True) if halves == 1 else [t for t in ticks(0, right, 3, percent=True) if t[0] <= 0.8 * right]
+    )
+    return tuple((i * pitch + value, text) for i in range(halves) for value, text in marks)
 
 
 def _root_ticks(top: float) -> list[tuple[float, str]]:
@@ -139,17 +161,15 @@ def _root_ticks(top: float) -> list[tuple[float, str]]:
     return kept
 
 
-def _bars(own: pd.DataFrame, top: float) -> tuple[Area, ...]:
-    """The two histograms as one stepped outline each."""
-    areas: list[Area] = []
+def _bars(own: pd.DataFrame | None, top: float, start: float) -> Iterator[Area]:
+    """The two histograms as one stepped outline each, from x = start."""
     for value, colour, sign in ((1, EVENT, 1), (0, NO_EVENT, -1)):
-        part = own[(own["outcome"] == value) & own["share"].notna()].sort_values("low")
-        if len(part):
+        part = None if own is None else own[(own["outcome"] == value) & own["share"].notna()].sort_values("low")
+        if part is not None and len(part):
             low, high, share = (part[c].to_numpy(float) for c in ("low", "high", "share"))
             x = np.concatenate([[low[0]], np.column_stack([low, high]).ravel(), [high[-1]]])
             y = np.concatenate([[0], np.repeat(np.minimum(np.sqrt(share), top), 2), [0]])
-            areas.append(Area(x, sign * y, colour))
-    return tuple(areas)
+            yield Area(start + x, sign * y, colour)
 
 
 def _parts(table: pd.DataFrame, task: str, by: str = "version") -> Parts:

@@ -11,10 +11,11 @@ from bench.report.figures.lettering import interval, number
 from bench.report.figures.marks import BLUE, INK, PAPER, VERMILLION, Look, Page
 from bench.report.figures.rows import Column, Estimate
 from bench.report.figures.scales import Axis, span, ticks
-from bench.stats import LEVEL, MEAN
+from bench.report.notes import INTERVALS
+from bench.report.sheet import verdict
+from bench.stats import BAYES, LEVEL, MEAN
 
 METRICS = {"auroc": "AUROC", "ap": "Average precision", "brier": "Brier score", "log_loss": "Log loss"}
-LESS_IS_BETTER = ("brier", "log_loss")
 BETTER, WORSE = Look("circle", BLUE, BLUE), Look("square", VERMILLION, VERMILLION)
 OPEN = Look("circle", INK, PAPER)
 JOINT, OWN = Look("circle", BLUE, BLUE), Look("square", VERMILLION, PAPER)
@@ -26,8 +27,8 @@ def said_of(task: str) -> str:
     return "mean over outcomes" if task == MEAN else task
 
 
-def forest(comparisons: pd.DataFrame, families: Families, task: str, dataset: str) -> Page:
-    """comparisons: of `Scoring`. The metrics that were tested, side by side; filled where adjusted p < .05.
+def forest(comparisons: pd.DataFrame, families: Families, task: str, dataset: str, how: str = "percentile") -> Page:
+    """comparisons: of `Scoring`; how: its interval. The metrics that were tested, side by side; filled where the table has a mark.
 
     A difference that is NaN (too few events, no shared cell) leaves its row empty. Errors: none, but see `names`.
     """
@@ -36,9 +37,11 @@ def forest(comparisons: pd.DataFrame, families: Families, task: str, dataset: st
     columns = [_differences(own[own["metric"] == metric], metric, reference) for metric in tested(own)]
     keys = [
         Key("better, adjusted p < .05", look=BETTER), Key("worse, adjusted p < .05", look=WORSE),
-        Key("no difference shown", look=OPEN),
+        Key("not shown, adjusted", look=OPEN),
     ]  # fmt: skip
-    said = ["Difference with 95 % interval, paired bootstrap. An arrow: beyond the axis, see the number."]
+    said = [
+        f"Difference with 95 % interval ({INTERVALS[how]}, paired bootstrap), not adjusted; the fill is. An arrow: beyond the axis, see the number."
+    ]
     return rows.page(f"{dataset}, {said_of(task)}: difference from {reference}", families, columns, keys, said)
 
 
@@ -49,15 +52,14 @@ def tested(comparisons: pd.DataFrame) -> list[str]:
 
 
 def _differences(own: pd.DataFrame, metric: str, reference: str) -> Column:
-    sign = -1 if metric in LESS_IS_BETTER else 1
     estimates: dict[str, Sequence[Estimate]] = {}
     texts = {reference: "reference"}
-    for method, d, low, high, p in own[["method", "difference", "low", "high", "p_adjusted"]].itertuples(index=False):
-        look = OPEN if not p < LEVEL else BETTER if sign * d > 0 else WORSE
-        estimates[method] = [Estimate(100 * d, 100 * low, 100 * high, look)]
-        texts[method] = interval(100 * d, 100 * low, 100 * high)
-    unit = "points (less is better)" if sign < 0 else "points"
-    return Column(METRICS[metric], unit, estimates, texts, "difference [95 %]")
+    looks = {"▲": BETTER, "▼": WORSE, "": OPEN}
+    for _, row in own.iterrows():
+        d, low, high = (100 * float(row[name]) for name in ("difference", "low", "high"))
+        estimates[row["method"]] = [Estimate(d, low, high, looks[verdict(row)])]
+        texts[row["method"]] = interval(d, low, high)
+    return Column(METRICS[metric], "points", estimates, texts, "difference [95 %]")
 
 
 def transfer(table: pd.DataFrame, families: Families, task: str, dataset: str) -> Page:
@@ -108,17 +110,20 @@ def _transfer(own: pd.DataFrame, metric: str) -> Column:
 def ranks(standings: pd.DataFrame, families: Families, task: str, dataset: str) -> Page:
     """standings: of `Scoring`; rank 1 is best. Filled: not distinguishable from the best. No dot: not ranked (NaN).
 
-    The line is the 95 % interval of the rank over resamples, where the table has one (columns low and high).
+    The line is the 95 % set of the true rank, for all methods at once, where the table has one (columns set_low and set_high): the
+    resampled ranks themselves are too narrow by far.
     """
     own = standings[standings["task"] == task]
     columns = [_ranks(own[own["metric"] == metric], metric) for metric in METRICS if metric in set(own["metric"])]
     keys = [Key("not distinguishable from the best", look=BETTER), Key("behind the best", look=OPEN)]
-    said = ["Rank with 95 % interval over resamples; P: share of resamples in which the method is the best, in %."]
+    said = [
+        "Rank with the 95 % set of the true rank, all methods at once; P: share of resamples in which the method is the best, in %."
+    ]
     return rows.page(f"{dataset}, {said_of(task)}: ranks", families, columns, keys, said)
 
 
 def _ranks(own: pd.DataFrame, metric: str) -> Column:
-    table = own.reindex(columns=["method", "rank", "low", "high", "tied", "first"])
+    table = own.reindex(columns=["method", "rank", "set_low", "set_high", "tied", "first"])
     estimates: dict[str, Sequence[Estimate]] = {}
     texts: dict[str, str] = {}
     for method, rank, low, high, tied, first in table.itertuples(index=False):
@@ -139,7 +144,8 @@ def benefit(table: pd.DataFrame, families: Families, task: str, dataset: str) ->
     columns = [_benefit(own[own["against"] == name], str(name)) for name in own["against"].unique()]
     keys = [Key("as predicted", look=OWN), Key("recalibrated", look=JOINT)]
     said = [
-        "Average over the range of thresholds with 95 % interval, in net true positives per 1,000 patients. An arrow: beyond the axis."
+        "Average over the range of thresholds with 95 % interval, in net true positives per 1,000 patients. An arrow: beyond the axis.",
+        "Treating all is far below treating none where thresholds lie above the prevalence: the column that is nearer to 0 counts.",
     ]
     return rows.page(f"{dataset}, {said_of(task)}: difference in net benefit", families, columns, keys, said)
 
@@ -185,7 +191,7 @@ def _spread(differences: pd.DataFrame, task: str, metric: str) -> list[str]:
     """In words, per variable: for how many methods the levels differ."""
     if differences.empty:
         return []
-    own = differences[(differences["task"] == task) & (differences["metric"] == metric)]
+    own = differences[(differences["task"] == task) & (differences["metric"] == metric) & (differences["method"] != BAYES)]
     counted = own.groupby("variable", sort=False)["p"].agg([_small, "count"])
     said = [f"{variable} {few} of {every}" for variable, (few, every) in counted.iterrows()]
     return [f"Methods whose levels differ at p < .05 (not adjusted): {', '.join(said)}."]

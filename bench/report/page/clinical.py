@@ -17,6 +17,14 @@ BENEFIT = (
     "Net benefit per 1,000 patients, averaged over the thresholds in the range of the outcome: method less treating all, none, and the "
     "yardstick."
 )
+THRESHOLDS = (
+    "Net benefit per 1,000 patients at each threshold: method less treating all, none, and the yardstick, with its 95 % interval from the "
+    "same resamples; not adjusted for the number of thresholds, rivals and methods."
+)
+SUBGROUPS = (
+    "p, unadjusted: of the hypothesis that all levels are alike; one of {count} such p in these tables, of which one in twenty falls below .05 "
+    "by chance alone. No evidence by itself: a difference that was not expected beforehand is a question to other data."
+)
 
 
 def calibration(frames: Frames) -> Grid | None:
@@ -65,6 +73,31 @@ def benefit(frames: Frames) -> Grid | None:
     return grid.build(keys, "Net benefit differences", fields, frames.results.groups, about=about)
 
 
+def thresholds(frames: Frames) -> tuple[Grid, ...]:
+    """The same at the single thresholds, which are those of the outcome: a table of each, a column per threshold."""
+    frame = frames.benefit_differences
+    if frame.empty:
+        return ()
+    frame = frame[frame["threshold"].notna() & frame["difference"].notna()]
+    return tuple(_of_outcome(frames, str(task), part) for task, part in frame.groupby("task", sort=False))
+
+
+def _of_outcome(frames: Frames, task: str, part: pd.DataFrame) -> Grid:
+    keys = ["method", "version", "against"]
+    found = {(*(str(row[key]) for key in keys), row["threshold"]): row for row in grid.records(part)}
+    at = sorted(part["threshold"].unique())
+
+    def line(method: str, version: str, rival: str) -> Line:
+        cells = (_benefit(found.get((method, version, rival, threshold))) for threshold in at)
+        return grid.of_method(method, (grid.said(f"{version}, less {rival}"), *cells), frames.results.groups, task)
+
+    lines = tuple(line(*map(str, names)) for names in part[keys].drop_duplicates().itertuples(index=False))
+    heads = (Column((f"{100 * threshold:.3g} %",)) for threshold in at)
+    columns = (Column(("net benefit",), words=True), *heads)
+    about = f"{THRESHOLDS} {_not_clinical(frames, task)}".strip()
+    return Grid(f"Net benefit differences by threshold, {clean(task)}", "Method", columns, (("", lines),), about=about, task=task)
+
+
 def _benefit(row: grid.Record | None) -> Cell:
     if row is None or np.isnan(row["difference"]):
         return Cell(DASH)
@@ -72,9 +105,10 @@ def _benefit(row: grid.Record | None) -> Cell:
     return Cell(text, grid.key(row["difference"]))
 
 
-def _not_clinical(frames: Frames) -> str:
-    """The outcomes whose range of thresholds is a convention."""
+def _not_clinical(frames: Frames, task: str = "") -> str:
+    """The outcomes whose range of thresholds is a convention; that outcome, if one is named."""
     frame = frames.net_benefit
+    frame = frame[frame["task"] == task] if task and len(frame) else frame
     if frame.empty or frame["clinical"].astype(bool).all():
         return ""
     tasks = dict.fromkeys(clean(str(task)) for task in frame.loc[~frame["clinical"].astype(bool), "task"])
@@ -90,6 +124,12 @@ def subgroups(frames: Frames) -> tuple[Grid, ...]:
         _subgroup(frames, part, str(variable), str(metric))
         for (variable, metric), part in frame.groupby(["variable", "metric"], sort=False)
     )
+
+
+def warned(frames: Frames) -> str:
+    """What the p values of the subgroup tables are worth."""
+    count = int(frames.heterogeneity["p"].notna().sum()) if len(frames.heterogeneity) else 0
+    return SUBGROUPS.format(count=f"{count:,}") if count else ""
 
 
 def _subgroup(frames: Frames, part: pd.DataFrame, variable: str, metric: str) -> Grid:
@@ -108,7 +148,7 @@ def _subgroup(frames: Frames, part: pd.DataFrame, variable: str, metric: str) ->
 
     sizes = part.groupby(part["level"].astype(str))["n"].max()  # over outcomes, which may be unknown of some
     across = (Column((clean(level), f"n {sizes[level]:,}")) for level in levels)
-    columns = (Column(("outcome",), words=True), *across, Column(("spread",)), Column(("p",)))
+    columns = (Column(("outcome",), words=True), *across, Column(("spread",)), Column(("p, unadjusted",)))
     lines = tuple(line(method, task) for method, task in pairs)
     return Grid(f"{name_of(metric)} by {clean(variable)}", "Method", columns, (("", lines),), metric=metric)
 

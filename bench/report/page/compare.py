@@ -12,9 +12,9 @@ from bench.report.evidence import Frames
 from bench.report.notes import METRIC_NAMES
 from bench.report.page import grid
 from bench.report.page.grid import Cell, Column, Field, Grid, Line
-from bench.report.sheet import TITLES
+from bench.report.sheet import TITLES, verdict
 from bench.report.words import DASH, clean, number, percent
-from bench.stats import LEVEL, MEAN, PRIMARY, procedure
+from bench.stats import MEAN, PRIMARY, procedure
 
 NAMES = {**METRIC_NAMES, "oe": "observed over expected"}
 DIGITS = {"brier": 3, "log_loss": 3, "oe": 2}  # of metrics that are no percentages
@@ -42,6 +42,7 @@ class _Tables:
     """What is known of one metric, by method and task."""
 
     metric: str
+    primary: bool  # tested and marked
     scores: Records
     pooled: Records
     standings: Records
@@ -52,7 +53,7 @@ class _Tables:
         scoring = frames.scoring
         tables = (scoring.scores, scoring.standings, scoring.comparisons)
         scores, standings, tests = (by_task(frame, metric) for frame in tables)
-        return cls(metric, scores, by_task(scoring.scores, f"{metric}_pooled"), standings, tests)
+        return cls(metric, metric in scoring.primary, scores, by_task(scoring.scores, f"{metric}_pooled"), standings, tests)
 
 
 def by_task(frame: pd.DataFrame, metric: str) -> Records:
@@ -96,22 +97,16 @@ def _cell(tables: _Tables, method: str, task: str) -> Cell:
     if score is None or np.isnan(score["value"]):
         return Cell(DASH)
     rank = standing["rank"] if standing is not None else np.nan
-    tied = "≈" if standing is not None and standing["tied"] and rank != 1 else ""
+    tied = "≈" if tables.primary and standing is not None and standing["tied"] and rank != 1 else ""
     test = tables.tests.get((method, task))
     return Cell(
         writer(tables.metric)(score["value"]),
         grid.key(score["value"]),
         "" if np.isnan(score["sd"]) else writer(tables.metric)(score["sd"]),
-        _verdict(test) + tied,
+        ("" if test is None else verdict(test)) + tied,
         _tip(tables, method, task),
         "best" if rank == 1 else "second" if rank == 2 else "",
     )
-
-
-def _verdict(test: grid.Record | None) -> str:
-    if test is None or not test["p_adjusted"] < LEVEL or not test["steady"]:
-        return ""
-    return "▲" if test["difference"] > 0 else "▼"
 
 
 def _tip(tables: _Tables, method: str, task: str) -> tuple[str, ...]:
@@ -127,10 +122,8 @@ def _tip(tables: _Tables, method: str, task: str) -> tuple[str, ...]:
     pooled = tables.pooled.get((method, task))
     if score["folds"] > 1 and pooled is not None and not np.isnan(pooled["value"]):
         lines.append(f"pooled across folds {write(pooled['value'])}")
-    return (
-        *lines,
-        f"n {score['n']:,}, {score['events']:,} events, {score['folds']} {'fold' if score['folds'] == 1 else 'folds'}",
-    )
+    events = "" if task == MEAN else f" {score['events']:,} events,"  # outcomes overlap: their sum counts no patients
+    return (*lines, f"n {score['n']:,},{events} {score['folds']} {'fold' if score['folds'] == 1 else 'folds'}")
 
 
 def _rank_set(standing: grid.Record) -> str:
@@ -141,7 +134,7 @@ def _rank_set(standing: grid.Record) -> str:
 def _test(test: grid.Record, write: grid.Writer) -> list[str]:
     difference = grid.with_interval(test["difference"], test["low"], test["high"], write)
     adjusted = "" if np.isnan(test["p_adjusted"]) else f", adjusted {grid.p_value(test['p_adjusted'])}"
-    return [f"against {clean(test['reference'])}: {difference}", f"p {grid.p_value(test['p'])}{adjusted}"]
+    return [f"against {clean(test['reference'])}: {difference}", f"unadjusted p {grid.p_value(test['p'])}{adjusted}"]
 
 
 def _foot(frames: Frames, metric: str, names: Sequence[str]) -> tuple[Line, ...]:
@@ -187,12 +180,13 @@ def _summary(frames: Frames, tables: _Tables, metric: str, task: str) -> Line | 
         return None
     score = tables.scores[best[0], task]
     tied = sum(bool(row["tied"]) for method, row in own.items() if method not in best)
-    verdicts = [_verdict(row) for (_, name), row in tables.tests.items() if name == task]
+    marks = [verdict(row) for (_, name), row in tables.tests.items() if name == task]
+    counts = (tied, marks.count("▲"), marks.count("▼")) if tables.primary else (np.nan,) * 3  # what is not tested has no count
     cells = (
         grid.said(name_of(metric)),
         grid.said(" = ".join(clean(method) for method in best)),
         Cell(grid.with_interval(score["value"], score["low"], score["high"], writer(metric)), grid.key(score["value"])),
-        *(grid.valued(float(count), number) for count in (tied, verdicts.count("▲"), verdicts.count("▼"))),
+        *(grid.valued(float(count), number) for count in counts),
     )
     return Line(clean(task), cells, task=task, metric=metric)
 
@@ -209,22 +203,26 @@ def tests(frames: Frames) -> Grid | None:
     keys = ["method", "task", "metric"]
     joined = _joined(found, frames.delong.assign(metric="auroc") if len(frames.delong) else frames.delong, keys, "delong")
     joined = _joined(joined, frames.corrected, keys, "corrected")
+    joined = joined.merge(frames.bayes.drop(columns="reference"), on=keys, how="left") if len(frames.bayes) else joined
     fields = (
         grid.text("outcome", "task"),
         Field("metric", lambda row: grid.said(name_of(row["metric"])), words=True),
         Field("difference (95 % interval)", _difference),
-        grid.figure("p", "p", grid.p_value),
-        grid.figure("p adjusted", "p_adjusted", grid.p_value),
+        grid.figure("p, unadjusted", "p", grid.p_value),
+        grid.figure("p, adjusted", "p_adjusted", grid.p_value),
         Field("detectable", lambda row: grid.valued(row["detectable"], lambda value: tested(row["metric"])(value).lstrip("+"))),
-        grid.figure("p DeLong", "p_delong", grid.p_value),
-        grid.figure("p corrected t", "p_corrected", grid.p_value),
+        grid.figure("p DeLong, unadjusted", "p_delong", grid.p_value),
+        grid.figure("p corrected t, unadjusted", "p_corrected", grid.p_value),
+        Field("Bayesian t, %: better / within a point / worse", _bayes),
     )
     folds, repeats = (int(frames.corrected[name].max()) if len(frames.corrected) else 1 for name in ("folds", "repeats"))
     weak = procedure.weakness(folds, repeats)
     about = (
         "Differences of AUROC and AP in percentage points. p and DeLong: about these predictions, given the fitted models. Detectable: the "
         "true difference that would be found with 80 % power, before the adjustment; p above .05 is no evidence of less. "
-        f"Corrected t (Nadeau and Bengio): about the procedure, trained anew. {weak}"
+        f"Corrected t (Nadeau and Bengio): about the procedure, trained anew. {weak} Bayesian correlated t (Corani and Benavoli): the "
+        "same question as probabilities, with the same weakness; better or worse by more than a point. Only the adjusted p account for "
+        f"the {len(found):,} rows of this table; the others are for one comparison chosen beforehand."
     )
     families = frames.results.groups
     return grid.build(joined, f"Every method against {clean(frames.results.reference)}", fields, families, about=about)
@@ -233,6 +231,11 @@ def tests(frames: Frames) -> Grid | None:
 def _difference(row: grid.Record) -> Cell:
     text = grid.with_interval(row["difference"], row["low"], row["high"], tested(row["metric"]))
     return Cell(text, grid.key(row["difference"]))
+
+
+def _bayes(row: grid.Record) -> Cell:
+    shares = [row.get(name, np.nan) for name in ("better", "equivalent", "worse")]
+    return Cell(DASH) if np.isnan(shares[0]) else Cell(" / ".join(percent(x, 0) for x in shares), grid.key(shares[0]))
 
 
 def _joined(found: pd.DataFrame, other: pd.DataFrame, keys: list[str], name: str) -> pd.DataFrame:

@@ -53,8 +53,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """One table. groups: headings (maybe "") and their rows. foot: yardsticks, never sorted. metric: of the whole table. marked: has
-    spreads and marks, which stand below each other.
+    """One table. groups: headings (maybe "") and their rows. foot: yardsticks, never sorted. metric, task: of the whole table. marked:
+    has spreads and marks, which stand below each other.
     """
 
     title: str
@@ -65,6 +65,7 @@ class Grid:
     metric: str = ""
     about: str = ""
     marked: bool = False
+    task: str = ""
 
 
 @dataclass(frozen=True)

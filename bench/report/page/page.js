@@ -219,6 +219,12 @@
   all("section > .box").forEach((box) => fit.observe(box));
   all("section > .box table").forEach((table) => fit.observe(table));
 
+  // ---- on paper what is folded is open, also in browsers whose style sheets cannot open it
+
+  let closed = [];
+  addEventListener("beforeprint", () => (closed = all(".fold:not([open])")).forEach((fold) => (fold.open = true)));
+  addEventListener("afterprint", () => closed.forEach((fold) => (fold.open = false)));
+
   // ---- contents: where the reader is
 
   const links = new Map(all("nav a").map((link) => [link.hash.slice(1), link]));

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from bench.report import notes
 from bench.report.evidence import Frames
-from bench.report.page import clinical, compare, sharing, trust
+from bench.report.page import clinical, compare, intervals, sharing, trust
 from bench.report.page.grid import Grid, present
 from bench.report.words import clean
 from bench.stats import METRICS, PRIMARY
@@ -75,21 +75,24 @@ def _results(frames: Frames, drawn: Mapping[str, tuple[Drawing, ...]], marks: co
     def section(name: str, grids: Sequence[Grid | None] = (), folded: Sequence[Grid | None] = (), about: str = "") -> Section:
         return Section(name, FIGURES[name][0], about, drawn[name], present(grids), present(folded))
 
+    folded = intervals.grids(frames, METRICS)
     losses = compare.grids(frames, [metric for metric in METRICS if metric not in PRIMARY], marks)
     return (
         Section("glance", "At a glance", grids=present([compare.glance(frames)])),
-        Section("comparison", "Comparison", _marks(frames), grids=compare.grids(frames, PRIMARY, marks), folded=losses),
+        Section(
+            "comparison", "Comparison", _marks(frames), grids=compare.grids(frames, PRIMARY, marks), folded=(*losses, *folded)
+        ),
         section("forest", folded=[compare.tests(frames)]),
         section("discrimination"),
         section("calibration", folded=[clinical.calibration(frames)]),
-        section("decision", folded=[clinical.benefit(frames)]),
+        section("decision", folded=[clinical.benefit(frames), *clinical.thresholds(frames)]),
         section("risks"),
         section(
             "sharing",
             [sharing.affinity(frames)],
             [sharing.transfer(frames), sharing.gains(frames), sharing.unions(frames), sharing.coherence(frames)],
         ),
-        section("subgroups", folded=clinical.subgroups(frames)),
+        section("subgroups", folded=clinical.subgroups(frames), about=clinical.warned(frames)),
         section("cost", [trust.budget(frames)], [sharing.costs(frames)]),
         Section("diagnostics", "Diagnostics", "Means over cells of fitted models.", folded=trust.diagnostics(frames)),
     )
@@ -113,8 +116,12 @@ def _trust(frames: Frames, texts: Sequence[str], marks: compare.Marks) -> tuple[
             notes=tuple(clean(text) for text in texts),
         ),
         Section("splits", "Splits", grids=present([trust.receipt(frames)])),
-        Section("reading", "How to read it", items=tuple(clean(text) for text in frames.sheet.remarks)),
-        Section("environment", "Environment", folded=(*present([trust.facts(frames)]), *trust.environment(frames))),
+        Section("reading", "How to read it", items=tuple(clean(text) for text in notes.remarks(frames.results, frames.scoring))),
+        Section(
+            "environment",
+            "Adapters, settings and environment",
+            folded=(*present([trust.facts(frames)]), *trust.environment(frames)),
+        ),
     )
 
 

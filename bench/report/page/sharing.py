@@ -10,7 +10,9 @@ from bench.report.words import clean, number, percent
 
 TRANSFER = (
     "Method less the single-task baseline, in points; below 0 sharing hurt. Hurt: share of cells (repeat and fold) in which it did. "
-    "Stopping: when training stopped, by the joint validation score or per outcome."
+    "Stopping: when training stopped, by the joint validation score or per outcome. p, adjusted: over the outcomes of one method and "
+    "metric, not over methods; p, unadjusted: one of {count} in this table, of which one in twenty falls below .05 by chance alone: no "
+    "evidence by itself."
 )
 GAINS = (
     "Delta m: mean over outcomes of the change against the baseline; relative to its score, absolute in points, and relative to its "
@@ -35,12 +37,14 @@ def transfer(frames: Frames) -> Grid | None:
         grid.text("stopping", "stopping"),
         grid.text("baseline", "baseline"),
         Field("difference (95 % interval)", _difference),
-        grid.figure("p", "p", grid.p_value),
-        grid.figure("p adjusted", "p_adjusted", grid.p_value),
+        grid.figure("p, unadjusted", "p", grid.p_value),
+        grid.figure("p, adjusted", "p_adjusted", grid.p_value),
         grid.figure("hurt, % of cells", "hurt", lambda value: percent(value, 0)),
         grid.figure("cells", "cells", number),
     )
-    return grid.build(frames.transfer, "Transfer by outcome", fields, frames.results.groups, about=TRANSFER)
+    count = int(frames.transfer["p"].notna().sum()) if len(frames.transfer) else 0
+    about = TRANSFER.format(count=f"{count:,}")
+    return grid.build(frames.transfer, "Transfer by outcome", fields, frames.results.groups, about=about)
 
 
 def _difference(row: grid.Record) -> Cell:

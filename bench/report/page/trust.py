@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report import diagnosis
+from bench.report.adapters import adapters
 from bench.report.evidence import Frames
 from bench.report.page import grid
 from bench.report.page.grid import Cell, Column, Field, Grid, Line
@@ -25,6 +26,10 @@ CHECKS: Mapping[str, tuple[str, ...]] = {
 }
 NOT_QUICK = ("training ended before its cap", "one scale of risks over folds")  # not looked for in a quick look
 LEDGER = ("trials", "parameters", "steps", "at_cap", "scores")  # facts that the ledger tells, or that are too long to tell
+ADAPTERS = (
+    "In the words of each method's own file when it ran: what the program does around it (missing values, unknown outcomes) and where it "
+    "departs from its source. In square brackets: of the method or the balance that it runs on."
+)
 
 
 # ---- alarms
@@ -208,8 +213,13 @@ def _diagnostic(frames: Frames, part: pd.DataFrame, title: str, about: str) -> G
 
 
 def environment(frames: Frames) -> tuple[Grid, ...]:
-    """Versions of libraries, and the settings and code of every method, where the store tells them."""
-    return grid.present((_versions(frames.results), _settings(frames.results)))
+    """How methods were adapted, versions of libraries, settings and code of every method, where the store tells them."""
+    return grid.present((_adapters(frames.results), _settings(frames.results), _versions(frames.results)))
+
+
+def _adapters(results: Results) -> Grid | None:
+    fields = (Field("adapter, and departures from its source", lambda row: Cell(row["text"]), words=True),)
+    return grid.build(adapters(results), "How the methods were adapted", fields, results.groups, about=ADAPTERS)
 
 
 def _versions(results: Results) -> Grid | None:
