@@ -172,18 +172,27 @@ class Text:
 Modality: TypeAlias = Tabular | Series | Text
 
 
+@dataclass(frozen=True, slots=True)
+class Encodings:
+    """How texts and series become numbers, the same for all methods of a run: see `bench.prep`."""
+
+    text: str = "tfidf"
+    series: str = "windows"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Inputs:
-    """All a method may see when it predicts: no label can leak, by type."""
+    """All a method may see when it predicts: no label can leak, by type. encodings: of what is fitted on them."""
 
     modalities: Mapping[str, Modality]
+    encodings: Encodings = Encodings()
 
     def __len__(self) -> int:
         return len(next(iter(self.modalities.values())))
 
     def rows(self, which: NDArray[Any]) -> "Inputs":
         index = row_index(which)
-        return Inputs({name: modality.rows(index) for name, modality in self.modalities.items()})
+        return Inputs({name: modality.rows(index) for name, modality in self.modalities.items()}, self.encodings)
 
     def of(self, kind: type[Modality]) -> dict[str, Any]:
         """The modalities of one kind, by name."""

@@ -195,7 +195,7 @@ _memo: OrderedDict[tuple[str, str], Any] = OrderedDict()
 
 
 def _kept(kind: str, train: Cohort, fit: Callable[[], T]) -> T:
-    key = (kind, train.digest)
+    key = (kind, f"{train.digest} {train.inputs.encodings}")
     if key not in _memo:
         _memo[key] = fit()
     _memo.move_to_end(key)
