@@ -14,6 +14,7 @@ from bench.report.figures.scales import Axis, span, ticks
 from bench.report.notes import INTERVALS
 from bench.report.sheet import verdict
 from bench.stats import BAYES, LEVEL, MEAN
+from bench.stats.benefit import YARDSTICK
 
 METRICS = {"auroc": "AUROC", "ap": "Average precision", "brier": "Brier score", "log_loss": "Log loss"}
 BETTER, WORSE = Look("circle", BLUE, BLUE), Look("square", VERMILLION, VERMILLION)
@@ -73,7 +74,7 @@ def transfer(table: pd.DataFrame, families: Families, task: str, dataset: str) -
     keys = [Key("stopped jointly", look=JOINT), Key("stopped per outcome", look=OWN)]
     keys = [key for key, stop in zip(keys, ("joint", "per_task"), strict=True) if stop in set(own["stopping"])]
     said = [
-        "Left of the line sharing hurts. Difference with 95 % interval; in brackets the share of cells in which it is below 0, %."
+        "Below 0: behind the single-task network. 95 % interval, not adjusted; in brackets the share of cells in which it is below 0, %."
     ]
     return rows.page(
         f"{dataset}, {said_of(task)}: multi-task less {', '.join(_unique(own['baseline']))}", shown, columns, keys, said
@@ -145,7 +146,8 @@ def benefit(table: pd.DataFrame, families: Families, task: str, dataset: str) ->
     keys = [Key("as predicted", look=OWN), Key("recalibrated", look=JOINT)]
     said = [
         "Average over the range of thresholds with 95 % interval, in net true positives per 1,000 patients. An arrow: beyond the axis.",
-        "Treating all is far below treating none where thresholds lie above the prevalence: the column that is nearer to 0 counts.",
+        "Treating all is far below treating none where thresholds lie above the prevalence: the column that is nearer to 0 counts. "
+        f"Less {YARDSTICK}: the model that a clinic would use without us.",
     ]
     return rows.page(f"{dataset}, {said_of(task)}: difference in net benefit", families, columns, keys, said)
 
