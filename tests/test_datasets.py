@@ -46,6 +46,15 @@ LEAKS = {
         ),
         "intraop_ca",
     },
+    "mimic4": {
+        *("hospital_expire_flag", "deathtime", "dischtime", "outtime", "dod", "discharge_location", "last_careunit", "race"),
+        *("died", "died_icu", "left", "readmitted", "ventilated_before", "ventilated_after", "subject_id", "hadm_id", "stay_id"),
+    },
+    "eicu": {
+        *("hospitaldischargestatus", "hospitaldischargeoffset", "hospitaldischargelocation", "unitdischargestatus"),
+        *("unitdischargeoffset", "unitdischargelocation", "dischargeweight", "ethnicity", "intubated", "vent", "apachescore"),
+        *("died", "died_icu", "left", "readmitted", "ventilated_before", "ventilated_after", "uniquepid", "patientunitstayid"),
+    },
     "census_income": {"education", "marital stat", "instance weight", "income", "part", "person"},
 }
 FEW_EVENTS = {("vitaldb", "hospital_death")}  # too few to be compared in five folds, and the docstring says so
@@ -62,7 +71,7 @@ def load(name: str) -> Cohort:
         try:
             return registry.load(name)
         except BenchError as error:
-            if "could not be fetched" in str(error):
+            if "could not be fetched" in str(error) or "credentialed users get it" in str(error):
                 pytest.skip(str(error))
             raise
 
@@ -110,7 +119,7 @@ def test_the_first_line_says_what_it_is_and_needs(dataset: tuple[str, Cohort]) -
     first, *rest = registry.about("datasets")[name].splitlines()
     assert 20 < len(first) <= 130
     assert first.endswith(".")
-    assert f"{len(cohort):,}" in first
+    assert f"{len(cohort):,}" in first or "your own" in first  # another release has another number
     assert "fetch" in first or "needs" in first.lower()
     assert not rest or rest[0] == ""
 

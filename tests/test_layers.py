@@ -38,7 +38,7 @@ LAYERS = [
     {"cli"},
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}
-# Among L1 the order is this; prep and recalibrate lean on nothing but core.
+# Among L1 the order is this; recalibrate leans on nothing but core.
 SIDEWAYS = {
     ("bootstrap", "metrics"),
     ("bootstrap", "kernels"),
@@ -47,6 +47,7 @@ SIDEWAYS = {
     ("splits", "core"),
     ("splits", "registry"),
     ("checks", "core"),
+    ("prep", "sources"),  # vectors of notes are kept in the cache
 }
 PLUG_INS = {
     "methods": {"core", "registry", "prep", "nets", "losses", "train", "pertask", "recalibrate"},

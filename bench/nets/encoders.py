@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from bench.nets.dropout import Dropout
 from bench.nets.fusion import Fusion
+from bench.nets.series import Steps, body
+from bench.nets.text import TunedEncoder, WordEncoder
 from bench.prep import SeriesShape, Shape, TableShape
 
 Batch: TypeAlias = Mapping[str, Mapping[str, Tensor]]
@@ -68,6 +70,22 @@ class SeriesEncoder(nn.Module):
         return torch.cat([self.summary(x["summary"])[:, None], windows], dim=1), mask
 
 
+class StepsEncoder(nn.Module):
+    """A summary of the whole series, and but for `series=summary` what a network makes of its steps -> (B, 1 + L, d)."""
+
+    def __init__(self, shape: SeriesShape, d: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.summary = _mlp(shape.summary, hidden, d, dropout)
+        self.body = body(shape.encoding, shape.channels, d, dropout, shape.windows) if shape.windows else None
+
+    def forward(self, x: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        summary, present = self.summary(x["summary"])[:, None], x["present"][:, None]
+        if self.body is None:
+            return summary, present
+        tokens, mask = self.body(Steps.of(x["windows"], x["observed"], x["time"]))
+        return torch.cat([summary, tokens], dim=1), torch.cat([present, mask & present], dim=1)
+
+
 class TextEncoder(nn.Module):
     """A text vector through one hidden layer -> (B, 1, d)."""
 
@@ -100,8 +118,10 @@ def _encoder(shape: Shape, d: int, hidden: int, dropout: float) -> nn.Module:
     if isinstance(shape, TableShape):
         return TableEncoder(shape, d, hidden, dropout)
     if isinstance(shape, SeriesShape):
-        return SeriesEncoder(shape, d, hidden, dropout)
-    return TextEncoder(shape.width, d, hidden, dropout)
+        return (SeriesEncoder if shape.encoding == "windows" else StepsEncoder)(shape, d, hidden, dropout)
+    if shape.tuned is not None:
+        return TunedEncoder(shape.tuned, d, hidden, dropout)
+    return WordEncoder(shape.words, d, hidden, dropout) if shape.words else TextEncoder(shape.width, d, hidden, dropout)
 
 
 def _mlp(width: int, hidden: int, d: int, dropout: float) -> nn.Sequential:

@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.core import Cohort, Inputs, Modality, Series, Tabular, Text
+from bench.core import Cohort, Encodings, Inputs, Modality, Series, Tabular, Text
+from bench.prep import text as notes
 from bench.prep.columns import NormalScores, Standard, TableColumns
-from bench.prep.series import WINDOW_STATS, SeriesColumns, SeriesWindows
-from bench.prep.text import TextVectors
+from bench.prep.series import STATS, WINDOW_STATS, SeriesColumns, SeriesSteps, SeriesWindows, check
+from bench.prep.text import Encoder, Reduced, States, TextVectors, Words
 
-Columns: TypeAlias = TableColumns | SeriesColumns | TextVectors
+Columns: TypeAlias = TableColumns | SeriesColumns | TextVectors | Reduced
 T = TypeVar("T")
 KEPT = 6  # fitted preparations kept per process: two folds' worth of the three kinds
 
@@ -84,17 +85,22 @@ class TableShape:
 
 @dataclass(frozen=True, slots=True)
 class SeriesShape:
-    """windows x channels x stats, and `summary` columns."""
+    """windows (or steps, or none) x channels x stats, and `summary` columns. encoding: one of `bench.prep.series.ENCODINGS`."""
 
     windows: int
     channels: int
     stats: int
     summary: int
+    encoding: str = "windows"
 
 
 @dataclass(frozen=True, slots=True)
 class TextShape:
+    """width: of the vector. words: of a trainable embedding of the note's words; tuned: whose last layer learns (0, None: no)."""
+
     width: int
+    words: int = 0
+    tuned: Encoder | None = None
 
 
 Shape: TypeAlias = TableShape | SeriesShape | TextShape
@@ -123,35 +129,64 @@ class TableTokens:
 @dataclass(frozen=True, slots=True, eq=False)
 class SeriesTokens:
     columns: SeriesColumns
-    windows: SeriesWindows
+    windows: SeriesWindows | SeriesSteps | None
     scale: NormalScores
+    encoding: str = "windows"
+
+    @classmethod
+    def fit(cls, columns: SeriesColumns, series: Series, encoding: str) -> "SeriesTokens":
+        scale = NormalScores.fit(columns(series.rows(np.flatnonzero(series.present))))
+        if check(encoding) == "summary":
+            return cls(columns, None, scale, encoding)
+        return cls(columns, (SeriesWindows if encoding == "windows" else SeriesSteps).fit(series), scale, encoding)
 
     @property
     def shape(self) -> SeriesShape:
         channels = len(self.columns.channels)
-        return SeriesShape(len(self.windows.time), channels, len(WINDOW_STATS), len(self.columns.names) + channels)
+        steps = self.windows.steps if isinstance(self.windows, SeriesSteps) else 0
+        windows, stats = (len(self.windows.time), len(WINDOW_STATS)) if isinstance(self.windows, SeriesWindows) else (steps, 1)
+        return SeriesShape(windows, channels, stats, len(self.columns.names) + channels, self.encoding)
 
     def __call__(self, series: Series) -> Arrays:
-        """windows (n, W, channels, stats), observed (n, W, channels), time (W,), summary (n, s): all float32."""
-        windows, observed = self.windows(series)
+        """windows (n, W, channels, stats), observed (n, W, channels), summary (n, s): all float32.
+
+        time: (W,) of windows, (n, W) of steps. Under `summary` W is 0.
+        """
+        windows, observed, time = self._cells(series)
         whole = self.columns(series)
-        empty = observed.sum(axis=1) == 0  # (n, channels)
+        empty = whole[:, STATS.index("count") :: len(STATS)] == 0  # (n, channels)
         summary = np.column_stack([np.nan_to_num(self.scale(whole)) * series.present[:, None], empty]).astype(np.float32)
-        return {"windows": windows, "observed": observed, "time": self.windows.time, "summary": summary}
+        return {"windows": windows, "observed": observed, "time": time, "summary": summary}
+
+    def _cells(self, series: Series) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        if isinstance(self.windows, SeriesWindows):
+            return *self.windows(series), self.windows.time
+        if self.windows is not None:
+            return self.windows(series)
+        n, channels = len(series), len(self.columns.channels)
+        return np.zeros((n, 0, channels, 1), np.float32), np.zeros((n, 0, channels), np.float32), np.zeros((n, 0), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextTokens:
-    vectors: TextVectors
+    vectors: TextVectors | Encoder
     scale: Standard
+    sequence: Words | States | None = None
+
+    @classmethod
+    def fit(cls, columns: TextVectors | Reduced, text: Text, encoding: str) -> "TextTokens":
+        vectors = columns.encoder if isinstance(columns, Reduced) else columns
+        return cls(vectors, Standard.fit(vectors(text)), notes.sequences(text, encoding))
 
     @property
     def shape(self) -> TextShape:
-        return TextShape(self.vectors.width)
+        words = self.sequence.size if isinstance(self.sequence, Words) else 0
+        return TextShape(self.vectors.width, words, self.sequence.encoder if isinstance(self.sequence, States) else None)
 
     def __call__(self, text: Text) -> Arrays:
-        """vector (n, k) float32, 0 for a row without the modality."""
-        return {"vector": np.nan_to_num(self.scale(self.vectors(text))).astype(np.float32)}
+        """vector (n, k) float32, 0 for a row without the modality; and what `notes.Words` or `notes.States` gives."""
+        vector = np.nan_to_num(self.scale(self.vectors(text))).astype(np.float32)
+        return {"vector": vector, **(self.sequence(text) if self.sequence else {})}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,7 +212,9 @@ class Tokens:
 
 def flatten(train: Cohort) -> Flat:
     """The preparation for tree models, fitted on the training rows."""
-    return _kept("flat", train, lambda: Flat({key: _fit(m) for key, m in train.inputs.modalities.items()}))
+    return _kept(
+        "flat", train, lambda: Flat({key: _fit(m, train.inputs.encodings) for key, m in train.inputs.modalities.items()})
+    )
 
 
 def linear(train: Cohort) -> Linear:
@@ -188,7 +225,11 @@ def linear(train: Cohort) -> Linear:
 def tokens(train: Cohort) -> Tokens:
     """The preparation for networks, fitted on the training rows."""
     flat = flatten(train)
-    return _kept("tokens", train, lambda: Tokens({k: _token(flat.parts[k], m) for k, m in train.inputs.modalities.items()}))
+    return _kept(
+        "tokens",
+        train,
+        lambda: Tokens({k: _token(flat.parts[k], m, train.inputs.encodings) for k, m in train.inputs.modalities.items()}),
+    )
 
 
 _memo: OrderedDict[tuple[str, str], Any] = OrderedDict()
@@ -204,10 +245,10 @@ def _kept(kind: str, train: Cohort, fit: Callable[[], T]) -> T:
     return _memo[key]
 
 
-def _fit(modality: Modality) -> Columns:
+def _fit(modality: Modality, encodings: Encodings) -> Columns:
     if isinstance(modality, Tabular):
         return TableColumns.fit(modality)
-    return SeriesColumns(modality.channels) if isinstance(modality, Series) else TextVectors.fit(modality)
+    return SeriesColumns(modality.channels) if isinstance(modality, Series) else notes.fit(modality, encodings.text)
 
 
 def _columns(part: Columns, inputs: Inputs, key: str) -> NDArray[Any]:
@@ -245,13 +286,12 @@ def _linear(flat: Flat, inputs: Inputs) -> Linear:
     return Linear(flat, draft.median, cards, draft.flags, kept, Standard.fit(design[:, kept]))
 
 
-def _token(part: Columns, modality: Modality) -> TableTokens | SeriesTokens | TextTokens:
+def _token(part: Columns, modality: Modality, encodings: Encodings) -> TableTokens | SeriesTokens | TextTokens:
     if isinstance(part, TableColumns):
         assert isinstance(modality, Tabular)
         return TableTokens(part, NormalScores.fit(part(modality)[:, ~part.categorical]))
     if isinstance(part, SeriesColumns):
         assert isinstance(modality, Series)
-        present = modality.rows(np.flatnonzero(modality.present))
-        return SeriesTokens(part, SeriesWindows.fit(modality), NormalScores.fit(part(present)))
+        return SeriesTokens.fit(part, modality, encodings.series)
     assert isinstance(modality, Text)
-    return TextTokens(part, Standard.fit(part(modality)))
+    return TextTokens.fit(part, modality, encodings.text)

@@ -1,20 +1,35 @@
-"""Irregular series as numbers: statistics of each channel, over the whole time and in windows of it.
+"""Irregular series as numbers: statistics of each channel, over the whole time and in windows of it, or step by step.
 
 Everything is one sort and a few reductions over the events; no loop over patients.
+`ENCODINGS` are what `Encodings.series` may be: windows and their statistics, the statistics of the whole time alone (`summary`),
+or, besides these, a network over the steps themselves (`bench.nets.series`).
 """
 
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core import Series
+from bench.core import BenchError, Series
 from bench.prep.columns import NormalScores, Standard
 
 STATS = ("first", "last", "min", "max", "mean", "sd", "slope", "count")
 WINDOW_STATS = ("mean", "min", "max", "last", "count")
 WINDOWS = 12  # a longer sequence costs the networks more than it tells them
+ENCODINGS = ("windows", "summary", "grud", "tcn", "patch")
+STEPS = 48  # distinct times of a row that are told apart: half an hour each over a day in intensive care
+PATCH = 4  # steps that a patch Transformer reads as one token
+
+
+def check(encoding: str) -> str:
+    """The name of an encoding of series as it came. BenchError with the closest where there is none such."""
+    if encoding not in ENCODINGS:
+        close = get_close_matches(encoding, ENCODINGS, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise BenchError(f"series must be one of {', '.join(ENCODINGS)}, but got {encoding!r}.{hint}")
+    return encoding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +134,7 @@ class SeriesWindows:
         edges = np.unique(np.quantile(when, np.arange(1, WINDOWS) / WINDOWS, method="higher"))
         edges = edges[edges > when.min()]  # the first window would be empty
         middle = _middle(when, edges)
-        values = NormalScores.fit(_by_channel(known))
+        values = channel_scores(known)
         draft = cls(series.channels, edges, middle, values, Standard(np.zeros(1), np.ones(1)))
         windows, observed = draft.raw(known)
         return replace(draft, scale=Standard.fit(np.where(observed[..., None], windows, np.nan).reshape(-1, *windows.shape[2:])))
@@ -130,7 +145,7 @@ class SeriesWindows:
         shape = (len(series), len(self.time), len(self.channels))
         window = len(self.edges) - np.searchsorted(self.edges, known.time, side="right")  # oldest first
         cell = (row * shape[1] + window) * shape[2] + known.channel
-        cells = Cells.of(cell, known.time, self._scores(known))
+        cells = Cells.of(cell, known.time, scored(self.values, known))
         out = np.zeros((int(np.prod(shape)), len(WINDOW_STATS)), np.float32)
         for j, stat in enumerate(WINDOW_STATS):
             out[cells.cell, j] = np.log1p(cells.stat(stat)) if stat == "count" else cells.stat(stat)
@@ -143,18 +158,71 @@ class SeriesWindows:
         windows, observed = self.raw(series)
         return np.where(observed[..., None], self.scale(windows), 0).astype(np.float32), observed.astype(np.float32)
 
-    def _scores(self, series: Series) -> NDArray[np.float64]:
-        out = np.empty(len(series.value))
-        for c, (values, scores) in enumerate(self.values.knots):
-            mine = series.channel == c
-            out[mine] = np.interp(series.value[mine], values, scores)
-        return out
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesSteps:
+    """A series at its own irregular times: a step holds all that a row measured at one time, oldest first, the latest last.
+
+    A row with more than `STEPS` distinct times has neighbours by rank merged evenly, so that all its history stays: values of a
+    channel are averaged, the step keeps the time of its latest event. Shorter rows have empty steps in front.
+    Values are normal scores by channel: 0 is the training mean. Cost in memory: n * steps * channels * 8 bytes.
+    """
+
+    channels: tuple[str, ...]
+    steps: int  # at most STEPS; as many as the longest training row needs, a multiple of PATCH
+    unit: float  # minutes: the .95 quantile of the training events' times, so that times are about 0 to 1 on any scale
+    values: NormalScores
+
+    @classmethod
+    def fit(cls, series: Series) -> "SeriesSteps":
+        row, known = events(series, series.channels)
+        unit = float(np.quantile(np.abs(known.time), 0.95)) if len(known.time) else 1.0
+        longest = int(_distinct(row, known.time)[1].max(initial=1))
+        return cls(series.channels, min(STEPS, -(-longest // PATCH) * PATCH), unit or 1.0, channel_scores(known))
+
+    def __call__(self, series: Series) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """(n, S, channels, 1) scores, 0 where not observed; (n, S, channels) observed; (n, S) time in units, 0 in empty steps."""
+        row, known = events(series, self.channels)
+        rank, many = _distinct(row, known.time)
+        step = np.where(many > self.steps, rank * self.steps // np.maximum(many, 1), rank + self.steps - many)
+        shape = (len(series), self.steps, len(self.channels))
+        place = row * self.steps + step
+        cells = Cells.of(place * shape[2] + known.channel, known.time, scored(self.values, known))
+        out, observed = np.zeros(int(np.prod(shape)), np.float32), np.zeros(int(np.prod(shape)), np.float32)
+        out[cells.cell], observed[cells.cell] = cells.stat("mean"), 1
+        time = np.full(shape[0] * shape[1], np.inf)
+        np.minimum.at(time, place, known.time / self.unit)
+        time[np.isinf(time)] = 0
+        return out.reshape(*shape, 1), observed.reshape(shape), time.reshape(shape[:2]).astype(np.float32)
 
 
-def _by_channel(series: Series) -> NDArray[np.float64]:
-    """(events, channels): each event's value in its channel's column, NaN elsewhere."""
-    out = np.full((len(series.value), len(series.channels)), np.nan)
-    out[np.arange(len(series.value)), series.channel] = series.value
+def _distinct(row: NDArray[np.int64], time: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each event: the rank of its time among the distinct times of its row, 0 the oldest; how many these are."""
+    order = np.lexsort((-time, row))
+    row, time = row[order], time[order]
+    fresh = np.diff(row, prepend=-1) != 0
+    number = np.cumsum(fresh | (np.diff(time, prepend=np.float32(0)) != 0)) - 1
+    start = np.flatnonzero(fresh)
+    count = np.diff(np.append(start, len(row)))
+    base = np.repeat(number[start], count)
+    many = np.repeat(number[start + count - 1] + 1, count) - base
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return (number - base)[back], many[back]
+
+
+def channel_scores(series: Series) -> NormalScores:
+    """Normal scores of each channel's values, in the order of its channels."""
+    values = (series.value[series.channel == c] for c in range(len(series.channels)))
+    return NormalScores(tuple(NormalScores.fit(v[:, None]).knots[0] for v in values))
+
+
+def scored(values: NormalScores, series: Series) -> NDArray[np.float64]:
+    """(events,) the events' values as their channels' scores."""
+    out = np.empty(len(series.value))
+    for c, (known, scores) in enumerate(values.knots):
+        mine = series.channel == c
+        out[mine] = np.interp(series.value[mine], known, scores)
     return out
 
 

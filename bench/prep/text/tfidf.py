@@ -1,4 +1,4 @@
-"""Short notes as vectors: TF-IDF of words and word pairs, reduced by a truncated singular value decomposition."""
+"""Notes as TF-IDF of words and word pairs, reduced by a truncated singular value decomposition."""
 
 from dataclasses import dataclass
 from typing import Any
