@@ -15,9 +15,9 @@ from bench.nets.dropout import Dropout
 from bench.nets.fusion import Layer
 from bench.prep.series import PATCH
 
-FREQUENCIES = (0.5, 1.0, 2.0, 4.0)  # periods in the unit of time, which most of a training row's events lie within
+FREQUENCIES = (0.5, 1.0, 2.0, 4.0)  # cycles in the unit of time, within which most events lie
 CLOCK = 2 + 2 * len(FREQUENCIES)
-REACH = 5.0  # units: what lies further back is an error of recording or as good as one
+REACH = 5.0  # units: steps further back count as this far, so that one stray time cannot swamp the network
 NARROW = 32  # channels of the convolution: 64 cost four times as much
 UNITS = 48  # of the recurrent state: 64 cost a third more
 SHUT = 1e4  # added to the update gate in an empty step: its sigmoid is exactly 1, and the state stays as it was
@@ -76,8 +76,8 @@ class Steps:
 class DecayGRU(nn.Module):
     """GRU-D: a GRU over the steps whose inputs and state fade with the time since a channel was measured -> (B, 1, width).
 
-    Che et al., "Recurrent Neural Networks for Multivariate Time Series with Missing Values", Scientific Reports 8:6085 (2018),
-    eq. 3-7. With m the mask, x' a channel's last value, x~ its training mean, delta the time since it was measured:
+    Che et al., "Recurrent Neural Networks for Multivariate Time Series with Missing Values", Scientific Reports 8:6085 (2018).
+    With m the mask, x' a channel's last value, x~ its training mean, delta the time since it was measured:
 
         gamma_x = exp(-max(0, w delta + b)),  gamma_h = exp(-max(0, W delta + b))
         x^ = m x + (1 - m) (gamma_x x' + (1 - gamma_x) x~),  h <- gamma_h h
