@@ -57,8 +57,8 @@ class Results:
     """What a report is made of. Columns of the frames: see `read`.
 
     receipt: of the splits, as `bench.splits.receipt` made it. made: a method's label -> settings, versions, code, adapted: name ->
-    text, see `bench.cards.adapted`. environment: of the cells: python, platform, bench. digest: of the cohort. others: methods with results under the same protocol that are not shown. Each is empty where
-    the folder does not say.
+    text, see `bench.cards.adapted`. environment: of the cells: python, platform, bench. digest: of the cohort. others: methods with
+    results under the same protocol that are not shown. Each is empty where the folder does not say.
     """
 
     dataset: str
