@@ -180,10 +180,8 @@ def test_a_later_run_of_fewer_repeats_takes_nothing_from_an_earlier_one(tmp_path
     for methods, repeats in ((f"{GUESS},{GUESS}:noise=0.1", "2"), (f"{GUESS}:noise=0.2", "1")):
         ran = command(tmp_path, *SMALL, "--methods", methods, "--repeats", repeats)
         assert ran.returncode == 0, ran.stderr
-    assert (
-        "There are results of 2 more methods of this protocol: `bench report --dataset surgical:n=600 --methods all` shows"
-        in ran.stdout
-    )
+    way_back = "`bench report --dataset surgical:n=600 --methods all` shows"
+    assert f"There are results of 2 more methods of this protocol: {way_back}" in ran.stdout
     results = tmp_path / "results"
     two = store.read(results, "surgical:n=600", methods=["guess", "guess:noise=0.1"])
     assert sorted(two.predictions["repeat"].unique()) == [0, 1]

@@ -27,7 +27,7 @@ def uneven(repeats: int) -> Results:
     made = given.predictions.copy()
     made.loc[good & (fold > 0), p] = made.loc[ref & (fold > 0), p].to_numpy()
     made.loc[good & (fold == 0), p] = 0.3 + 0.4 * made.loc[good & (fold == 0), ["y:death", "y:stroke"]].to_numpy()
-    copies = [frame.assign(repeat=r) for r in range(repeats) for frame in (made,)]
+    copies = [made.assign(repeat=r) for r in range(repeats)]
     cells = pd.concat([given.cells.assign(repeat=r) for r in range(repeats)], ignore_index=True)
     protocol = {**given.protocol, "repeats": repeats}
     return replace(given, predictions=pd.concat(copies, ignore_index=True), cells=cells, protocol=protocol)

@@ -58,9 +58,8 @@ def shown(results: Results, found: Comparison, a: str, b: str, metric: str) -> C
 
 def answer(table: pd.DataFrame, a: str, b: str, metric: str) -> str:
     """The whole comparison, of the mean over outcomes, in a sentence."""
-    row, over = table.iloc[-1], ["mean over outcomes"] * (len(table) > 2)
-    what = f"in {notes.METRIC_NAMES[metric]}"
-    mean = f" ({over[0]})" if over else ""
+    row, what = table.iloc[-1], f"in {notes.METRIC_NAMES[metric]}"
+    mean, alone = (" (mean over outcomes)", "mean over outcomes; ") if len(table) > 2 else ("", "")
     if not row["verdict"]:
         return f"{a} and {b} cannot be compared: too few events, or folds that both have."
     if row["verdict"] == UNDECIDED:
@@ -69,7 +68,7 @@ def answer(table: pd.DataFrame, a: str, b: str, metric: str) -> str:
         return f"No difference between {a} and {b} is shown {what}{mean}{within}; one under {size} would often be missed."
     better, worse = (a, b) if row["verdict"] in ("superior", "ahead") else (b, a)
     if row["superior_allowed"]:
-        return f"{better} is better than {worse} {what} ({'; '.join([*over, 'one comparison, unadjusted'])})."
+        return f"{better} is better than {worse} {what} ({alone}one comparison, unadjusted)."
     return (
         f"In these predictions {better} is ahead of {worse} {what}{mean}; that it would be after another training is not shown."
     )

@@ -29,13 +29,14 @@ PREAMBLE = r"""% Made by `bench`. Compile it as it is, or \input it into a paper
 def render(sheet: Sheet) -> str:
     """The text of table.tex: the tables one by one, then their notes."""
     caption = ". ".join([say(sheet.title), *(rf"\textbf{{{say(w.rstrip('.'))}}}" for w in sheet.warnings), say(sheet.protocol)])
-    parts = [(block, part, i) for block in sheet.blocks for i, part in enumerate(block.parts(COLUMNS), 1)]
-    texts: list[str] = []
-    for block, part, i in parts:
-        count = len(block.parts(COLUMNS))
-        title = say(block.title) + (f", part {i} of {count}" if count > 1 else "")
-        texts.append((_float if _lines(part) <= LINES else _long)(part, rf"\caption{{{caption}. {title}.}}"))
-    packages = "booktabs,longtable" if any(_lines(part) > LINES for _, part, _ in parts) else "booktabs"
+    texts, longest = list[str](), 0
+    for block in sheet.blocks:
+        parts = block.parts(COLUMNS)
+        for i, part in enumerate(parts, 1):
+            title = say(block.title) + (f", part {i} of {len(parts)}" if len(parts) > 1 else "")
+            texts.append((_float if _lines(part) <= LINES else _long)(part, rf"\caption{{{caption}. {title}.}}"))
+            longest = max(longest, _lines(part))
+    packages = "booktabs,longtable" if longest > LINES else "booktabs"
     return PREAMBLE.replace("PACKAGES", packages) + "".join(texts) + _notes(sheet) + "\\benchend\n"
 
 

@@ -1,8 +1,9 @@
 """Who would be better treated by a prediction: net benefit over a range of thresholds, and its differences with intervals.
 
 Net benefit at threshold t is TP/n - FP/n x t/(1 - t), patients with risk >= t being treated: the gain in true positives, false
-positives charged at the odds that make t the point of indifference (Vickers and Elkin, "Decision curve analysis: a novel method for evaluating
-prediction models", Medical Decision Making 26, 2006). Pooled over folds, weighted where the cohort has weights; with repeats: the value per repeat, then the mean.
+positives charged at the odds that make t the point of indifference (Vickers and Elkin, "Decision curve analysis: a novel method
+for evaluating prediction models", Medical Decision Making 26, 2006). Pooled over folds, weighted where the cohort has weights;
+with repeats: the value per repeat, then the mean.
 Unknown labels are left out. With fewer than 20 events or 20 others, all is NaN.
 """
 

@@ -57,11 +57,10 @@ def compare(evidence: Evidence, a: str, b: str, metric: str = "auroc", margin: f
     drawn = np.where((sizes["reason"] == "").to_numpy()[:, None], drawn, np.nan)
     sign = -1.0 if is_loss(metric) else 1.0
     verdicts = [verdict(sign * d[0], sign * d[1:], margin) for d in drawn]
-    table = _table(pair, metric, sizes, verdicts, _family(drawn), margin)
+    rope = margin or (np.nan if is_loss(metric) else ROPE)  # a loss has no usual size that would not matter
+    table = _table(pair, metric, sizes, verdicts, _family(drawn), rope)
     folds, repeats = procedure.design(pair, a)
-    facts = Facts(
-        a, b, metric, verdicts[-1], table, folds, repeats, evidence.resamples, *_units(pair), ROPE if margin is None else margin
-    )
+    facts = Facts(a, b, metric, verdicts[-1], table, folds, repeats, evidence.resamples, *_units(pair), rope)
     return Comparison(table[COLUMNS], paragraph(facts))
 
 
@@ -120,14 +119,13 @@ def _family(drawn: Vector) -> Vector:
 
 
 def _table(
-    pair: Evidence, metric: str, sizes: pd.DataFrame, verdicts: list[Verdict], adjusted: Vector, margin: float | None
+    pair: Evidence, metric: str, sizes: pd.DataFrame, verdicts: list[Verdict], adjusted: Vector, rope: float
 ) -> pd.DataFrame:
     k = METRICS.index(metric)
     anew = procedure.corrected(pair, (metric,))
     seeds = procedure.seeds(pair, (metric,)).iloc[len(sizes) :].reset_index(drop=True)  # of `a`; those of `b` come first
     rows = [_row(found, p, is_loss(metric)) for found, p in zip(verdicts, adjusted, strict=True)]
-    shares = procedure.bayes(pair, ROPE if margin is None else margin, (metric,))
-    known = margin is not None or not is_loss(metric)  # a loss has no usual size that would not matter
+    shares = procedure.bayes(pair, rope, (metric,))
     table = pd.concat([sizes, pd.DataFrame(rows)], axis=1).assign(
         a=pair.found.values[1, :, k, 0],
         b=pair.found.values[0, :, k, 0],
@@ -138,7 +136,7 @@ def _table(
         p_corrected=anew["p"],
         sd_of_difference=seeds["of_difference"],
         superior_allowed=seeds["superior_allowed"],
-        **{f"p_{name}": shares[column] if known else np.nan for name, column in SHARES.items()},
+        **{f"p_{name}": shares[column] if rope == rope else np.nan for name, column in SHARES.items()},
     )
     table["verdict"] = table["verdict"].where(table["superior_allowed"], table["verdict"].replace(AHEAD))
     return table

@@ -20,8 +20,6 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 BAYES = "(bayes)"  # the planted probabilities of a synthetic cohort: shown, never ranked
 INTERVAL_EVENTS = 5  # under this many events an interval would be of the draws rather than of the method
-
-
 MOST_RESAMPLES = 200_000  # gigabytes of counts; Holm over 28 methods asks for 104,000
 METRICS = ("auroc", "ap", "brier", "log_loss")  # the axis K of every array
 PRIMARY = METRICS[:2]  # ranked, tested as a family, marked
