@@ -11,17 +11,21 @@ from typing import Protocol as Interface
 import numpy as np
 import pandas as pd
 
-from bench import cards, claims, execute, harness, protocol, registry, store, suites, views
+from bench import cards, claims, execute, harness, pairs, protocol, registry, store, suites, views
 from bench.core import BenchError
 from bench.draws import Draws
 from bench.execute import Event
 from bench.harness import Plan
-from bench.jobs import Job
+from bench.jobs import Job, forget
 from bench.protocol import Protocol
 from bench.registry import Spec
+from bench.report import Settings
+from bench.report.pairs import Matrices, Matrix
+from bench.report.pairs import write as write_pairs
 from bench.report.verdicts import Verdicts
 from bench.report.verdicts import write as write_verdicts
-from bench.stored import Outcome, add, ranked, text
+from bench.stored import Outcome, add, ranked
+from bench.stored import text as listed
 
 # Seconds of a cell of 8,450 training rows and 4 outcomes on one thread, for methods this results folder has no cell of.
 GUESS = 25.0
@@ -35,6 +39,15 @@ class Judged:
     verdicts: Verdicts
     folder: Path
     failed: pd.DataFrame  # dataset, method, repeat (the draw), fold, error
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What a suite of pairs gives: what outcomes buy each other, the folder of the report, and the cells that ended in an error."""
+
+    matrices: Matrices
+    folder: Path
+    failed: pd.DataFrame  # dataset, method, repeat, fold, error
 
 
 class Watch(Interface):
@@ -59,6 +72,9 @@ def run(
     at: str = "test",
     missing: str | float | Sequence[float] = (),
     test_data: str | Sequence[str] = (),
+    text: str = protocol.TFIDF,
+    series: str = protocol.WINDOWS,
+    outcomes: str | Sequence[str] = (),
     reference: str | None = None,
     results: str | Path = "results",
     reports: str | Path = "reports",
@@ -81,18 +97,20 @@ def run(
     another, with the same test rows. drop_modality, at: modalities that no row has at the test, in train or both. missing: further
     predictions of the test rows, each modality missing with these probabilities. test_data: other cohorts that the fitted models
     predict, matched by name. Stored cells without these predictions, or without diagnostics, are trained again, to the same test
-    predictions. Raises BenchError for anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
+    predictions. text: how notes become numbers, the same for all methods: tfidf, minilm, hf:FOLDER, tokens, minilm:tune or
+    hf:FOLDER:tune, see `bench.prep.text`. series: windows, summary, grud, tcn or patch, see `bench.prep.series`. A method that cannot
+    follow takes the nearest, which is said. outcomes: train and judge these alone, on the rows of a run of all. Raises BenchError for
+    anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
     """
     count = _workers(workers)
-    specs, others = registry.parse("methods", text(methods)), registry.parse("datasets", text(test_data)) if test_data else []
-    rates, chosen = views.rates(missing), registry.parse("datasets", text(dataset))
+    forget()
+    specs, others = registry.parse("methods", listed(methods)), registry.parse("datasets", listed(test_data)) if test_data else []
+    rates, chosen = views.rates(missing), registry.parse("datasets", listed(dataset))
 
     def protocols(spec: Spec) -> list[Protocol]:
-        own = protocol.own_split(spec) if split is None else {"split": split}
-        given = own if cut is None else {**own, "cut": str(cut)}
-        return protocol.asked(
-            folds=folds, repeats=repeats, seed=seed, quick=quick, train_size=train_size, drop=registry.parts(text(drop_modality)),
-            at=at, **given,
+        return protocol.wanted(
+            spec, split, cut, folds=folds, repeats=repeats, seed=seed, quick=quick, train_size=train_size,
+            drop=registry.parts(listed(drop_modality)), at=at, text=text, series=series, outcomes=registry.parts(listed(outcomes)),
         )  # fmt: skip
 
     asked = [(one, under) for one in chosen for under in protocols(one)]
@@ -105,27 +123,31 @@ def run(
 
 
 def _done(plans: Sequence[Plan], results: Path, reports: Path, workers: int, quick: bool, watch: Watch | None) -> Outcome:
-    """Do the missing cells of all plans; the tables of one are there before the next is done."""
+    """Do the missing cells of all plans; the tables of one are there before the next is done.
+
+    The last plan of a dataset, of its largest training size, waits for the others: its tables have the learning curve.
+    """
     jobs = [job for plan in plans for job in plan.missing]
     outcome = Outcome({}, {}, {})
     left = Counter((job.dataset.label, job.protocol) for job in jobs)
-    by_place = {(plan.spec.label, plan.protocol): plan for plan in plans}
+    waiting = {(plan.spec.label, plan.protocol): plan for plan in plans}
+    largest = {label: (label, under) for label, under in waiting}
 
-    def report(plan: Plan) -> None:
-        under = plan.protocol.part.folder
-        add(outcome, store.read(results, plan.spec.label, quick=quick, reference=plan.reference, under=under), reports)
+    def report() -> None:
+        for place, plan in list(waiting.items()):
+            if not any(left[other] for other in left if other == place or (other[0], place) in largest.items()):
+                under = plan.protocol.part.folder
+                add(outcome, store.read(results, place[0], quick=quick, reference=plan.reference, under=under), reports)
+                del waiting[place]
 
     _note(plans)
     _announce(plans, jobs, workers, watch)
-    for place, plan in by_place.items():
-        if not left[place]:
-            report(plan)
+    report()
     with closing(_watched(jobs, workers, watch)) as events:
         for event in events:
-            place = event.job.dataset.label, event.job.protocol
-            left[place] -= event.kind == "end"
-            if event.kind == "end" and not left[place]:
-                report(by_place[place])
+            if event.kind == "end":
+                left[event.job.dataset.label, event.job.protocol] -= 1
+                report()
     return ranked(outcome, reports)
 
 
@@ -141,8 +163,9 @@ def run_suite(
     retry_failed: bool = False,
     diagnose: bool = False,
     watch: Watch | None = None,
-) -> Outcome | Judged:
-    """Run a suite: a bundled name or the path of a TOML file. A comparison is a `run`; claims are judged, see `bench.claims`.
+) -> Outcome | Judged | Paired:
+    """Run a suite: a bundled name or the path of a TOML file. A comparison is a `run`; claims are judged, see `bench.claims`, and so
+    are pairs of outcomes, see `bench.pairs`.
 
     seed: instead of the suite's. quick: few patients and epochs, and few folds or draws. All else as for `run`.
     """
@@ -156,8 +179,15 @@ def run_suite(
     if seed is not None and seed < 0:
         raise BenchError(f"seed must be 0 or more, but is {seed}")
     count = _workers(workers)
+    forget()
     folder = Path(reports) / store.safe(name + ("-quick" if quick else ""))
     _make(folder)
+    if isinstance(content, suites.Pairing):
+        places = pairs.places(
+            content, Path(results), quick=quick, seed=seed, accept_code=accept_code, retry_failed=retry_failed
+        )
+        _trained([plan for place in places for plan in place.plans.values()], count, watch)
+        return _paired(content.text, places, Path(results), folder, quick)
     cases = claims.cases(content, quick=quick, seed=seed)
     plans = [
         harness.plan(
@@ -173,18 +203,32 @@ def run_suite(
         for (dataset, draws), methods in claims.needs(cases).items()
     ]
     claims.check_outcomes(cases, plans)
-    jobs = sorted((job for plan in plans for job in plan.missing), key=_draw)
-    _note(plans)
-    _announce(plans, jobs, count, watch)
-    with closing(_watched(jobs, count, watch)) as events:
-        for _ in events:
-            pass
+    _trained(plans, count, watch)
     cells = claims.Cells(plans)
     warnings = ("quick look, not a result",) if quick else ()
     synthetic = any(hasattr(registry.loaded(plan.spec), "truth") for plan in plans)
     verdicts = Verdicts(content.text, claims.judge(cases, cells), (*warnings, *((harness.SYNTHETIC,) if synthetic else ())))
     write_verdicts(verdicts, folder)
     return Judged(verdicts, folder, cells.failed())
+
+
+def _trained(plans: Sequence[Plan], workers: int, watch: Watch | None) -> None:
+    """Do the missing cells of all plans, whatever comes of each."""
+    jobs = sorted((job for plan in plans for job in plan.missing), key=_draw)
+    _note(plans)
+    _announce(plans, jobs, workers, watch)
+    with closing(_watched(jobs, workers, watch)) as events:
+        for _ in events:
+            pass
+
+
+def _paired(title: str, places: Sequence[pairs.Place], results: Path, folder: Path, quick: bool) -> Paired:
+    found = [one for place in places for one in pairs.judged(place, results, resamples=Settings().drawn(quick))]
+    if why := pairs.unjudged(found):
+        raise BenchError(why)
+    matrices = Matrices(title, tuple(Matrix(one.results, one.method, one.pairs, one.reason) for one in found))
+    write_pairs(matrices, folder)
+    return Paired(matrices, folder, pd.concat([one.failed for one in found], ignore_index=True))
 
 
 def _note(plans: Sequence[Plan]) -> None:

@@ -36,14 +36,22 @@ def fitted(method: Method, shown: Shown, quick: bool, report: Callable[[int, flo
     return method.fit(shown.learned.rows(split.train), shown.learned.rows(split.valid), run)
 
 
-def predicted(predictor: Predictor, shown: Shown) -> tuple[pd.DataFrame, dict[str, JSON]]:
-    """row, patient, fold, view, y:<task>, p:<task> of every view; and a view's name -> the share of modalities missing in it."""
+def predicted(predictor: Predictor, shown: Shown) -> pd.DataFrame:
+    """row, patient, fold, view, y:<task>, p:<task> of the test and the validation rows."""
+    split = shown.split
+    test, valid = shown.tested.rows(split.test), shown.learned.rows(split.valid)
+    frames = [
+        _frame(predictor, test, test.inputs, split.test, "test", split.fold),
+        _frame(predictor, valid, valid.inputs, split.valid, "valid", split.fold),
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def viewed(predictor: Predictor, shown: Shown) -> tuple[list[pd.DataFrame], dict[str, JSON]]:
+    """The same of every further view; and a view's name -> the share of modalities missing in it."""
     split, fold = shown.split, shown.split.fold
     test = shown.tested.rows(split.test)
-    frames = [
-        _frame(predictor, test, test.inputs, split.test, "test", fold),
-        _frame(predictor, valid := shown.learned.rows(split.valid), valid.inputs, split.valid, "valid", fold),
-    ]
+    frames: list[pd.DataFrame] = []
     shares: dict[str, JSON] = {}
     for view in shown.views:
         if view.external is not None:
@@ -53,7 +61,7 @@ def predicted(predictor: Predictor, shown: Shown) -> tuple[pd.DataFrame, dict[st
             inputs, share = masked(test.inputs, split.test, view.missing, shown.seed, split.repeat)
             frames.append(_frame(predictor, test, inputs, split.test, view.name, fold))
             shares[view.name] = round(share, 6)
-    return pd.concat(frames, ignore_index=True), shares
+    return frames, shares
 
 
 def _frame(predictor: Predictor, part: Cohort, inputs: Inputs, rows: Rows, view: str, fold: int) -> pd.DataFrame:

@@ -23,6 +23,7 @@ def build(
     site: NDArray[Any] | None = None,
     time: NDArray[Any] | None = None,
     subgroups: pd.DataFrame | None = None,
+    variants: pd.DataFrame | None = None,
 ) -> Cohort:
     """A checked `Cohort` with the digest of its content.
 
@@ -30,6 +31,7 @@ def build(
     value seen and the first patient it was seen at.
 
     labels, weights: (n, T). patients, groups, site, time: (n,). groups: patients that must stay together; the patient if None.
+    variants: see `Cohort`; no part of the digest, as no model depends on them.
     """
     y = _numbers("labels", labels)
     _check_ids(patients)
@@ -37,7 +39,13 @@ def build(
     together = ids if groups is None else np.array([str(g) for g in groups])
     w = None if weights is None else _numbers("weights", weights)
     _check_shapes(len(ids), y, tasks, w)
-    lengths: dict[str, Sized | None] = {"groups": together, "site": site, "time": time, "subgroups": subgroups}
+    lengths: dict[str, Sized | None] = {
+        "groups": together,
+        "site": site,
+        "time": time,
+        "subgroups": subgroups,
+        "variants": variants,
+    }
     for key, modality in modalities.items():
         lengths |= {f"modality '{key}'": modality, f"`present` of modality '{key}'": modality.present}
     _check_lengths(len(ids), lengths)
@@ -51,7 +59,7 @@ def build(
     digest = _digest(name, kept, tasks, [y, w, ids, together, site, time], subgroups)
     return Cohort(
         name=name, inputs=Inputs(kept), tasks=tuple(tasks), labels=y, patients=ids, groups=together, digest=digest,
-        weights=w, site=site, time=time, subgroups=subgroups, notices=tuple(notices),
+        weights=w, site=site, time=time, subgroups=subgroups, variants=variants, notices=tuple(notices),
     )  # fmt: skip
 
 

@@ -210,7 +210,8 @@ class Cohort:
     """Patients, what is known of them and what became of them. Made by `checks.build`; a part of one by `rows`.
 
     labels: (n, T) float32, 0, 1 or NaN. weights: (n, T) float32, inverse probability of not being censored, or None.
-    patients, groups: (n,) str; a group never crosses a split.
+    patients, groups: (n,) str; a group never crosses a split. variants: other definitions of outcomes, which nobody learns from: a
+    column `variant:OUTCOME~NAME` of labels each, and `variant-weight:OUTCOME~NAME` where follow-up ends early.
     """
 
     name: str
@@ -224,6 +225,7 @@ class Cohort:
     site: NDArray[np.str_] | None = None
     time: NDArray[np.datetime64] | None = None
     subgroups: pd.DataFrame | None = None
+    variants: pd.DataFrame | None = None
     notices: tuple[str, ...] = ()  # what the checks changed, in words
 
     def __post_init__(self) -> None:
@@ -256,6 +258,9 @@ class Cohort:
         def part(array: Any) -> Any:
             return None if array is None else array[index]
 
+        def of(frame: pd.DataFrame | None) -> pd.DataFrame | None:
+            return None if frame is None else frame.iloc[index].reset_index(drop=True)
+
         return replace(
             self,
             inputs=self.inputs.rows(index),
@@ -265,7 +270,8 @@ class Cohort:
             weights=part(self.weights),
             site=part(self.site),
             time=part(self.time),
-            subgroups=None if self.subgroups is None else self.subgroups.iloc[index].reset_index(drop=True),
+            subgroups=of(self.subgroups),
+            variants=of(self.variants),
             digest=hashlib.sha256(self.digest.encode() + np.ascontiguousarray(index).tobytes()).hexdigest(),
         )
 
@@ -309,6 +315,9 @@ class Predictor(Protocol):
 
 class Method(Protocol):
     """A frozen dataclass whose fields are its settings. Its file ends with METHOD = ThatClass.
+
+    An unknown label teaches nothing, and a row without any known label no more than what is fitted to the inputs alone (medians,
+    scales, words). A method that learns from such rows says so in its docstring under "Adapter", which its card and the report show.
 
     It may also have `family` (the heading in tables; `group` where it depends on settings), `uses` (ids of methods whose code it runs on) and `check(tasks)`, which raises
     BenchError before anything is trained where a setting does not fit the outcomes' names.

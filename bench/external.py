@@ -15,13 +15,12 @@ import pandas as pd
 from bench.core import BenchError, Cohort, Inputs, Modality, Series, Tabular, Text
 
 SAID = 8  # names in a notice
+UNSEEN = "columns and outcomes are matched by name alone: whether units and definitions are the same is for you to check"
 
 
 def aligned(other: Cohort, like: Cohort) -> tuple[Cohort, list[str]]:
     """`other` with the modalities and outcomes of `like`, and in words what did not match. BenchError with no outcome in common."""
-    if other.digest == like.digest:
-        raise BenchError(f"external validation needs another cohort, but '{other.name}' is the one that is learned from")
-    notices: list[str] = []
+    notices = [UNSEEN]
     modalities = {name: _modality(name, first, other, notices) for name, first in like.inputs.modalities.items()}
     extra = [name for name in other.inputs.modalities if name not in modalities]
     notices += [f"modalities left out, since they are not learned from: {_listed(extra)}"] if extra else []
@@ -39,9 +38,19 @@ def aligned(other: Cohort, like: Cohort) -> tuple[Cohort, list[str]]:
     return made, [f"external cohort '{other.name}': {notice}" for notice in notices]
 
 
+def distinct(other: Cohort, learned: Cohort) -> None:
+    """BenchError where both are the same."""
+    if other.digest == learned.digest:
+        raise BenchError(f"external validation needs another cohort, but '{other.name}' is the one that is learned from")
+
+
 def _outcomes(other: Cohort, like: Cohort, notices: list[str]) -> list[int]:
     """Where each outcome of `like` stands in `other`; -1 where it does not."""
     there = list(other.task_names)
+    coded = {task.name: task.competing for task in other.tasks}
+    for task in like.tasks:
+        if coded.get(task.name, task.competing) != task.competing:
+            notices.append(f"outcome '{task.name}' is another there: {coded[task.name] or 'it does not say how deaths count'}")
     common = [name for name in like.task_names if name in there]
     if not common:
         raise BenchError(
@@ -100,15 +109,20 @@ def _codes(column: "pd.Series[Any]") -> bool:
 
 
 def _coded(name: str, first: "pd.Series[Any]", other: "pd.Series[Any]", notices: list[str]) -> "pd.Series[Any]":
-    """Codes by their text. Numbers, where the first cohort has codes, are written as short as they can be: 1 and not 1.0."""
-    known = {str(category): category for category in first.cat.categories}
-    text = other.map(lambda x: f"{x:g}" if isinstance(x, float) else str(x), na_action="ignore").astype(object)
+    """Codes by their text."""
+    known = {_written(category): category for category in first.cat.categories}
+    text = other.map(_written, na_action="ignore").astype(object)
     strange = sorted({str(x) for x in text[text.notna() & ~text.isin(list(known))]})
     if strange:
         notices.append(
             f"categories of column '{first.name}' of '{name}' that are not learned from, taken as missing: {_listed(strange)}"
         )
     return pd.Series(pd.Categorical(text.map(known), categories=first.cat.categories), other.index)
+
+
+def _written(value: object) -> str:
+    """Numbers as short as they can be: 1 and not 1.0, as in a cohort file's columns."""
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _number(name: str, other: "pd.Series[Any]", notices: list[str]) -> "pd.Series[Any]":

@@ -17,7 +17,7 @@ from bench.protocol import Protocol
 from bench.registry import Spec
 from bench.splits import RANDOM, Splits
 from bench.store import Part, Store, task_json
-from bench.views import View
+from bench.views import View, narrowed
 
 SYNTHETIC = "Synthetic patients made by a generator: no evidence for or against a method."
 
@@ -60,6 +60,7 @@ def plan(
     truth = getattr(registry.loaded(dataset), "truth", None)
     described: dict[str, JSON] = {"tasks": [task_json(t) for t in cohort.tasks], "note": SYNTHETIC if truth else ""}
     store.open(dataset_part, _cohort_frame(cohort, truth) if made else None, described)
+    cohort = cohort if isinstance(protocol, Draws) else narrowed(cohort, protocol.outcomes)
     labels = tuple(spec.label for spec in methods)
     chosen = _reference(reference, list(labels))
     notices = [*cohort.notices]
@@ -94,7 +95,10 @@ def _laid_out(dataset: Spec, protocol: Protocol | Draws) -> tuple[Cohort, Protoc
     if isinstance(protocol, Draws):
         return draws.probe(dataset, protocol), protocol, draws.dials(dataset), None
     cohort, made = prepared(dataset, protocol)
-    return cohort, replace(protocol, folds=len(made.names)), registry.settings(dataset), made
+    dials = {name: value for name, value in registry.settings(dataset).items() if value is not None}  # None: as without the dial
+    fitting = protocol.fitting(cohort)
+    made = replace(made, notices=(*made.notices, *fitting.unfollowed(protocol)))
+    return cohort, replace(fitting, folds=len(made.names)), dials, made
 
 
 def _draws(protocol: Protocol | Draws) -> dict[tuple[int, int], tuple[str, str]]:
@@ -161,6 +165,8 @@ def _cohort_frame(cohort: Cohort, truth: Callable[[Cohort], pd.DataFrame] | None
         frame = frame.join(cohort.subgroups.add_prefix("subgroup:"))
     if cohort.weights is not None:
         frame = frame.join(pd.DataFrame(cohort.weights, columns=[f"weight:{t}" for t in cohort.task_names]))
+    if cohort.variants is not None:
+        frame = frame.join(cohort.variants)
     if truth is not None:
         planted = truth(cohort)
         frame = frame.join(pd.DataFrame({f"truth:{t}": planted[f"p:{t}"].to_numpy(np.float64) for t in cohort.task_names}))

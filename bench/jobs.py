@@ -67,8 +67,10 @@ def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
     shown = _shown(job, cohort, split)
     try:
         predictor = cells.fitted(registry.method(job.method), shown, job.protocol.quick, report)
-        predicted, shares = cells.predicted(predictor, shown)
-        record |= meter.read()  # of training and predicting alone, not of the diagnosis
+        predicted = cells.predicted(predictor, shown)
+        record |= meter.read()  # of training and predicting alone, not of the diagnosis or of what one cohort is shown besides
+        more, shares = cells.viewed(predictor, shown)
+        predicted = pd.concat([predicted, *more], ignore_index=True)
         facts: Any = finite({**predictor.facts, **_diagnosed(job, shown, predictor)})
         record |= {"facts": facts, "alarms": cells.alarms(facts, predicted, cohort.task_names)}
         record |= {"views": {view.name: view.digest for view in job.views}, "masked": shares} if job.views else {}
@@ -109,6 +111,7 @@ def _shown(job: Job, cohort: Cohort, split: Split) -> Shown:
     protocol = job.protocol
     if isinstance(protocol, Draws):
         return Shown(cohort, cohort, split, protocol.seed, (), lambda view: cohort)
+    cohort = protocol.encoded(cohort)
     gone = views.dropped(cohort, protocol.drop)
     learned, tested = (gone if protocol.at in (side, "both") else cohort for side in ("train", "test"))
 
@@ -145,22 +148,36 @@ def _cell(job: Job) -> tuple[Cohort, Split]:
     if isinstance(job.protocol, Draws):
         return draws.drawn(job.dataset, job.protocol, job.repeat)
     cohort, made = prepared(job.dataset, job.protocol)
-    return cohort, made.parts[job.repeat * job.protocol.folds + job.fold]
+    return views.narrowed(cohort, job.protocol.outcomes), made.parts[job.repeat * job.protocol.folds + job.fold]
 
 
 def prepared(dataset: Spec, protocol: Protocol) -> tuple[Cohort, Splits]:
-    """The same before and after the protocol knows how many folds there are."""
+    """The cohort with all its outcomes. The same before and after the protocol knows how many folds there are."""
+    protocol = replace(protocol, outcomes=())
     return _split(dataset, protocol if protocol.split == RANDOM else replace(protocol, folds=Protocol.folds))
 
 
 @functools.lru_cache(maxsize=2)
 def _split(dataset: Spec, protocol: Protocol) -> tuple[Cohort, Splits]:
-    cohort = registry.load(dataset)
+    cohort = _loaded(dataset)
     return cohort, protocol.on(cohort)
+
+
+@functools.lru_cache(maxsize=2)  # that which is learned from and another one
+def _loaded(dataset: Spec) -> Cohort:
+    return registry.load(dataset)
+
+
+def forget() -> None:
+    """Whatever was read before a run may have changed on disk since."""
+    for kept in (_loaded, _split, other_cohort):
+        kept.cache_clear()
 
 
 @functools.lru_cache(maxsize=2)
 def other_cohort(dataset: Spec, protocol: Protocol, other: Spec) -> tuple[Cohort, tuple[str, ...]]:
     """Another cohort as this dataset's methods may be shown it, and what did not match."""
-    made, notices = external.aligned(registry.load(other), prepared(dataset, protocol)[0])
+    found, learned = _loaded(other), prepared(dataset, protocol)[0]
+    external.distinct(found, learned)
+    made, notices = external.aligned(found, views.narrowed(learned, protocol.outcomes))
     return made, tuple(notices)

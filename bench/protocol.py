@@ -1,13 +1,15 @@
 """How methods are compared: the split, how many patients are learned from, and what the methods are shown."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import PurePath
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from bench import registry, splits
-from bench.core import JSON, BenchError, Cohort
+from bench.core import JSON, BenchError, Cohort, Encodings, Series, Text
 from bench.registry import Spec, unknown
 from bench.splits import RANDOM, Splits, kinds
 from bench.store import Part
@@ -15,6 +17,8 @@ from bench.store import Part
 At: TypeAlias = Literal["test", "train", "both"]
 FEWEST = 20  # patients to learn from: 3 of them validate
 QUICK_ROWS = 1500
+LONGEST = 60  # characters of outcomes' names in a label
+TFIDF, WINDOWS = Encodings().text, Encodings().series
 BASE = ("folds", "seed", "quick", "rows")  # of every stored identity; all else only where it is not the default
 
 
@@ -24,7 +28,9 @@ class Protocol:
 
     split: random, site (leave one out), time (before and from `cut`), or a column of the cohort, see `bench.splits.kinds`. folds: of a
     random split; of others what the cohort gives, see `on`. train_size: patients learned from at most, validation among them; the
-    same test rows. drop: modalities that no row has, at the test, in training or both.
+    same test rows. drop: modalities that no row has, at the test, in training or both. text, series: how they become numbers, see
+    `bench.prep`; encoder: the digest of the pretrained one that text names. outcomes: those trained and judged alone, () for all; the
+    same rows in every side, as the split is made on all.
     """
 
     folds: int = 5
@@ -37,9 +43,14 @@ class Protocol:
     train_size: int | None = None
     drop: tuple[str, ...] = ()
     at: At = "test"
+    text: str = TFIDF
+    series: str = WINDOWS
+    encoder: str = ""
+    outcomes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "drop", tuple(self.drop))  # a list where it comes from JSON
+        for name in ("drop", "outcomes"):  # lists where they come from JSON
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property
     def part(self) -> Part:
@@ -47,18 +58,29 @@ class Protocol:
         defaults = {field.name: field.default for field in fields(self)}
         values: dict[str, Any] = {k: v for k, v in asdict(self).items() if k in BASE or v != defaults[k]}
         values.pop("repeats", None)
+        if self.encoder:
+            values["text"] = self._text()  # wherever the folder lies: `encoder` says what is in it
         identity: dict[str, JSON] = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
         return Part(self._label(), identity)
 
     def _label(self) -> str:
         kind = f"cv{self.folds}" if self.split == RANDOM else self.split
         dropped = f"-{self.at}-without-{'-'.join(self.drop)}" if self.drop else ""
-        return f"{'quick-' if self.quick else ''}{kind}{f'-n{self.train_size}' if self.train_size else ''}{dropped}"
+        encoded = "".join(f"-{word}" for word, usual in ((self._text(), TFIDF), (self.series, WINDOWS)) if word != usual)
+        chosen = f"-of-{joined(self.outcomes)}" if self.outcomes else ""
+        return (
+            f"{'quick-' if self.quick else ''}{kind}{f'-n{self.train_size}' if self.train_size else ''}{dropped}{encoded}{chosen}"
+        )
+
+    def _text(self) -> str:
+        """The word; of a folder its last part alone."""
+        return f"hf:{PurePath(self.text[3:]).name}" if self.text.startswith("hf:") else self.text
 
     @property
     def word(self) -> str:
         """What a line says of it besides method and cell; "" of the default."""
-        return "" if self.train_size is None else f"n={self.train_size}"
+        size = "" if self.train_size is None else f"n={self.train_size}"
+        return " ".join(filter(None, (size, joined(self.outcomes))))
 
     def on(self, cohort: Cohort) -> Splits:
         """The splits of a cohort. BenchError for a split or a modality that it does not have."""
@@ -74,16 +96,61 @@ class Protocol:
             within=within,
         )  # fmt: skip
 
+    def fitting(self, cohort: Cohort) -> "Protocol":
+        """The same, with the usual encoding of what the cohort does not have: no cell is trained twice for a word that says nothing.
+
+        Nor for naming all outcomes. BenchError for an outcome that it does not have.
+        """
+        names = list(cohort.task_names)
+        for name in self.outcomes:
+            if name not in names:
+                raise BenchError(unknown(f"outcome of '{cohort.name}'", name, names))
+        texts, series = (bool(cohort.inputs.of(kind)) for kind in (Text, Series))
+        usual: dict[str, Any] = {} if texts else {"text": TFIDF, "encoder": ""}
+        chosen = () if set(names) == set(self.outcomes) else self.outcomes
+        return replace(self, **usual, series=self.series if series else WINDOWS, outcomes=chosen)
+
+    def unfollowed(self, given: "Protocol") -> list[str]:
+        """What a reader has to know of the encodings that were asked for. self: what became of `given` on a cohort."""
+        pairs = (("text", given.text, self.text, "texts"), ("series", given.series, self.series, "series"))
+        said = [f"{name}={word} changes nothing here: the cohort has no {what}" for name, word, now, what in pairs if word != now]
+        if self.text != TFIDF:
+            from bench.prep import text
+
+            said += filter(None, [text.said(self.text)])
+        return said
+
+    def encoded(self, cohort: Cohort) -> Cohort:
+        """The cohort, whose inputs say how texts and series become numbers. BenchError where the encoder is no longer what it was."""
+        if self.encoder and _encoder(self.text, self.series) != self.encoder:
+            raise BenchError(f"the encoder of text={self.text} changed while the run was under way. Start the run again.")
+        return replace(cohort, inputs=replace(cohort.inputs, encodings=Encodings(self.text, self.series)))
+
     def learned(self, rows: int) -> float:
         """Patients a cell learns from, validation among them, in a cohort of so many."""
         share = 1 - 1 / self.folds if self.folds > 1 else 0.7
         return min((self.rows or rows) * share, self.train_size or np.inf)
 
 
+def joined(outcomes: Sequence[str]) -> str:
+    """a+b; of many the first and how many more, with a hash of them all, for a file name has 255 characters at most."""
+    whole = "+".join(outcomes)
+    if len(whole) <= LONGEST:
+        return whole
+    return f"{outcomes[0][:LONGEST]}+{len(outcomes) - 1}-more-{hashlib.sha256(whole.encode()).hexdigest()[:4]}"
+
+
 def own_split(dataset: Spec) -> dict[str, Any]:
     """What a dataset says of its split, where the command does not: `split(**dials)` in its file gives {"split": ..., "cut": ...}."""
     own: Any = getattr(registry.loaded(dataset), "split", None)
     return own(**registry.settings(dataset)) if own is not None else {}
+
+
+def wanted(dataset: Spec, split: str | None, cut: str | float | None, **options: Any) -> list[Protocol]:
+    """What `asked` gives, with the dataset's own split where split is None."""
+    own: dict[str, Any] = own_split(dataset) if split is None else {"split": split}
+    given: dict[str, Any] = own if cut is None else {**own, "cut": str(cut)}
+    return asked(**options, **given)
 
 
 def asked(
@@ -97,6 +164,9 @@ def asked(
     train_size: "int | str | Sequence[int | str] | None" = None,
     drop: Sequence[str] = (),
     at: str = "test",
+    text: str = TFIDF,
+    series: str = WINDOWS,
+    outcomes: Sequence[str] = (),
 ) -> list[Protocol]:
     """The protocols that a user's options ask for, one a training size. BenchError where they are out of range or do not fit."""
     count = (2 if quick else 5) if folds is None else folds
@@ -115,10 +185,24 @@ def asked(
         raise BenchError(f"at={at} says where a modality is dropped, but none is. Add --drop-modality or leave --at out.")
     rows = QUICK_ROWS if quick else None
     side: Any = at
-    return [
-        Protocol(count, repeats, seed, quick, rows, split, _cut(cut), size, tuple(sorted(set(drop))), side)
-        for size in _sizes(train_size)
-    ]
+    common = Protocol(
+        count, repeats, seed, quick, rows, split, _cut(cut), drop=tuple(sorted(set(drop))), at=side, text=text, series=series,
+        encoder=_encoder(text, series), outcomes=tuple(sorted(set(outcomes))),
+    )  # fmt: skip
+    return [replace(common, train_size=size) for size in _sizes(train_size)]
+
+
+def _encoder(text: str, series: str) -> str:
+    """The digest of the pretrained encoder, "" if text asks for none. BenchError for an encoding that there is not."""
+    if (text, series) == (TFIDF, WINDOWS):
+        return ""
+    from bench.prep import series as of_series  # scikit-learn: not for those who ask for nothing
+    from bench.prep import text as of_text
+
+    of_series.check(series)
+    of_text.check(text)
+    source = of_text.parse(text).source
+    return of_text.open_encoder(source).digest if source else ""
 
 
 def _cut(cut: str | None) -> str:
@@ -132,7 +216,7 @@ def _cut(cut: str | None) -> str:
 
 
 def _sizes(given: "int | str | Sequence[int | str] | None") -> list[int | None]:
-    """Each once, as given; None for all."""
+    """Each once, rising; None for all, last: the newest run is the one whose report has the learning curve."""
     if given is None:
         return [None]
     parts = (
@@ -141,7 +225,7 @@ def _sizes(given: "int | str | Sequence[int | str] | None") -> list[int | None]:
     sizes = [_size(part) for part in parts if part != ""]
     if not sizes:
         raise BenchError("no training size given. It is a number of patients, or all.")
-    return list(dict.fromkeys(sizes))
+    return sorted(set(sizes), key=lambda size: (size is None, size or 0))
 
 
 def _size(part: int | str) -> int | None:

@@ -1,7 +1,7 @@
 """The ids of methods and datasets, and what may be set on them.
 
 A method is `id[:field=value]...` or the path of a file; a dataset likewise, with the parameters of its `load` as dials. The file of
-a dataset may also be a cohort file (.toml): data of the user's own, whose one dial is `allow_leak`.
+a dataset may also be a cohort file (.toml): data of the user's own, whose dials are `allow_leak` and `variant`.
 The file name is the id: there is no list to keep. Only this module imports plug-ins, and only those that were chosen.
 """
 
@@ -94,12 +94,12 @@ def own_data(data: str | None, dataset: str | None, allow_leak: Iterable[str]) -
     allowed = list(allow_leak)
     if data is not None and dataset is not None:
         raise BenchError("--data FILE is --dataset FILE for a cohort file: give one of the two")
-    if data is not None and not data.lower().endswith(".toml"):
+    if data is not None and not _is_cohort_file(data):
         raise BenchError(f"--data takes a cohort file (.toml), but got '{data}'. `bench data init {data}` writes one.")
     chosen = data or dataset
     if not allowed:
         return chosen
-    if chosen is None or not chosen.lower().endswith(".toml") or "," in chosen:
+    if chosen is None or not _is_cohort_file(chosen) or "," in chosen:
         raise BenchError(f"--allow-leak is for one cohort file, as in --data cohort.toml, but got '{chosen or 'none'}'")
     odd = next((name for name in allowed if set(name) & set(",:+")), None)
     if odd is not None:
@@ -107,6 +107,11 @@ def own_data(data: str | None, dataset: str | None, allow_leak: Iterable[str]) -
             f"--allow-leak takes names without , : and +, but got '{odd}'. Name it under allow_leak in the cohort file."
         )
     return f"{chosen}:allow_leak={'+'.join(allowed)}"
+
+
+def _is_cohort_file(text: str) -> bool:
+    """Its path, maybe with dials."""
+    return any(part.endswith(".toml") for part in text.lower().split(":"))
 
 
 def parts(text: str) -> list[str]:

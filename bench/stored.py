@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench import registry, report, store
 from bench.core import BenchError
+from bench.protocol import joined
 from bench.report import across, diagnosis
 from bench.report.sheet import Sheet
 
@@ -205,7 +206,7 @@ def elsewhere(found: store.Results, name: str) -> store.Results:
         found, dataset=f"{found.dataset} tested on {name}", tasks=tasks, cohort=found.external[name],
         predictions=_a_model_a_repeat(rows.assign(view="test"), folds), cells=_a_model_a_repeat(cells, folds),
         protocol={**found.protocol, "split": EXTERNAL, "folds": 1, "repeats": folds * repeats},
-        receipt={"names": [f"learned from {found.dataset}, tested on {name}"], "folds": counts}, digest="", external={},
+        receipt={"names": [f"learned from {found.dataset}, tested on {name}"], "folds": counts}, digest="", external={}, sizes={},
     )  # fmt: skip
 
 
@@ -234,6 +235,8 @@ def name_of(found: store.Results) -> str:
     parts = [f"split={given['split']}"] if given.get("split", EXTERNAL) != EXTERNAL else []
     parts += [f"train_size={given['train_size']}"] if "train_size" in given else []
     parts += [f"{given.get('at', 'test')}-without={'+'.join(map(str, dropped))}"] if (dropped := _list(given.get("drop"))) else []
+    parts += [f"{name}={given[name]}" for name in ("text", "series") if name in given]
+    parts += [f"outcomes={joined([*map(str, chosen)])}"] if (chosen := _list(given.get("outcomes"))) else []
     return " ".join([found.dataset, *parts])
 
 

@@ -67,6 +67,23 @@ def dropped(cohort: Cohort, names: Sequence[str]) -> Cohort:
     return replace(cohort, inputs=_kept(cohort.inputs, dict.fromkeys(names, nobody)), digest=digest)
 
 
+def narrowed(cohort: Cohort, outcomes: Sequence[str]) -> Cohort:
+    """The cohort with these outcomes alone, in its own order; as it is for none named. What they imply of others is left out."""
+    if not outcomes:
+        return cohort
+    kept = [t for t, name in enumerate(cohort.task_names) if name in outcomes]
+    tasks = tuple(cohort.tasks[t] for t in kept)
+    names = [task.name for task in tasks]
+    implied = [tuple(name for name in task.implies if name in names) for task in tasks]
+    return replace(
+        cohort,
+        tasks=tuple(replace(task, implies=implies) for task, implies in zip(tasks, implied, strict=True)),
+        labels=cohort.labels[:, kept],
+        weights=None if cohort.weights is None else cohort.weights[:, kept],
+        digest=hashlib.sha256("/".join([cohort.digest, "outcomes", *names]).encode()).hexdigest(),
+    )
+
+
 def masked(inputs: Inputs, rows: Rows, rate: float, seed: int, repeat: int) -> tuple[Inputs, float]:
     """The inputs when each modality of a row is missing with this probability, and the share of modalities that is.
 

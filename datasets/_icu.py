@@ -6,8 +6,8 @@ minute, channel, value; of hours 0-24, and creatinine from 7 days before the uni
 """
 
 import io
+import re
 import sys
-import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +22,12 @@ from numpy.typing import NDArray
 from bench import sources
 from bench.core import BenchError, Series, Task
 
+from ._shared import bands, levels
+
 DAY = 1_440  # minutes; the prediction is made after the first
 BEFORE, UNTIL = -7 * DAY, 8 * DAY  # of creatinine: KDIGO looks back 7 days, and the outcome ends 7 days after the prediction
 CREATININE = "creatinine"
+MEMORY = "4GB"  # of DuckDB; what does not fit goes to the disk
 
 _LEFT = "a death or a discharge before it counts as 0"
 TASKS = (
@@ -70,9 +73,10 @@ class Tables:
         )
 
     def read(self, part: str, uses: Sequence[str], query: str) -> pd.DataFrame:
-        """The result of a query over the files `uses`; kept as Parquet under the files' names and sizes and the query itself."""
+        """The result of a query over the files `uses`, kept as Parquet as long as query and files (name, size, date) are the same."""
         paths = {name: self.path(name) for name in dict.fromkeys([*self.shared, *uses])}
-        known = [f"{path.name}:{path.stat().st_size}" for path in paths.values()]
+        stats = [path.stat() for path in paths.values()]
+        known = [f"{path.name}:{s.st_size}:{s.st_mtime_ns}" for path, s in zip(paths.values(), stats, strict=True)]
         key = sources.sha256("\n".join([*known, self.cohort, query]).encode())[:16]
         return pd.read_parquet(io.BytesIO(sources.kept(f"{self.dataset}-{part}-{key}", lambda: self._scan(part, paths, query))))
 
@@ -80,11 +84,10 @@ class Tables:
         big = sum(path.stat().st_size for path in paths.values()) / 1e6
         names = ", ".join(path.name for path in paths.values())
         print(f"bench: {self.dataset}: reading {part} once from {names} ({big:,.0f} MB packed)", file=sys.stderr, flush=True)
-        sources.cache().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=sources.cache()) as own:
-            out = Path(own) / "part.parquet"
+        with sources.temporary(sources.cache()) as own:
+            out = own / "part.parquet"
             try:
-                with duckdb.connect(config={"temp_directory": own, "memory_limit": "4GB", "threads": 2}) as base:
+                with duckdb.connect(config={"temp_directory": str(own), "memory_limit": MEMORY, "threads": 2}) as base:
                     base.execute("SET preserve_insertion_order = false")
                     base.execute("SET disabled_optimizers = 'type_pushdown'")  # 2.0 casts strictly in the reader, TRY_CAST or not
                     for name, path in paths.items():
@@ -92,13 +95,27 @@ class Tables:
                     base.execute(f"CREATE TABLE cohort AS {self.cohort}")
                     with _progress(base, f"{self.dataset}: {part}"):
                         base.execute(f"COPY ({query}) TO {_quoted(out)} (FORMAT parquet)")
-            except duckdb.Error as error:
-                reason = " ".join(str(error).split())[:200]
+            except RuntimeError as error:
+                if "interrupted" in str(error):  # DuckDB's word for Ctrl-C
+                    raise KeyboardInterrupt from None
+                raise
+            except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
                 raise BenchError(
-                    f"{self.dataset}: {names} must have the columns of the published release, but do not read so ({reason}). "
-                    f"Take them as they are at {self.page}"
+                    f"{self.dataset}: {names} could not be read ({_reason(error)}). Are they whole, and is there free space in "
+                    f"{sources.cache()}? They are at {self.page}"
+                ) from None
+            except duckdb.Error as error:
+                raise BenchError(
+                    f"{self.dataset}: {names} must have the columns of the published release, but do not read so "
+                    f"({_reason(error)}). Take them as they are at {self.page}"
                 ) from None
             return out.read_bytes()
+
+
+def _reason(error: duckdb.Error) -> str:
+    """The first line and the file: the other lines may quote a row, which is a patient's."""
+    file = re.search(r"^ +file = .*?([^/\\\n]+)$", str(error), re.MULTILINE)
+    return str(error).partition("\n")[0][:200] + (f" of {file[1]}" if file else "")
 
 
 @contextmanager
@@ -206,6 +223,4 @@ def codes(column: pd.Series) -> "pd.Categorical[str]":
 
 def subgroups(stays: pd.DataFrame) -> pd.DataFrame:
     """Sex, age band, race or ethnicity in the source's words, and unit; "" where unknown."""
-    age = pd.cut(stays["age"], [0, 49, 64, 79, 150], labels=["<50", "50-64", "65-79", "80+"])
-    parts = {"sex": stays["sex"], "age": age, "race": stays["race"], "unit": stays["unit"]}
-    return pd.DataFrame({name: np.array(c.astype(object).fillna(""), str) for name, c in parts.items()})
+    return levels(sex=stays["sex"], age=bands(stays["age"]), race=stays["race"], unit=stays["unit"])

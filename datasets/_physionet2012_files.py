@@ -1,7 +1,7 @@
 """The files of PhysioNet 2012: what they are, where they are, and their 8,000 texts as one table, in seconds."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,13 @@ from pyarrow import csv
 from bench import sources
 from bench.core import BenchError
 
+from ._shared import copy
+
 SETS = ("a", "b")
 STAYS = 4_000  # of each set
 TEXTS = r"(?:[\w-]+/)?\d{6}\.txt"  # in the archives, one a stay
+MOST = 200_000_000  # bytes of an archive, unpacked
+COLUMNS = "Time,Parameter,Value"
 HEADING = "RecordID,SAPS-I,SOFA,Length_of_stay,Survival,In-hospital_death"
 DESCRIPTORS = ("Age", "Gender", "Height", "ICUType", "Weight")
 CHANNELS: Mapping[str, str] = {
@@ -31,9 +35,12 @@ MINUTES = {f"{m // 60:02}:{m % 60:02}": m for m in range(48 * 60 + 1)}
 
 
 def _is_archive(data: bytes) -> None:
-    found = len(sources.names(data, TEXTS, "the archive"))
-    if found != STAYS:
-        raise BenchError(f"the archive must hold {STAYS:,} stays, one text file each, but holds {found:,}")
+    texts = sources.members(data, TEXTS, MOST, "the archive")
+    if len(texts) != STAYS:
+        raise BenchError(f"the archive must hold {STAYS:,} stays, one text file each, but holds {len(texts):,}")
+    wrong = next((name for name, text in texts.items() if not text.startswith(COLUMNS.encode())), None)
+    if wrong is not None:
+        raise BenchError(f"{wrong} in the archive must begin with {COLUMNS}, but begins with {texts[wrong][:30]!r}")
 
 
 def _is_outcomes(data: bytes) -> None:
@@ -83,11 +90,7 @@ def tables(files: Mapping[str, bytes]) -> tuple[pd.DataFrame, pd.DataFrame]:
     Stays in the order of the outcomes, set a first; events by row and minute, else as in the files. -1 stays -1.
     """
     known = pd.concat([pd.read_csv(io.BytesIO(files[f"Outcomes-{s}.txt"])) for s in SETS], ignore_index=True)
-    hashes = "".join(sources.sha256(files[name]) for name in sorted(files))
-    copy = sources.kept(
-        f"physionet2012-{sources.sha256(hashes.encode())[:12]}", lambda: _parquet(files, known["RecordID"].tolist())
-    )
-    rows = pd.read_parquet(io.BytesIO(copy))
+    rows = copy("physionet2012", files, lambda: _parquet(files, known["RecordID"].tolist()))
     about = rows["parameter"] < len(DESCRIPTORS)
     first = rows[about].drop_duplicates(["row", "parameter"], keep="last").pivot(index="row", columns="parameter", values="value")
     stays = known.assign(**{name: first[i] for i, name in enumerate(DESCRIPTORS)})
@@ -97,7 +100,8 @@ def tables(files: Mapping[str, bytes]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _parquet(files: Mapping[str, bytes], stays: list[int]) -> bytes:
     """row, minute, parameter (an index into DESCRIPTORS, then CHANNELS), value."""
-    texts = {int(name[-10:-4]): text for which in SETS for name, text in _texts(files, which)}
+    archives = [sources.members(files[f"set-{which}.zip"], TEXTS, MOST, f"set-{which}.zip") for which in SETS]
+    texts = {int(name[-10:-4]): text for archive in archives for name, text in archive.items()}
     alone = sorted(set(stays) ^ set(texts))
     if alone:
         raise _unfit(f"{len(alone):,} stays have observations or outcomes alone (first: {alone[0]})")
@@ -113,13 +117,6 @@ def _parquet(files: Mapping[str, bytes], stays: list[int]) -> bytes:
     out = io.BytesIO()
     pq.write_table(table, out)
     return out.getvalue()
-
-
-def _texts(files: Mapping[str, bytes], which: str) -> Iterator[tuple[str, bytes]]:
-    for name, text in sources.members(files[f"set-{which}.zip"], TEXTS, 200_000_000, f"set-{which}.zip").items():
-        if not text.startswith(b"Time,Parameter,Value"):
-            raise _unfit(f"{name} begins with {text[:30]!r}")
-        yield name, text
 
 
 def _observations(text: bytes) -> tuple[NDArray[np.int16], NDArray[np.int8], NDArray[np.float64]]:

@@ -3,7 +3,8 @@
 Source: eICU Collaborative Research Database 2.0 (units in the United States that Philips' tele-ICU served, discharges of
 2014-2015): https://physionet.org/content/eicu-crd/. Nothing is fetched: `--data-dir` names a folder with {patient,lab,vitalPeriodic,
 vitalAperiodic,nurseCharting,treatment,respiratoryCare,apacheApsVar}.csv.gz and, for `notes=true`, note.csv.gz. The open demo
-(https://physionet.org/content/eicu-crd-demo/) has the same layout. The first load reads every file once.
+(https://physionet.org/content/eicu-crd-demo/) has the same layout. The first load reads every file once. Leave them packed: a
+.csv.gz that was cut short is noticed, an unpacked .csv that was cut at the end of a line is not.
 Licence: PhysioNet Credentialed Health Data License; check the source's page.
 Terms: credentialing, a course on human research and a signed data use agreement, all at PhysioNet. No result of a single
 patient may be passed on: the cache under BENCH_CACHE is as confidential as the files.
@@ -12,11 +13,14 @@ research", Scientific Data 5 (2018) 180178; Goldberger et al., Circulation 101 (
 Shape: not counted here, since no copy was at hand: the release 2.0 tells of 200,859 unit stays of 139,367 people.
 
 A row is the first stay in intensive care of a hospital stay (units "stepdown/other" are none), of an adult who was in that unit
-for 24 hours or more; the prediction is made at hour 24. Age "> 89" is 90, an unknown age is no adult's. A person (uniquepid) may
-have several hospital stays: they never cross a split. `site` is the hospital, `time` the year of discharge. Table: age, sex,
-height, weight, unit, where from, hours in hospital before it. Series: vital signs and laboratory results of hours 0-24 in the
-unit, in minutes before the prediction. The monitor's values of every 5 minutes are means of an hour, at its last; degrees
-Fahrenheit become Celsius; ranges and names are those of eicu-code (MIT-LCP, concepts/pivoted/pivoted-{vital,lab,bg,gcs}.sql).
+for 24 hours or more; the prediction is made at hour 24. A first stay of the kind "readmit" is left out, since the one before it
+is not in the source; a first stay of the kind "transfer" is kept: it may come from step-down, or from a unit that is not in the
+source. Age "> 89" is 90, an unknown age is no adult's. A person (uniquepid) may have several hospital stays: they never cross a
+split. `site` is the hospital, `time` the year of discharge. Table: age, sex, height, weight, unit, where from, hours in hospital
+before it. Series: vital signs and laboratory results of hours 0-24 in the unit, in minutes before the prediction. The monitor's
+values of every 5 minutes are means of an hour, at its last; degrees Fahrenheit become Celsius; ranges and names are those of
+eicu-code (MIT-LCP, concepts/pivoted/pivoted-{vital,lab,bg,gcs}.sql). Blood gases (ph, po2, pco2, lactate) may be venous too,
+whatever the source calls them.
 
 Outcomes:
   death            hospitaldischargestatus Expired; unknown where it is empty; who died before hour 24 is not in the cohort
@@ -26,16 +30,19 @@ Outcomes:
   new_aki          KDIGO by creatinine within 7 days after hour 24 and before discharge: >= 1.5 times the lowest of the 7 days
                    before, or >= 0.3 mg/dL above the lowest of 48 hours; unknown where met by hour 24, or not measured before or
                    not after it. Results after this unit stay are not in the source; urine and dialysis are not looked at
-  new_ventilation  the first sign of invasive ventilation within 7 days after hour 24: treatment "mechanical ventilation" but
-                   non-invasive, a tube or tracheostomy or a start of the ventilator in respiratoryCare; unknown where one, or
-                   intubated or vent of apacheApsVar, comes before. Hospitals that chart none of them look as if nobody were
+  new_ventilation  the first sign of invasive ventilation within 7 days after hour 24: a treatment that ends in or goes on from
+                   "mechanical ventilation" (but non-invasive), "ventilator weaning", "endotracheal tube", "reintubation" or
+                   "tracheostomy", on a medical or a surgical path; a tube or tracheostomy or a start of the ventilator in
+                   respiratoryCare; unknown where one, or intubated or vent of apacheApsVar, comes before. Hospitals that chart
+                   none of them look as if nobody were
 Left out, because they come later than the prediction or contain an outcome:
   everything with an offset from hour 24 on, discharge weight, times, places and states
   apachePatientResult          another model's predictions, and the outcomes beside them
   apacheApsVar, apachePredVar  the worst of the first day, entered later; intubated and vent serve the outcome alone
   notes entered from hour 24 on
   ethnicity                    a subgroup, to be looked at and not learned from
-Known limit: a laboratory result is the last revision, and counts from when the sample was drawn, as in the literature.
+Known limit: a laboratory result is the last revision (of two at once the higher), and counts from when the sample was drawn, as
+in the literature.
 """
 
 from collections.abc import Mapping
@@ -57,7 +64,7 @@ DRAWN = (
     ("Hct", "hematocrit", 5, 75), ("Hgb", "hemoglobin", 0.1, 9_999), ("PT - INR", "inr", 0.5, 15), ("lactate", "lactate", 0.1, 30),
     ("platelets x 1000", "platelets", 0.1, 9_999), ("potassium", "potassium", 0.05, 12), ("PTT", "ptt", 0.1, 500),
     ("sodium", "sodium", 90, 215), ("WBC x 1000", "wbc", 0.01, 100), ("ALT (SGPT)", "alt", 0.1, 100_000),
-    ("AST (SGOT)", "ast", 0.1, 100_000), ("pH", "ph", 6.5, 8.5), ("paO2", "pao2", 15, 720), ("paCO2", "paco2", 5, 250),
+    ("AST (SGOT)", "ast", 0.1, 100_000), ("pH", "ph", 6.5, 8.5), ("paO2", "po2", 15, 720), ("paCO2", "pco2", 5, 250),
 )  # fmt: skip
 # column of vitalPeriodic or vitalAperiodic, channel, lowest, highest: pivoted-vital.sql
 MONITORED = (
@@ -76,7 +83,7 @@ UNITS: Mapping[str, str] = {
     "gcs": "3-15", "albumin": "g/dL", "bilirubin": "mg/dL", "bun": "mg/dL", "calcium": "mg/dL", "chloride": "mmol/L",
     CREATININE: "mg/dL", "glucose": "mg/dL", "bicarbonate": "mmol/L", "hematocrit": "%", "hemoglobin": "g/dL", "inr": "",
     "lactate": "mmol/L", "platelets": "1000/uL", "potassium": "mmol/L", "ptt": "s", "sodium": "mmol/L", "wbc": "1000/uL",
-    "alt": "IU/L", "ast": "IU/L", "ph": "", "pao2": "mmHg", "paco2": "mmHg",
+    "alt": "IU/L", "ast": "IU/L", "ph": "", "po2": "mmHg", "pco2": "mmHg",
 }  # fmt: skip
 CHANNELS = tuple(UNITS)
 
@@ -91,15 +98,19 @@ WITH units AS (
 SELECT (row_number() OVER (ORDER BY patientunitstayid::BIGINT) - 1)::INTEGER AS row, *,
     TRY_CAST(hospitaldischargeoffset AS DOUBLE) AS leaves
 FROM units
-WHERE visit = 1 AND years >= 18 AND unitdischargeoffset::DOUBLE >= {DAY}
+WHERE visit = 1 AND unitstaytype <> 'readmit' AND years >= 18 AND unitdischargeoffset::DOUBLE >= {DAY}
     AND NOT (coalesce(hospitaldischargestatus, '') = 'Expired' AND coalesce(leaves, {DAY} + 1) <= {DAY})
 """
+
+# steps of treatmentstring, on whatever path: pulmonary, surgery or toxicology
+_SIGNS = ("mechanical ventilation", "ventilator weaning", "endotracheal tube", "reintubation", "tracheostomy")
+_SIGN = " OR ".join(f"treatmentstring LIKE '%|{sign}%'" for sign in _SIGNS)
+INVASIVE = f"({_SIGN}) AND treatmentstring NOT LIKE '%non-invasive%'"
 
 _STAYS = f"""
 WITH signs AS (
     SELECT patientunitstayid, treatmentoffset::DOUBLE AS minute FROM treatment
-    WHERE treatmentstring LIKE 'pulmonary|ventilation and oxygenation|mechanical ventilation%'
-        AND treatmentstring NOT LIKE '%non-invasive%'
+    WHERE {INVASIVE}
     UNION ALL SELECT patientunitstayid, respcarestatusoffset::DOUBLE FROM respiratorycare
     WHERE airwaytype IN ('Oral ETT', 'Nasal ETT', 'Tracheostomy')
     UNION ALL SELECT patientunitstayid, start FROM (
@@ -123,9 +134,13 @@ FROM cohort c LEFT JOIN ventilated v ON v.row = c.row ORDER BY c.row
 
 
 def _means(table: str, columns: tuple[tuple[str, str, float, float], ...]) -> str:
-    """row, minute, name and value: the mean of each hour of the first day, at the hour's last observation."""
+    """row, minute, name and value: the mean of each hour of the first day, at the hour's last observation.
+
+    Of decimals, whose sum does not depend on the order in which the rows come.
+    """
+    exact = "DECIMAL(12, 4)"
     parts = ", ".join(
-        f"avg(CASE WHEN TRY_CAST(v.{column} AS DOUBLE) BETWEEN {low} AND {high} THEN v.{column}::DOUBLE END) AS {name}"
+        f"avg(TRY_CAST(v.{column} AS {exact})) FILTER (TRY_CAST(v.{column} AS DOUBLE) BETWEEN {low} AND {high}) AS {name}"
         for column, name, low, high in columns
     )
     return (
@@ -143,10 +158,11 @@ drawn(labname, name, low, high) AS (VALUES {_icu.rows(DRAWN)}),
 nursed(label, field, name, low, high) AS (VALUES {_icu.rows(NURSED)}),
 results AS (
     SELECT c.row, l.labresultoffset::DOUBLE AS minute, d.name,
-        arg_max(TRY_CAST(l.labresult AS DOUBLE), coalesce(TRY_CAST(l.labresultrevisedoffset AS DOUBLE), -1e9)) AS value,
+        arg_max(l.number, (coalesce(TRY_CAST(l.labresultrevisedoffset AS DOUBLE), -1e9), l.number)) AS value,
         any_value(d.low) AS low, any_value(d.high) AS high
-    FROM lab l JOIN drawn d USING (labname) JOIN cohort c USING (patientunitstayid)
-    WHERE l.labresult IS NOT NULL AND (l.labresultoffset::DOUBLE >= 0 AND l.labresultoffset::DOUBLE < {DAY}
+    FROM (SELECT *, TRY_CAST(labresult AS DOUBLE) AS number FROM lab) l
+    JOIN drawn d USING (labname) JOIN cohort c USING (patientunitstayid)
+    WHERE l.number IS NOT NULL AND (l.labresultoffset::DOUBLE >= 0 AND l.labresultoffset::DOUBLE < {DAY}
         OR l.labname = 'creatinine' AND l.labresultoffset::DOUBLE BETWEEN {BEFORE} AND {UNTIL})
     GROUP BY c.row, l.labresultoffset, l.labname, d.name
 ), charted AS (

@@ -21,7 +21,10 @@ from bench.core import BenchError, Cohort, Count, Series, Share, Tabular, Task, 
 
 from ._surgical_views import Array, normal, sigmoid, uniform
 
-TASKS = tuple(Task(name, f"the {name} of four synthetic outcomes") for name in ("first", "second", "third", "fourth"))
+TASKS = tuple(
+    Task(name, f"the {name} of four synthetic outcomes", competing="no deaths are generated")
+    for name in ("first", "second", "third", "fourth")
+)
 MIX = np.array([[1.0, 0.6, 0.6], [0.6, 1.0, 0.6], [0.6, 0.6, 1.0], [0.8, 0.8, 0.8]])  # outcomes x (table, vitals, note)
 STEEP = 1.5  # log-odds per unit of a factor that counts in full
 INTERCEPT = np.array([-2.4, -3.0, -3.6, -4.2])  # prevalences about 18, 13, 9 and 7 %

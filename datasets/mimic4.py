@@ -3,7 +3,8 @@
 Source: MIMIC-IV v2 or v3 (Beth Israel Deaconess Medical Center, Boston): https://physionet.org/content/mimiciv/, and for
 `notes=true` MIMIC-IV-Note: https://physionet.org/content/mimic-iv-note/. Nothing is fetched: `--data-dir` names a folder with
 hosp/{patients,admissions,labevents}.csv.gz, icu/{icustays,chartevents,procedureevents}.csv.gz and, for notes, note/radiology.csv.gz.
-The open demo (https://physionet.org/content/mimic-iv-demo/) has the same layout. The first load reads every file once.
+The open demo (https://physionet.org/content/mimic-iv-demo/) has the same layout. The first load reads every file once. Leave
+them packed: a .csv.gz that was cut short is noticed, an unpacked .csv that was cut at the end of a line is not.
 Licence: PhysioNet Credentialed Health Data License; check the source's page.
 Terms: credentialing, a course on human research and a signed data use agreement, all at PhysioNet. No result of a single
 patient may be passed on: the cache under BENCH_CACHE is as confidential as the files.
@@ -12,17 +13,21 @@ Goldberger et al., Circulation 101 (2000) e215-e220.
 Shape: not counted here, since no copy was at hand: the release 3.1 tells of 94,458 stays in intensive care of 65,366 people.
 
 A row is the first stay in intensive care of a hospital admission, of an adult (18 years at admission) who was in that unit for
-24 hours or more; the prediction is made at hour 24. A patient may have several admissions: they never cross a split. Table: age,
-sex, type and place of admission, first unit, hours in hospital before it. Series: vital signs and laboratory results with a
-time of hours 0-24 in the unit, in minutes before the prediction. Degrees Fahrenheit become Celsius, an FiO2 up to 1 becomes
-percent, a verbal response that a tube prevents ("No Response-ETT") is none. Item ids, and the ranges outside of which values are
-left out, are those of mimic-code (MIT-LCP, mimic-iv/concepts/measurement), columns those of its buildmimic/postgres/create.sql.
-`time` is the first year of anchor_year_group: dates are shifted per patient, and that group is all there is.
+24 hours or more; the prediction is made at hour 24. A patient may have several admissions: they never cross a split. Table: age
+(an anchor_age of 91 stands for all over 89: their ages are 91 and the years since), sex, type and place of admission, first
+unit, hours in hospital before it. Series: vital signs and laboratory results with a time of hours 0-24 in the unit, in minutes
+before the prediction. Degrees Fahrenheit become Celsius, an FiO2 up to 1 becomes percent, a verbal response that a tube prevents
+("No Response-ETT") is none. Item ids, and the ranges outside of which values are left out, are those of mimic-code (MIT-LCP,
+mimic-iv/concepts/measurement), columns those of its buildmimic/postgres/create.sql. The column `warning` of chartevents is not
+looked at, nor the specimen of blood gases (ph, po2, pco2, lactate), which are arterial and venous.
+`time` is the first year that the admission may lie in. Dates are shifted per patient, and anchor_year_group names three years of
+which one is the anchor_year: with 2153 and "2008 - 2010", an admission of 2154 was in 2009-2011, and `time` is 2009.
 
 Outcomes:
   death            died in hospital (hospital_expire_flag); who died before hour 24 is not in the cohort
   stay_7d          not discharged alive from hospital within 7 days of admission to the unit: later discharge, or died
-  icu_readmission  another stay in intensive care of the same admission; unknown for those who died in the unit
+  icu_readmission  another stay in intensive care of the same admission; else unknown for those who died in the unit, which is
+                   until 6 hours after they left it: deathtime and outtime come from two records, and the clocks differ
   new_aki          KDIGO by creatinine within 7 days after hour 24 and before discharge: >= 1.5 times the lowest of the 7 days
                    before, or >= 0.3 mg/dL above the lowest of 48 hours; unknown where met by hour 24, or not measured before or
                    not after it. Urine and dialysis are not looked at
@@ -63,15 +68,15 @@ DRAWN = (
     (50983, "sodium", 0.1, 200), (50971, "potassium", 0.1, 30), (51221, "hematocrit", 0.1, 100), (51222, "hemoglobin", 0.1, 50),
     (51265, "platelets", 0.1, 10_000), (51301, "wbc", 0.01, 1_000), (51237, "inr", 0.1, 150), (51275, "ptt", 0.1, 150),
     (50885, "bilirubin", 0.01, 150), (50861, "alt", 0.1, 100_000), (50878, "ast", 0.1, 100_000), (50813, "lactate", 0.01, 10_000),
-    (50820, "ph", 6, 8), (50821, "pao2", 0.1, 800), (50818, "paco2", 0.1, 250),
+    (50820, "ph", 6, 8), (50821, "po2", 0.1, 800), (50818, "pco2", 0.1, 250),
 )  # fmt: skip
 UNITS: Mapping[str, str] = {
     "heart_rate": "1/min", "sbp": "mmHg", "dbp": "mmHg", "map": "mmHg", "resp_rate": "1/min", "spo2": "%", "temperature": "C",
     "fio2": "%", "gcs_eye": "1-4", "gcs_verbal": "1-5", "gcs_motor": "1-6", "albumin": "g/dL", "anion_gap": "mEq/L",
     "bicarbonate": "mEq/L", "bun": "mg/dL", "calcium": "mg/dL", "chloride": "mEq/L", CREATININE: "mg/dL", "glucose": "mg/dL",
     "sodium": "mEq/L", "potassium": "mEq/L", "hematocrit": "%", "hemoglobin": "g/dL", "platelets": "1000/uL", "wbc": "1000/uL",
-    "inr": "", "ptt": "s", "bilirubin": "mg/dL", "alt": "IU/L", "ast": "IU/L", "lactate": "mmol/L", "ph": "", "pao2": "mmHg",
-    "paco2": "mmHg",
+    "inr": "", "ptt": "s", "bilirubin": "mg/dL", "alt": "IU/L", "ast": "IU/L", "lactate": "mmol/L", "ph": "", "po2": "mmHg",
+    "pco2": "mmHg",
 }  # fmt: skip
 CHANNELS = tuple(UNITS)
 
@@ -85,7 +90,7 @@ WITH icu AS (
 ), known AS (
     SELECT i.*, a.admittime::TIMESTAMP AS admittime, a.dischtime::TIMESTAMP AS dischtime, a.deathtime::TIMESTAMP AS deathtime,
         a.hospital_expire_flag::INTEGER AS died, a.admission_type, a.admission_location, a.race, p.gender, p.anchor_year_group,
-        p.anchor_age::INTEGER + year(a.admittime::TIMESTAMP) - p.anchor_year::INTEGER AS age
+        year(a.admittime::TIMESTAMP) - p.anchor_year::INTEGER AS since, p.anchor_age::INTEGER + since AS age
     FROM icu i JOIN admissions a USING (hadm_id) JOIN patients p ON p.subject_id = i.subject_id WHERE visit = 1
 )
 SELECT (row_number() OVER (ORDER BY subject_id::BIGINT, intime, hadm_id::BIGINT) - 1)::INTEGER AS row, *
@@ -105,9 +110,9 @@ WITH ventilated AS (
 SELECT c.row, subject_id AS patient, age, CASE gender WHEN 'F' THEN 'female' WHEN 'M' THEN 'male' END AS sex,
     CASE WHEN race IS NULL OR regexp_matches(race, '^(UNKNOWN|UNABLE|PATIENT DECLINED)') THEN NULL
          WHEN regexp_matches(race, '^(WHITE|BLACK|ASIAN|HISPANIC)') THEN regexp_extract(race, '^[A-Z]+') ELSE 'OTHER' END AS race,
-    first_careunit AS unit, left(anchor_year_group, 4) AS time, admission_type, admission_location,
+    first_careunit AS unit, (left(anchor_year_group, 4)::INTEGER + since)::VARCHAR AS time, admission_type, admission_location,
     (epoch(intime) - epoch(admittime)) / 3600 AS hours_before, died,
-    died = 1 AND coalesce(deathtime, dischtime) <= outtime AS died_icu,
+    died = 1 AND visits = 1 AND coalesce(deathtime, dischtime) <= outtime + INTERVAL 6 HOUR AS died_icu,
     (epoch(dischtime) - epoch(intime)) / 60 AS left, (visits > 1)::INTEGER AS readmitted,
     coalesce(v.before, false) AS ventilated_before, coalesce(v.after, false) AS ventilated_after
 FROM cohort c LEFT JOIN ventilated v ON v.row = c.row ORDER BY c.row

@@ -39,6 +39,7 @@ from bench import checks, sources
 from bench.core import Cohort, Series, Tabular, Task
 
 from ._physionet2012_files import CHANNELS, WEB, tables
+from ._shared import bands, levels
 
 LANDMARK = 1_440  # minutes after admission: the end of day 1
 GENDERS = {0: "female", 1: "male"}
@@ -46,7 +47,7 @@ UNITS_OF_CARE = {1: "coronary care", 2: "cardiac surgery recovery", 3: "medical"
 
 _NOBODY = "nobody died before hour 48: shorter stays are not in the source"
 TASKS = (
-    Task("death", "death in hospital", implies=("stay_7d",), thresholds=(0.05, 0.6)),
+    Task("death", "death in hospital", implies=("stay_7d",), competing="a death after discharge counts as 0", thresholds=(0.05, 0.6)),
     Task("stay_7d", "not discharged alive by day 7", competing="a death in hospital counts as 1, on whatever day"),
     Task("new_ventilation", "mechanical ventilation begun on day 2", competing=_NOBODY, thresholds=(0.02, 0.4)),
     Task("new_aki", "acute kidney injury on day 2, by creatinine", competing=_NOBODY, thresholds=(0.05, 0.4)),
@@ -106,13 +107,7 @@ def outcomes(stays: pd.DataFrame, events: pd.DataFrame, aki: str = "rounded") ->
 
 def subgroups(table: pd.DataFrame) -> pd.DataFrame:
     """Sex, age and unit of care, "" where unknown."""
-    age = pd.cut(table["Age"], [0, 49, 64, 79, 150], labels=["<50", "50-64", "65-79", "80+"])
-    return pd.DataFrame(
-        {
-            n: np.array(c.astype(object).fillna(""), str)
-            for n, c in (("sex", table["Gender"]), ("age", age), ("unit", table["ICUType"]))
-        }
-    )
+    return levels(sex=table["Gender"], age=bands(table["Age"]), unit=table["ICUType"])
 
 
 def _days(events: pd.DataFrame, n: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

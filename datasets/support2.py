@@ -70,8 +70,8 @@ OUTCOME_NUMBERS = ("hospdead", "death", "d.time", "slos", "dnrday", "charges")
 UPPER_QUARTILE = 64_598  # of charges, in dollars; fixed, so that it is the same in every fold
 
 TASKS = (
-    Task("hospital_death", "death in hospital", implies=("stay_14d",), thresholds=(0.05, 0.6)),
-    Task("death_180d", "death within 180 days", thresholds=(0.1, 0.8)),
+    Task("hospital_death", "death in hospital", implies=("stay_14d",), competing="a death after discharge counts as 0", thresholds=(0.05, 0.6)),
+    Task("death_180d", "death within 180 days", competing="it is death itself, wherever it happens", thresholds=(0.1, 0.8)),
     Task(
         "stay_14d", "not discharged alive by day 14",
         competing="a death in hospital counts as 1, on whatever day", thresholds=(0.2, 0.8),

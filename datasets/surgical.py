@@ -29,11 +29,12 @@ from . import _surgical_views as views
 from ._surgical_views import Array, normal, sigmoid, uniform
 from ._surgical_vitals import vitals
 
+_ALIVE, _PART = "no deaths are generated", ("any_complication",)
 TASKS = (
-    Task("any_complication", "any complication within 7 days", thresholds=(0.05, 0.5)),
-    Task("pulmonary", "pulmonary complication within 7 days", implies=("any_complication",), thresholds=(0.03, 0.4)),
-    Task("aki", "acute kidney injury within 7 days", implies=("any_complication",), thresholds=(0.02, 0.3)),
-    Task("icu_admission", "unplanned ICU admission within 7 days", implies=("any_complication",), thresholds=(0.01, 0.2)),
+    Task("any_complication", "any complication within 7 days", competing=_ALIVE, thresholds=(0.05, 0.5)),
+    Task("pulmonary", "pulmonary complication within 7 days", implies=_PART, competing=_ALIVE, thresholds=(0.03, 0.4)),
+    Task("aki", "acute kidney injury within 7 days", implies=_PART, competing=_ALIVE, thresholds=(0.02, 0.3)),
+    Task("icu_admission", "unplanned ICU admission within 7 days", implies=_PART, competing=_ALIVE, thresholds=(0.01, 0.2)),
 )
 BASE = (0.18, 0.09, 0.05, 0.03)  # our choice: the real cohort's prevalences are unpublished
 SPREAD = (3.0, 3.4, 3.5, 3.6)  # SD of the log-odds of: other complication, pulmonary, aki, icu_admission

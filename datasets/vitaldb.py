@@ -40,6 +40,8 @@ from numpy.typing import NDArray
 from bench import checks, sources
 from bench.core import BenchError, Cohort, Modality, Series, Tabular, Task, Text
 
+from ._shared import bands, levels
+
 CASES = 6_388
 DAY = 86_400  # seconds
 NUMERIC = (
@@ -70,7 +72,7 @@ TASKS = (
         "transfusion", "red cells during the operation",
         competing="it ends with the operation: nobody dies before that is settled", thresholds=(0.02, 0.3),
     ),
-    Task("hospital_death", "death in hospital", implies=("stay_7d",), thresholds=(0.005, 0.1)),
+    Task("hospital_death", "death in hospital", implies=("stay_7d",), competing="a death after discharge counts as 0", thresholds=(0.005, 0.1)),
 )  # fmt: skip
 
 
@@ -118,8 +120,7 @@ def series(raw: pd.DataFrame, labs: pd.DataFrame) -> Series:
 
 def subgroups(raw: pd.DataFrame) -> pd.DataFrame:
     """Sex, age and department."""
-    age = pd.cut(raw["age"], [0, 49, 64, 79, 150], labels=["<50", "50-64", "65-79", "80+"])
-    return pd.DataFrame({"sex": raw["sex"].astype(str), "age": age.astype(str), "department": raw["department"].astype(str)})
+    return levels(sex=raw["sex"], age=bands(raw["age"]), department=raw["department"])
 
 
 # The files

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -12,8 +13,9 @@ import pandas as pd
 import pytest
 from file_server import FileServer
 
-from bench import registry, sources
+from bench import cards, registry, sources, splits
 from bench.core import BenchError, Cohort, Tabular
+from bench.protocol import wanted
 
 # As published: 42 fields between ", ", no heading, the income with a full stop
 LINE = (
@@ -103,12 +105,42 @@ def test_columns_of_the_published_layout(cohort: Cohort, census: ModuleType) -> 
     assert "3 columns without any value" in cohort.notices[0]
 
 
-def test_the_published_partition_is_the_site(cohort: Cohort, mine: Path) -> None:
-    assert cohort.site is not None
-    assert cohort.site.tolist() == ["train"] * 8 + ["test"] * 4
+def test_the_published_partition(cohort: Cohort, mine: Path) -> None:
+    assert cohort.subgroups is not None
+    part = cohort.subgroups["part"].tolist()
+    assert part[:8] == ["train"] * 8
+    assert sorted(part[8:]) == ["test", "test", "valid", "valid"]
     assert cohort.patients.tolist() == [f"train {i}" for i in range(1, 9)] + [f"test {i}" for i in range(1, 5)]
     test = registry.load("census_income:part=test")
     np.testing.assert_array_equal(test.labels, cohort.labels[8:])
+    assert test.subgroups is not None
+    assert test.subgroups["part"].tolist() == part[8:]  # the same half as with the training rows
+
+
+def test_the_papers_split_is_the_default(cohort: Cohort) -> None:
+    spec, part = registry.parse("datasets", "census_income,census_income:part=train")
+    (protocol,) = wanted(spec, None, None)
+    made = splits.of(cohort, protocol.split)
+    (fold,) = made.parts
+    assert fold.train.tolist() == list(range(8))
+    assert sorted([*fold.valid, *fold.test]) == [8, 9, 10, 11]
+    assert len(fold.valid) == len(fold.test) == 2
+    assert wanted(part, None, None)[0].split == wanted(spec, "random", None)[0].split == "random"
+
+
+def test_half_of_the_published_test_rows_validate(census: ModuleType) -> None:
+    part = census.halved(pd.Series(["train"] * 199_523 + ["test"] * 99_762))
+    assert part.value_counts().to_dict() == {"train": 199_523, "valid": 49_881, "test": 49_881}  # 99,762 / 2
+    assert (part[:199_523] == "train").all()
+    # the same rows for ever; kept from the first run
+    assert np.flatnonzero(part == "valid")[:5].tolist() == [199_524, 199_525, 199_526, 199_534, 199_536]
+
+
+def test_the_card_has_the_published_numbers() -> None:
+    card = cards.dataset("census_income").text()
+    # Ma et al. 2018, table 1 (group 1): best / mean of 400
+    for name, best, mean in (("single_task", 0.9398, 0.9337), ("hard_sharing", 0.9361, 0.9295), ("mmoe", 0.9410, 0.9359)):
+        assert re.search(rf"{best:.4f} / {mean:.4f} +{name}\n".replace("0.", r"\."), card)
 
 
 def test_without_what_names_the_marital_status(mine: Path, cohort: Cohort) -> None:

@@ -41,7 +41,7 @@ def test_a_cohort_file_is_a_dataset(tmp_path: Path) -> None:
     assert len(built) == 60
     assert len(set(built.patients)) == 30
     assert own_split(spec) == {"split": "random"}
-    assert registry.settings(spec) == {"allow_leak": ""}
+    assert registry.settings(spec) == {"allow_leak": "", "variant": None}
 
 
 def test_its_name_is_what_it_says(tmp_path: Path) -> None:

@@ -52,6 +52,55 @@ def test_death_without_the_event_counts_as_none(tmp_path: Path) -> None:
     assert got.tasks[0].competing == "death before 8 without the event counts as 0"
 
 
+def followed(outcome: str, rows: list[tuple[float, ...]], names: str = "event day end died") -> outcomes.Labelled:
+    """rows of numbers under these names, by an outcome of these keys and a horizon of 365 days."""
+    frame = pd.DataFrame(rows, columns=names.split(), dtype=np.float64)
+    keys = dict(one.split("=", 1) for one in outcome.split(", "))
+    return outcomes.labelled(outcomes.Outcome.model_validate({"horizon": 365, **keys}), frame, "x")
+
+
+def test_with_followed_the_time_is_needed_of_events_only() -> None:
+    rows = [(1, 30, 500, 0), (0, NAN, 500, 0), (0, NAN, 100, 0), (1, 400, 500, 0), (1, NAN, 500, 0), (0, NAN, 100, 1)]
+    got = followed("event=event, time=day, followed=end, death=died", rows)
+    np.testing.assert_array_equal(got.labels, [1, 0, NAN, 0, NAN, 0])  # the fifth has the event at an unknown time
+
+
+def test_an_event_that_ends_follow_up_is_no_censoring() -> None:
+    # deaths at 1 and 3, lost at 2, seen for the whole year: 4. G(1-) = 1, G(3-) = 1 - 1/3 = 2/3. Taken for censoring, the death at 1
+    # would make G(3-) = 3/4 * 2/3
+    rows = [(1, 1), (0, 2), (1, 3), (0, 400)]
+    plain = followed("event=dead, time=end", rows, "dead end")
+    got = followed("event=dead, time=end, followed=end", rows, "dead end")
+    assert got.weights is not None
+    np.testing.assert_allclose(got.weights, [1, 1, 3 / 2, 3 / 2], rtol=1e-6)
+    assert plain.weights is not None
+    np.testing.assert_array_equal(got.weights, plain.weights)
+    # an event after the end of follow-up: followed until then. At risk at 2 are still 3
+    late = followed("event=dead, time=day, followed=end", [(1, 1, 0.5), (0, NAN, 2), (1, 3, 1), (0, NAN, 400)], "dead day end")
+    np.testing.assert_array_equal(late.weights, got.weights)
+
+
+def test_death_at_the_end_of_follow_up_counts_after_the_event_too() -> None:
+    # progression at exponential(500) unless dead before, follow-up until death or loss: whoever dies after the progression was not lost
+    rng = np.random.default_rng(3)
+    progress, death, lost = rng.exponential(500, 20_000), rng.exponential(600, 20_000), rng.exponential(700, 20_000)
+    end = np.minimum(death, lost)
+    seen = (progress <= end).astype(float)
+    rows = list(zip(seen, np.where(seen == 1, progress, NAN), end, (death <= lost).astype(float), strict=True))
+    got = followed("event=event, time=day, followed=end, death=died = 1", rows)
+    # P(progression before 365 and before death) = 1/500 / (1/500 + 1/600) * (1 - exp(-365 (1/500 + 1/600))) = 6/11 (1 - e^-1.3383)
+    assert got.prevalence[1] == pytest.approx(6 / 11 * (1 - np.exp(-365 * (1 / 500 + 1 / 600))), abs=0.012)
+    narrow = followed("event=event, time=day, followed=end, death=died = 1 AND event = 0", rows)
+    assert abs(narrow.prevalence[1] - got.prevalence[1]) > 0.01  # which is why the schema says "after the event or without it"
+
+
+def test_events_at_time_0_are_counted(tmp_path: Path) -> None:
+    got = made(tmp_path, FOLLOWED, CENSORED)
+    assert got.notices == (
+        "outcome 'mi': 1 rows with the event at time 0 or before are unknown: nobody has it to come. Is 0 the day before?",
+    )
+
+
 def test_the_curve_of_censoring_is_statsmodels() -> None:
     rng = np.random.default_rng(1)
     end, censored = rng.integers(1, 40, 500).astype(float), rng.random(500) < 0.4
@@ -150,7 +199,9 @@ def test_labels_and_weights_equal_the_bundled_cohorts(mayo: tuple[Made, ModuleTy
     labels, weights = nafld.outcomes(people, events)
     assert [task.name for task in got.tasks] == [task.name for task in nafld.TASKS]
     np.testing.assert_array_equal(got.labels, labels)
-    np.testing.assert_array_equal(got.weights, weights)
+    assert got.weights is not None
+    # whose last day of follow-up is the day of the event is followed to its end here, and lost on that day there: 1.6e-4 at most
+    np.testing.assert_allclose(got.weights, weights, rtol=2e-4)
     # DATA.md: dyslipidaemia 22.8 % as it is, 17.3 % weighted
     assert got.prevalence["dyslipidaemia"] == pytest.approx((0.228, 0.173), abs=0.0005)
 
@@ -230,14 +281,14 @@ def test_units_and_rare_names(tmp_path: Path) -> None:
 
 
 def test_times_are_seen_from_zero(tmp_path: Path) -> None:
-    people = "id,case,dead,age,start,hour\n1,1,0,5,2020-01-02 10:00,10\n1,2,1,6,2020-01-03 10:00,34\n"
+    people = "id,stay,dead,age,start,hour\n1,1,0,5,2020-01-02 10:00,10\n1,2,1,6,2020-01-03 10:00,34\n"
     table = "case,minute,what,value\n1,2020-01-02 08:30,hr,80\n1,2020-01-02 12:00,hr,85\n2,2020-01-02 12:00,hr,85\n"
     series, got = vitals(
         tmp_path, 'names = "hr"\nzero = "start"\n', table, people
     )  # `row` is left out: a patient's measurements, each row's own zero
     np.testing.assert_array_equal(series.time, [90, -120, 25.5 * 60, 22 * 60])
     assert got.source.columns["start"].why == "moment of prediction of series 'vitals'"
-    head = 'row = "case"\n' + SERIES
+    head, people = 'row = "case"\n' + SERIES, people.replace("stay", "case")
     series = made(tmp_path, people, head + 'names = "hr"\nzero = "start"\n', v_csv=table).modalities["vitals"]
     assert isinstance(series, core.Series)
     np.testing.assert_array_equal(series.time, [90, -120, 22 * 60])
@@ -281,16 +332,48 @@ def test_times_are_seen_from_zero(tmp_path: Path) -> None:
             PEOPLE,
             r"unknown column in series\.vitals\.zero 'start'\. There are: id, dead, age",
         ),
-        ('names = "hr"\n', VITALS.replace("minute\n", ""), PEOPLE.replace("age", "vitals"), r""),
+        ('names = "hr"\n', VITALS, PEOPLE.replace("age", "case"), r"series\.vitals\.row: 'case' is a column of the table, but neither its"),
+        ('names = "hr"\n', VITALS, PEOPLE.replace("\n", "\nx", 3)[:-1], r"none of its 10 rows is of an id of the table"),
     ],
 )
 def test_what_is_wrong_with_a_series_is_one_line(tmp_path: Path, more: str, table: str, people: str, said: str) -> None:
-    if not said:
-        assert vitals(tmp_path, more, table, people)[1].late  # a column may have the series' name
-        return
     with pytest.raises(BenchError, match=said) as error:
         vitals(tmp_path, more, table, people)
     assert "\n" not in str(error.value)
+
+
+def test_a_column_may_have_the_name_of_a_series(tmp_path: Path) -> None:
+    series, got = vitals(tmp_path, people=PEOPLE.replace("age", "vitals"))
+    assert series.channels == ("hr", "bp")
+    assert got.source.columns["vitals"].kind == "numeric"
+
+
+def test_whose_measurements_they_are_when_rows_have_names(tmp_path: Path) -> None:
+    people, head = "id,stay,dead,age\np1,1,0,5\np1,2,1,6\np3,3,0,8\n", 'row = "stay"\n' + SERIES
+    by_stay = made(tmp_path, people, head + 'names = "hr"\n', v_csv=VITALS).modalities["vitals"]
+    assert isinstance(by_stay, core.Series)
+    np.testing.assert_array_equal(np.diff(by_stay.offsets), [4, 1, 0])  # `case` is no column of the table, and knows the stays
+    at = people.replace("age", "start").replace(",5", ",0").replace(",6", ",-20")
+    by_id = made(tmp_path, at, head + 'names = "hr"\nzero = "start"\n', v_csv=VITALS.replace("\n", "\np")[:-1]).modalities["vitals"]
+    assert isinstance(by_id, core.Series)
+    np.testing.assert_array_equal(np.diff(by_id.offsets), [4, 4, 0])  # both stays of p1
+    both = people.replace("p1", "1").replace("p3", "2")
+    with pytest.raises(BenchError, match=r"series\.vitals\.row: 'case' may be the patient 'id' or the row 'stay'"):
+        made(tmp_path, both, head + 'names = "hr"\n', v_csv=VITALS)
+
+
+def test_rows_of_a_series_are_counted_once_and_a_day_as_zero_is_said(tmp_path: Path) -> None:
+    people = "id,dead,age,start\n1,0,5,2020-01-02\n1,1,6,2020-01-03\n"
+    table = "case,minute,what,value\n1,2020-01-02 08:30,hr,80\n1,2020-01-01 12:00,NA,\n1,2020-01-01 12:00,NA,140\n7,2020-01-01 12:00,hr,8\n"
+    series, got = vitals(tmp_path, 'names = ["hr", "NA"]\nzero = "start"\nwindow = [-2880, 0]\n', table, people)
+    assert series.channels == ("hr", "NA")  # sodium is no missing name
+    # 4 rows: 1 of nobody, 1 without a number, 2 seen from two days each: 8:30 on the first day lies after that day's start
+    assert got.notices == (
+        "series 'vitals': 'start' holds days without a time, so what was measured on the day itself counts as after the prediction",
+        "series 'vitals': 1 of 4 rows are of ids the table lacks and are left out",
+        "series 'vitals': 1 of 4 rows lack a time, a name or a number and are left out",
+        "series 'vitals': 1 of 7 rows, once for each prediction of their patient, lie outside the window and are left out",
+    )
 
 
 def test_dates_need_a_zero_and_a_text_of_the_series_name_is_refused(tmp_path: Path) -> None:

@@ -136,6 +136,44 @@ def test_sheets_by_name_and_what_is_no_workbook(tmp_path: Path) -> None:
         source(tmp_path, TABLE, toml.replace("SHEET", "Patients"))
 
 
+def test_a_column_of_a_workbook_without_a_name_is_kept_where_it_holds_anything(tmp_path: Path) -> None:
+    toml = DEAD.replace("t.csv", "t.xlsx")
+    rows: list[list[object]] = [["id", "dead", "", ""], *([i, i % 2, f"note {i} is long", ""] for i in range(9))]
+    (tmp_path / "t.xlsx").write_bytes(workbook(rows))
+    got = source(tmp_path, TABLE, toml)
+    assert list(got.frame) == ["id", "dead", "column 3"]
+    assert got.columns["column 3"].kind == "text"
+    rows[0] = ["Demographics", "", "Outcome", ""]
+    (tmp_path / "t.xlsx").write_bytes(workbook([rows[0], ["id", "dead", "note", ""], *rows[1:]]))
+    with pytest.raises(BenchError, match=r"t\.xlsx seems to have two header lines: under 'Demographics' stands 'id', then numbers"):
+        source(tmp_path, TABLE, toml)
+
+
+def test_blobs_of_sqlite_are_said_and_a_database_needs_a_query(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "t.sqlite")) as con:
+        con.execute("CREATE TABLE p AS SELECT 1 AS id, 0 AS dead, 5 AS age, x'01' AS flag UNION ALL SELECT 2, 1, 6, 0")
+        con.commit()
+    got = source(tmp_path, TABLE, DEAD.replace('"t.csv"', '{ database = "t.sqlite", query = "SELECT * FROM p" }'))
+    assert got.notices[0].startswith("t.sqlite, column 'flag': 1 values are BLOBs and count as missing")
+    for name in ("t.sqlite", "t.duckdb"):
+        (tmp_path / name).touch()
+        with pytest.raises(BenchError, match=rf'{name} is a database, .* table = \{{ database = "{name}", query = "SELECT'):
+            source(tmp_path, TABLE, DEAD.replace("t.csv", name))
+
+
+def test_texts_of_parquet_and_duckdb_are_numbers_and_dates_too(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": ["1", "2"], "dead": [0, -9], "crea": ["0.5", "1.5"], "day": ["2020-01-01", "2020-02-01"]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    with duckdb.connect(str(tmp_path / "t.duckdb")) as con:
+        con.register("given", frame)
+        con.execute("CREATE TABLE p AS FROM given")
+    for table in ('file = "t.parquet"', 'database = "t.duckdb", query = "FROM p"'):
+        got = source(tmp_path, TABLE, DEAD.replace('"t.csv"', f"{{ {table}, missing = '-9' }}")).frame
+        assert got["crea"].tolist() == [0.5, 1.5]
+        assert str(got["day"].dtype).startswith("datetime64")
+        np.testing.assert_array_equal(got["dead"], [0, np.nan])  # what is missing is missing among numbers too
+
+
 def test_databases_are_opened_for_reading_only(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "t.duckdb")) as con:
         con.execute("CREATE TABLE patients AS SELECT 1 AS id")
@@ -195,135 +233,6 @@ def test_a_cut_off_gzip_is_one_line(tmp_path: Path) -> None:
         source(tmp_path, TABLE, DEAD.replace("t.csv", "t.csv.gz"))
 
 
-def column(tmp_path: Path, values: list[str], **keys: str) -> tuple[list[object], str, str]:
-    """A column of these texts, quoted: its values, its dtype, and the notices."""
-    cells = [value.replace('"', '""') for value in values]
-    table = "id,dead,x\n" + "".join(f'{i},{i % 2},"{cell}"\n' for i, cell in enumerate(cells))
-    more = "".join(f", {key} = '{value}'" for key, value in keys.items())
-    got = source(tmp_path, table, DEAD.replace('"t.csv"', f'{{ file = "t.csv"{more} }}'))
-    return got.frame["x"].tolist(), str(got.frame["x"].dtype), "; ".join(got.notices)
-
-
-def test_a_few_stray_texts_in_numbers_are_counted_and_named(tmp_path: Path) -> None:
-    # 19 of 20 values are numbers: 95 %, just enough
-    values, dtype, said = column(tmp_path, [*map(str, range(19)), ">100"])
-    assert dtype == "float64"
-    assert values[:19] == list(range(19))
-    assert np.isnan(values[19])
-    assert said == "t.csv, column 'x': 1 of 20 values is no number and counts as missing (such as '>100')"
-    values, dtype, said = column(tmp_path, [*map(str, range(18)), ">100"])  # 18 of 19: 94.7 %
-    assert dtype == "str"
-    assert "18 of 19 values are numbers, others are not (such as '>100'). Name it under columns.numeric" in said
-
-
-def test_named_numeric_takes_what_there_is_of_numbers(tmp_path: Path) -> None:
-    table = "id,dead,x\n1,0,5\n2,1,low\n3,0,high\n"
-    got = source(tmp_path, table, DEAD + '[columns]\nnumeric = "x"\n')
-    np.testing.assert_array_equal(got.frame["x"], [5, np.nan, np.nan])
-    assert got.notices == ("t.csv, column 'x': 2 of 3 values are no number and count as missing (such as 'high')",)
-    with pytest.raises(
-        BenchError, match=r"t\.csv, column 'x' is named in columns\.numeric, but holds no number \(such as 'high'\)"
-    ):
-        source(tmp_path, table.replace("5", "none"), DEAD + '[columns]\nnumeric = "x"\n')
-
-
-def test_the_whole_column_is_looked_at(tmp_path: Path) -> None:
-    # 40,000 numbers, then 2,500 texts: 94.1 % are numbers; a sample of the first rows would say 100 %
-    values, dtype, _ = column(tmp_path, ["1.5"] * 40_000 + ["unknown value"] * 2_500)
-    assert dtype == "str"
-    assert values[0] == "1.5"
-
-
-def test_missing_texts_are_missing_and_may_be_chosen(tmp_path: Path) -> None:
-    values, dtype, said = column(tmp_path, ["1", "NA", " ", "?", "nan", ".", "#N/A", "2"])
-    np.testing.assert_array_equal(values, [1, *[np.nan] * 6, 2])
-    assert (dtype, said) == ("float64", "")
-    toml = DEAD.replace('"t.csv"', '{ file = "t.csv", missing = ["-9", "unk"] }')
-    got = source(tmp_path, "id,dead,x,y\n1,0,-9,NA\n2,1,-90,b\n3,0,unk,c\n", toml)
-    np.testing.assert_array_equal(got.frame["x"], [np.nan, -90, np.nan])
-    assert got.frame["y"].tolist() == ["NA", "b", "c"]
-
-
-@pytest.mark.parametrize("odd", ["1_000", "0x10", "inf", "-Infinity", "1e999", "١٢", "1 2", "1'000", "--1", "1e"])
-def test_texts_that_only_look_like_numbers_are_none(tmp_path: Path, odd: str) -> None:
-    values, _, said = column(tmp_path, [*map(str, range(40)), odd])
-    assert np.isnan(values[40])
-    assert f"(such as '{odd}')" in said
-
-
-@pytest.mark.parametrize("number", ["5", " 5 ", "+5", "5.", "0.5e1", "5E+0"])
-def test_spellings_of_five(tmp_path: Path, number: str) -> None:
-    values, *_ = column(tmp_path, ["1", number, "3"])
-    assert values[1] == 5
-
-
-def test_codes_and_huge_whole_numbers_stay_texts(tmp_path: Path) -> None:
-    values, dtype, said = column(tmp_path, ["007", "012", "100"])
-    assert (values, dtype) == (["007", "012", "100"], "str")
-    assert "2 of its numbers are written as codes, with a zero in front" in said
-    values, dtype, said = column(tmp_path, ["9007199254740993", "9007199254740992", "1"])  # 2^53 + 1 and 2^53
-    assert (values[0], dtype) == ("9007199254740993", "str")
-    assert "too large to be exact" in said
-    assert column(tmp_path, ["0.5", "0", "-0.25"])[0] == [0.5, 0, -0.25]  # a zero before the point is no code
-
-
-def test_decimal_commas(tmp_path: Path) -> None:
-    values, _, said = column(tmp_path, ["1,5", "-2,25", "3"])
-    assert values == [1.5, -2.25, 3.0]
-    assert said == "t.csv, column 'x' is read as numbers with a decimal comma"
-    assert column(tmp_path, ["1,5", "2,5"], decimal=",")[0] == [1.5, 2.5]
-    with pytest.raises(BenchError, match=r"column 'x': the comma in '1,234' may be a decimal or a thousands one\. Say decimal"):
-        column(tmp_path, ["1,234", "5,678"])
-    assert column(tmp_path, ["1,234", "5,678"], decimal=",")[0] == [1.234, 5.678]
-    assert column(tmp_path, ["1,234", "5,678.5"], decimal=".")[0] == [1234.0, 5678.5]
-    # under a decimal comma 1.234 is most likely a thousand: not read as 1.234
-    values, _, said = column(tmp_path, [*["1,5"] * 40, "1.234"], decimal=",")
-    assert np.isnan(values[40])
-    assert "(such as '1.234')" in said
-
-
-def test_dates(tmp_path: Path) -> None:
-    day = pd.Timestamp("2020-03-04")
-    for text in (
-        "2020-03-04",
-        "2020-03-04 00:00:00",
-        "2020-03-04T00:00",
-        "2020-03-04T02:00:00+02:00",
-        "04.03.2020",
-        "04.03.2020 00:00",
-    ):
-        values, dtype, _ = column(tmp_path, [text, "2020-12-31", ""] if "-" in text else [text, "31.12.2020", ""])
-        assert dtype.startswith("datetime64"), text
-        assert values[0] == day
-        assert values[2] is pd.NaT
-    values, _, said = column(tmp_path, ["03/04/2020", "12/31/2020"])  # no 31st month: the month is first
-    assert values[0] == day
-    assert "dates with the month first" in said
-    values, _, said = column(tmp_path, ["04/03/2020", "31/12/2020"])
-    assert values[0] == day
-    assert "dates with the day first" in said
-    _, dtype, said = column(tmp_path, ["04/03/2020", "05/06/2020"])
-    assert dtype == "str"
-    assert "whether its dates have the day or the month first cannot be told" in said
-    values, _, said = column(tmp_path, [*["2020-03-04"] * 39, "soon"])
-    assert values[39] is pd.NaT
-    assert "1 of 40 values are none and count as missing" in said
-
-
-def test_true_and_false_are_numbers(tmp_path: Path) -> None:
-    values, dtype, _ = column(tmp_path, ["TRUE", "false", "", "True"])
-    np.testing.assert_array_equal(values, [1, 0, np.nan, 1])
-    assert dtype == "float64"
-
-
-def test_quotes_and_line_ends_inside_cells(tmp_path: Path) -> None:
-    text = 'says "no, never"\nand leaves; then | returns'
-    values, *_ = column(tmp_path, [text, "b, c", "d"])
-    assert values == [text, "b, c", "d"]
-    table = 'id,"the\nnote",dead\r\n1,"a\nb",0\r\n2,"c",1\r\n'  # mixed ends: inside a cell they become \n
-    assert source(tmp_path, table).frame["the\nnote"].tolist() == ["a\nb", "c"]
-
-
 def test_notes_with_line_ends_over_many_buffers(tmp_path: Path) -> None:
     # 40 MB, several of DuckDB's read buffers, so that threads start inside quoted cells
     lines = [f'{i},{i % 2},{i},"first {i}\n{i},{i % 2},{i},second\n\nthird ""{"x" * 900}"""\n' for i in range(40_000)]
@@ -364,6 +273,30 @@ def test_a_join_puts_columns_beside(tmp_path: Path) -> None:
         source(tmp_path, "id,dead,age\n1,0,5\n2,1,6\n", toml, lab_csv="id,crea\n1,5\n1,6\n")
     with pytest.raises(BenchError, match=r"lab\.csv and the tables before it both have a column 'age'\. Give its join a prefix"):
         source(tmp_path, "id,dead,age\n1,0,5\n2,1,6\n", toml.replace("lab_", ""), lab_csv="id,age\n1,5\n")
+
+
+def test_a_join_by_ids_that_are_written_otherwise(tmp_path: Path) -> None:
+    toml = HEAD + '[[join]]\nfile = "lab.csv"\nkey = "id"\n[outcomes]\ndead = "dead"\n'
+    table = "id,dead,age\n1.0,0,5\n2.0,1,6\nNA,1,7\n"  # as pandas writes ids of which one is missing
+    got = source(tmp_path, table, toml, lab_csv="id,crea\n1,80\n2 ,90\n\u00a03,95\n")
+    assert got.frame["id"].tolist()[:2] == ["1", "2"]
+    np.testing.assert_array_equal(got.frame["crea"], [80, 90, np.nan])
+    with pytest.raises(BenchError, match=r"lab\.csv fits no row: of its 'id' \('001', '002'\) none stands .* \('1', '2'\)"):
+        source(tmp_path, table, toml, lab_csv="id,crea\n001,80\n002,90\n")
+    with pytest.raises(BenchError, match=r"every row needs a patient id, but 1 have none \(first: row 2\)"):
+        cohort(tmp_path, table)
+
+
+def test_joins_by_the_columns_of_joins(tmp_path: Path) -> None:
+    toml = HEAD + '[[join]]\nfile = "s.csv"\nkey = "stay"\n[[join]]\nfile = "w.csv"\nkey = "ward"\n[outcomes]\ndead = "dead"\n'
+    files = {"s_csv": "stay,ward\n11,7\n12,8\n", "w_csv": "ward,beds\n7,20\n8,30\n"}
+    got = source(tmp_path, "id,dead,stay\n1,0,12\n2,1,11\n", toml, **files)
+    assert got.frame["beds"].tolist() == [30, 20]
+
+
+def test_a_column_named_as_a_feature_that_has_a_role_is_said(tmp_path: Path) -> None:
+    got = source(tmp_path, TABLE, DEAD + '[columns]\nignore = ["dead"]\n')
+    assert got.notices == ("column 'dead' is named in columns.ignore, but is no feature anyway: used by outcome 'dead'",)
 
 
 def test_inference_of_columns(tmp_path: Path) -> None:

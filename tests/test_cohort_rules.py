@@ -54,6 +54,10 @@ FRAME = pd.DataFrame(
         ("los BETWEEN 3 AND 5", [1, 0, NAN]),
         ('date_diff(\'day\', "in", "out") > 7', [0, 1, NAN]),
         ("sex = 'los > 7'", [0, 0, NAN]),  # a text that looks like a column
+        ("CAST(sex AS VARCHAR) < 'g'", [0, 1, NAN]),  # whoever writes CAST means it
+        ("length(sex) > 0", [1, 1, NAN]),  # no order of texts
+        ("CASE WHEN sex = 'm' THEN los ELSE dead END >= 1", [1, 1, NAN]),
+        ("los IS DISTINCT FROM 3", [0, 1, 1]),
         ("los >= 8 -- a comment", [0, 1, NAN]),
     ],
 )
@@ -102,7 +106,7 @@ def test_the_columns_a_rule_uses(rule: str, columns: list[str]) -> None:
         ("row_number() OVER () > 7", r"about one row, but .* holds row_number\(\)"),
         ("first_value(los) OVER () > 7", r"about one row, but .* holds first_value\(\)"),
         ("sum(los) OVER () > 7", r"about one row, but .* holds sum\(\)"),
-        ("Größe cm", r"'Größe cm' must be true or false, or 0 or 1, but 2 rows give other numbers \(first: 170\)"),
+        ("Größe cm", r"'Größe cm' must be true or false, or 0 or 1, but 2 rows give other numbers\. There are 170, 180"),
         ("d.time > 3", r"a column with a point in its name stands in double quotes: \"d\.time\", but got 'd\.time > 3'"),
         ("los > (SELECT max(los) FROM t)", r"about one row, but .* holds a subquery"),
         ("los IN (SELECT 1)", r"holds a subquery"),
@@ -116,9 +120,18 @@ def test_the_columns_a_rule_uses(rule: str, columns: list[str]) -> None:
         ("'yes'", r"''yes'' names no column\. There are: los, dead"),
         ("1", r"names no column"),
         ("sex", r"'sex' must be true or false, but gives texts \(first: 'm'\)\. Compare it: sex = '\.\.\.'"),
-        ("los", r"must be true or false, or 0 or 1, but 2 rows give other numbers \(first: 3\)\. Compare it: los >= 1"),
+        ("los", r"must be true or false, or 0 or 1, but 2 rows give other numbers\. There are 3, 8: .* los = 8"),
         ('"in"', r"must be true or false, but gives"),
-        ("sex > 3", r"cannot be evaluated: Cannot compare values of type VARCHAR"),
+        ("sex > 3", r"'sex > 3' asks which is more, .* of column 'sex', but that holds texts \(such as 'm'\)"),
+        ("SEX <= 'm'", r"of column 'sex', but that holds texts"),
+        ("sex BETWEEN 'a' AND 'n'", r"of column 'sex', but that holds texts"),
+        ("coalesce(lower(sex), 'x') >= 'm'", r"of column 'sex', but that holds texts"),
+        ("CASE WHEN los > 3 THEN sex ELSE 'f' END > 'f'", r"of column 'sex', but that holds texts"),
+        ("date_diff('day', \"in\", sex) > 3", r"how long it is, of column 'sex', but that holds texts"),
+        ("greatest(los, dead) > 7", r"greatest\(\) passes over missing values, so that .* Write it by comparisons with AND and OR"),
+        ("least(los, dead) < 7", r"least\(\) passes over missing values"),
+        ("concat(sex, '') = 'm'", r"concat\(\) passes over missing values"),
+        ("list_max([los, dead]) > 7", r"list_max\(\) passes over missing values"),
         ("frobnicate(los)", r"cannot be evaluated: .*frobnicate"),
         ('los + sex > "in"', r"cannot be evaluated: "),
         ("read_text('/etc/passwd') = sex", r"cannot be evaluated|about one row"),
@@ -149,14 +162,30 @@ def test_columns_that_differ_by_case_only() -> None:
 def test_a_rule_reaches_no_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
-    for rule in (
-        f"los > (SELECT a FROM '{secret}')",
-        f"(FROM read_csv('{secret}')) > los",
-        "los > getenv('HOME')",
-        f"glob('{tmp_path}/*') = sex",
+    for rule, said in (
+        (f"los > (SELECT a FROM '{secret}')", "holds a subquery"),
+        (f"(FROM read_csv('{secret}')) > los", "holds a subquery"),
+        ("los > getenv('HOME')", "cannot be evaluated"),
+        (f"glob('{tmp_path}/*') = sex", "about one row|cannot be evaluated"),
+        (f"read_text('{secret}') = sex", "about one row|cannot be evaluated"),
     ):
-        with pytest.raises(BenchError):
+        with pytest.raises(BenchError, match=said):
             rules.evaluate(rule, FRAME, "x")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1, 2, 2], r"There are 1, 2: say which is the event, as in aki = 2$"),
+        ([0, 1, 9], r"There are 0, 1, 9: .* as in aki = 1; where 9 means unknown, \{ rule = \"aki = 1\", known = \"aki <> 9\" \}$"),
+        ([0, 1, -9], r"There are -9, 0, 1: .*aki = 1; where -9 means unknown"),
+        ([0, 1, 2], r"There are 0, 1, 2: say which is the event, as in aki >= 1$"),
+        (list(range(9)), r"but 7 rows give other numbers \(0, 1, 2 \.\.\.\)\. Compare it, as in: aki > 4$"),
+    ],
+)
+def test_codes_that_are_neither_0_nor_1(values: list[int], said: str) -> None:
+    with pytest.raises(BenchError, match=said):
+        rules.evaluate("aki", pd.DataFrame({"aki": np.array(values, np.float64)}), "x")
 
 
 def test_rules_keep_the_order_of_rows() -> None:

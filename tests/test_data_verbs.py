@@ -327,7 +327,7 @@ def test_one_page_that_asks_for_nothing(folder: Path) -> None:
 def test_the_page_says_what_the_summary_says(folder: Path) -> None:
     ran("init", "patients.csv", "labs.parquet")
     seen = look.own(folder / "cohort.toml")
-    made = tables(page.render(seen.cohort, seen.summary, seen.stop, seen.passed))
+    made = tables(page.render(seen))
     head, *rows = made["Outcomes"]
     assert head[:5] == ["Outcome", "What it is", "Known", "Events", "Prevalence, %"]
     events = int(patients()["died"].sum())

@@ -31,7 +31,8 @@ def test_what_matches_by_name_is_as_it_was() -> None:
     other, like = cohort(seed=5), cohort()
     made, notices = external.aligned(other, like)
     assert notices == [
-        "external cohort 'wards': 400 patient ids stand in both cohorts; if they are the same patients, this is no external validation"
+        f"external cohort 'wards': {external.UNSEEN}",
+        "external cohort 'wards': 400 patient ids stand in both cohorts; if they are the same patients, this is no external validation",
     ]
     first, then = other.inputs.modalities, made.inputs.modalities
     pd.testing.assert_frame_equal(first["table"].frame, then["table"].frame)
@@ -43,6 +44,7 @@ def test_what_does_not_match_is_missing_and_said() -> None:
     made, notices = external.aligned(cohort(seed=5, other="true"), cohort())
     said = [notice.removeprefix("external cohort 'other': ") for notice in notices]
     assert said == [
+        external.UNSEEN,
         "columns of 'table' missing there: lab (is it 'Lab'?)",
         "columns of 'table' left out, since they are not learned from: Lab, ward",
         "categories of column 'sex' of 'table' that are not learned from, taken as missing: x",
@@ -84,6 +86,23 @@ def test_numbers_for_codes_and_codes_for_numbers_are_read_where_they_can_be() ->
     )
 
 
+@pytest.mark.parametrize("there", [[1234567.0, 2.0], [1234567, 2], ["1234567", "2"]])
+@pytest.mark.parametrize("learned", [["1234567", "2"], [1234567.0, 2.0]])
+def test_long_codes_keep_all_their_digits(learned: list[Any], there: list[Any]) -> None:
+    like = _with(cohort(), table=Tabular(pd.DataFrame({"code": pd.Categorical(learned * 200)})))
+    found = _with(cohort(seed=5), table=Tabular(pd.DataFrame({"code": there * 200})))
+    made, notices = external.aligned(found, like)
+    assert not any("not learned from, taken as missing" in notice for notice in notices)
+    assert made.inputs.modalities["table"].frame["code"].tolist() == learned * 200
+
+
+def test_an_outcome_that_counts_deaths_otherwise_is_said() -> None:
+    like, other = cohort(), cohort(seed=5)
+    told = replace(other, tasks=(replace(other.tasks[0], competing="a death counts as 1"), *other.tasks[1:]))
+    _, notices = external.aligned(told, like)
+    assert "external cohort 'wards': outcome 'death' is another there: a death counts as 1" in notices
+
+
 def test_another_kind_or_unit_is_said() -> None:
     like = cohort()
     vitals = like.inputs.modalities["vitals"]
@@ -103,7 +122,7 @@ def test_no_outcome_in_common_and_the_same_cohort_are_refused() -> None:
     with pytest.raises(BenchError, match=r"must have an outcome of 'wards' \(death, stroke\), but has: death_2, stroke_2"):
         external.aligned(renamed, like)
     with pytest.raises(BenchError, match="external validation needs another cohort, but 'wards' is the one that is learned from"):
-        external.aligned(like, like)
+        external.distinct(like, like)
 
 
 # ---- predicting

@@ -32,7 +32,7 @@ LAYERS = [
     {"diagnose", "cells"},
     {"jobs"},
     {"harness"},
-    {"execute", "report", "claims"},
+    {"execute", "report", "claims", "pairs"},
     {"stored"},
     {"api"},
     {"cli"},

@@ -1,5 +1,11 @@
 """MIMIC-IV on files of the published layout that are written here: who is in, what is seen, and five outcomes by hand."""
 
+import gzip
+import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,16 +41,17 @@ def test_who_is_in(cohort: Cohort) -> None:
     assert cohort.patients.tolist() == ["101", "102", "103", "104", "105", "106", "107", "107", "111", "112"]
     assert cohort.groups.tolist() == cohort.patients.tolist()
     assert cohort.time is not None
-    assert set(cohort.time.astype(str)) == {"2014-01-01"}  # the group 2014 - 2016
+    # the group 2014 - 2016 is of the anchor year, 2149: admissions of 2150 are of 2015-2017, 107's second of 2151 is of 2016-2018
+    assert cohort.time.astype("datetime64[Y]").astype(str).tolist() == ["2015"] * 7 + ["2016"] + ["2015"] * 2
 
 
 NO = float("nan")
 EXPECTED = {
-    # 102 in the unit and 111 on the ward
-    "death": [0, 1, 0, 0, 0, 0, 0, 0, 1, 0],
-    # both dead, 103 (9 days) and 107's second (10 days); 112 stays exactly 7
-    "stay_7d": [0, 1, 1, 0, 0, 0, 0, 1, 1, 0],
-    # 104; 102 died in the unit
+    # 102 in the unit, 104 back in it and 111 on the ward
+    "death": [0, 1, 0, 1, 0, 0, 0, 0, 1, 0],
+    # those three, 103 (9 days) and 107's second (10 days); 112 stays exactly 7
+    "stay_7d": [0, 1, 1, 1, 0, 0, 0, 1, 1, 0],
+    # 104, though dead 5 hours after the first stay; 102 died in the unit, 3 hours after its outtime
     "icu_readmission": [0, NO, 0, 1, 0, 0, 0, 0, 0, 0],
     # 104: 1.3 - 1.0 = 0.3 in 38 h. 105: 0.75 / 0.5 = 1.5. Unknown: 102 not later, 103 never, 106 by hour 20 already, 107's second
     # only after 9 days, 112 not before hour 24. 107: + 0.3 in 58 h. 111: 0.2 lies 8 days back, 3.0 after the discharge
@@ -124,6 +131,76 @@ def test_other_columns_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     with pytest.raises(BenchError, match=r"admissions\.csv.*must have the columns of the published release.*admittime"):
         registry.load("mimic4")
+
+
+def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    mimic_files.write(tmp_path)
+    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_a_file_cut_short_is_not_called_another_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = other(tmp_path, monkeypatch) / "hosp/labevents.csv.gz"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(
+        BenchError, match=r"^mimic4: .*labevents\.csv\.gz.* could not be read \(.*GZIP.*\)\. Are they whole"
+    ) as caught:
+        registry.load("mimic4")
+    assert "\n" not in str(caught.value)
+
+
+def test_too_little_memory_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other(tmp_path, monkeypatch)
+    monkeypatch.setattr(registry.module("datasets", "mimic4")._icu, "MEMORY", "1MB")
+    with pytest.raises(BenchError, match=r"^mimic4: .* could not be read \(Out of Memory Error"):
+        registry.load("mimic4")
+
+
+def test_a_damaged_row_is_not_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = other(tmp_path, monkeypatch) / "hosp/patients.csv.gz"
+    text = gzip.decompress(file.read_bytes()).decode()
+    lines = ["900,F,59,2149,2014 - 2016,"] * 30_000  # more than DuckDB looks at beforehand
+    file.write_bytes(gzip.compress("\n".join([text.strip(), *lines, "999,F,secret"]).encode()))
+    with pytest.raises(BenchError, match=r"must have the columns of .* \(.*Line: 30014 of patients\.csv\.gz\)") as caught:
+        registry.load("mimic4")
+    assert "secret" not in str(caught.value)
+
+
+def test_another_file_of_the_same_size_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = other(tmp_path, monkeypatch) / "hosp/patients.csv.gz"
+    file.unlink()
+    rows = [f"{p},F,59,2149,2014 - 2016," for p in (*range(101, 113),)]
+    plain = file.with_suffix("")
+    plain.write_text("\n".join(["subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod", *rows, ""]))
+    ages = [registry.load("mimic4").inputs.of(Tabular)["table"].frame["age"].iloc[0]]
+    plain.write_text(plain.read_text().replace("101,F,59", "101,F,69"))
+    ages.append(registry.load("mimic4").inputs.of(Tabular)["table"].frame["age"].iloc[0])
+    assert ages == [60, 70]  # a year after the anchor
+
+
+def test_a_cache_that_cannot_be_made_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (other(tmp_path, monkeypatch) / "in the way").touch()
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "in the way" / "cache"))
+    with pytest.raises(BenchError, match=r"^mimic4-stays-\w+ cannot be kept in .*: Not a directory\..*set BENCH_CACHE"):
+        registry.load("mimic4")
+
+
+def test_an_interrupt_of_a_long_scan_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other(tmp_path, monkeypatch)
+    code = (
+        "from bench import registry; from bench.core import BenchError\n"
+        "try: registry.module('datasets', 'mimic4').TABLES.read('x', [], 'SELECT hash(sum(range)) FROM range(100000000000)')\n"
+        "except BenchError as error: print(error)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "reading x once" in process.stderr.readline()
+        time.sleep(1)  # until DuckDB is at it
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    assert re.fullmatch(r"interrupted while mimic4-x-\w+ was made; nothing was kept\. The same command starts again\.\n", said)
+    assert not any((tmp_path / "cache").iterdir())
 
 
 def slow_injury(measured: list[tuple[int, int]], left: float) -> float:

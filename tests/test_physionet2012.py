@@ -11,9 +11,11 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+from file_server import FileServer
 
 from bench import registry, sources
 from bench.core import BenchError, Cohort, Series, Tabular
+from bench.sources import http
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "physionet2012"
 HEADING = "RecordID,SAPS-I,SOFA,Length_of_stay,Survival,In-hospital_death"
@@ -239,9 +241,8 @@ def edited(old: str, new: str) -> dict[str, bytes]:
         (lambda: edited("48:00", "48:01"), "but they hold '48:01', which is no time of theirs"),
         (lambda: edited("00:07,HR,73", "00:07,Pulse,73"), "but they hold 'Pulse', which is no parameter of theirs"),
         (lambda: files({n: t for n, t in TEXTS.items() if "200001" not in n}), "1 stays have observations or outcomes alone (first: 200001)"),
-        (lambda: files(TEXTS, heading="Zeit,Parameter,Wert\n"), "set-a/100001.txt begins with b'Zeit,Parameter,Wert"),
     ],
-    ids=["no number", "no time", "a field less", "no parameter", "too late", "another parameter", "a stay less", "another heading"],
+    ids=["no number", "no time", "a field less", "no parameter", "too late", "another parameter", "a stay less"],
 )  # fmt: skip
 def test_texts_that_do_not_fit(own: Path, physionet: ModuleType, made: object, says: str) -> None:
     with pytest.raises(BenchError) as caught:
@@ -258,10 +259,11 @@ def test_texts_that_do_not_fit(own: Path, physionet: ModuleType, made: object, s
     [
         ("set-b.zip", b"PK no", "the archive cannot be read"),
         ("set-a.zip", files({})["set-a.zip"], "the archive must hold 2 stays, one text file each, but holds 0"),
+        ("set-a.zip", files(TEXTS, "Zeit,Wert\n")["set-a.zip"], "set-a/100001.txt in the archive must begin with Time,Parameter,Value, but begins with b'Zeit,"),
         ("Outcomes-a.txt", b"<html>", "the outcomes must be a CSV of 2 stays that begins with RecordID, but have 0 lines"),
         ("Outcomes-b.txt", f"{HEADING}\n1,1,1,1,1,1\n".encode(), "of 2 stays that begins with RecordID, but have 1 lines"),
     ],
-)
+)  # fmt: skip
 def test_files_of_the_users_that_do_not_fit(own: Path, name: str, data: bytes, says: str) -> None:
     for each, content in (files(TEXTS) | {name: data}).items():
         (own / each).write_bytes(content)
@@ -270,6 +272,34 @@ def test_files_of_the_users_that_do_not_fit(own: Path, name: str, data: bytes, s
     assert str(caught.value).startswith(f"{own / name} cannot be used: ")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("archive", "says"),
+    [
+        (files({n: t + "\n" * 50_000 for n, t in TEXTS.items()})["set-a.zip"], "the archive cannot be read: it holds more than 9,999 bytes"),
+        (files(TEXTS, "Zeit,Wert\n")["set-a.zip"], "set-a/100001.txt in the archive must begin with Time,Parameter,Value"),
+    ],
+    ids=["bomb", "other texts"],
+)  # fmt: skip
+def test_a_fetched_archive_that_cannot_be_it_is_not_kept(
+    own: Path, physionet: ModuleType, monkeypatch: pytest.MonkeyPatch, archive: bytes, says: str
+) -> None:
+    monkeypatch.setattr(sys.modules["bench.datasets._physionet2012_files"], "MOST", 9_999)
+    monkeypatch.setattr(http, "PAUSE", 0.0)
+    server = FileServer()
+    server.files["set-a.zip"] = archive  # with the names of two stays, as it should
+    one = physionet.WEB.files[0]
+    moved = sources.Url(address=f"{server.url}/set-a.zip", name=one.name, what=one.what, size=(10, 10**6), check=one.check)
+    web = sources.Web(dataset="physionet2012", page="", files=(moved,))
+    try:
+        for _ in range(2):
+            with pytest.raises(BenchError, match=f"sent something else: {says}"):
+                sources.read(web)
+        assert len(server.asked) == 2
+        assert not [path for path in (own / "cache").rglob("*") if path.is_file()]
+    finally:
+        server.close()
 
 
 def test_an_archive_that_climbs_out_leaves_nothing(own: Path, physionet: ModuleType) -> None:

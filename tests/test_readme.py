@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from bench import registry, suites
+from bench.cohorts import schema
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 BLOCK = re.compile(r"(?P<slow><!-- slow -->\n+)?```(?P<kind>bash|python)\n(?P<code>.*?)```", re.DOTALL)
+TOML = re.compile(r"```toml\n(.*?)```", re.DOTALL)
 BLOCKS = [(m["kind"], m["code"]) for m in BLOCK.finditer(README) if not m["slow"]]
 
 
@@ -34,8 +36,18 @@ def test_a_block_runs(kind: str, code: str, folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_cohort_file_is_one(tmp_path: Path) -> None:
+    page = (Path(schema.__file__).parent.parent / "docs" / "cohorts.md").read_text("utf-8")
+    files = [code for text in (README, page) for code in TOML.findall(text) if "patient = " in code]
+    assert len(files) == 3
+    for code in files:
+        (tmp_path / "cohort.toml").write_text(code, "utf-8")
+        assert schema.read(tmp_path / "cohort.toml").outcomes
+
+
 def test_the_suite_is_one(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text(re.findall(r"```toml\n(.*?)```", README, re.DOTALL)[0])
+    (code,) = (code for code in TOML.findall(README) if "methods = " in code)
+    (tmp_path / "mine.toml").write_text(code)
     _, suite = suites.load(str(tmp_path / "mine.toml"))
     assert isinstance(suite, suites.Comparison)
     assert registry.parse("methods", ",".join(suite.methods))

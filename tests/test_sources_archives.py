@@ -64,8 +64,6 @@ def test_what_is_wanted_comes_in_the_order_of_the_archive(pack: str) -> None:
     data = gzip.compress(data) if pack == "tar.gz" else data
     found = sources.members(data, WANTED, 20_000, "x")
     assert list(found.items()) == [("set/2.txt", b"two"), ("set/1.txt", b"one")]
-    if pack != "tar.gz":
-        assert sources.names(data, WANTED, "x") == ["set/2.txt", "set/1.txt"]
 
 
 @pytest.mark.parametrize("name", ["../1.txt", "/tmp/1.txt", "set/../../1.txt", "..\\1.txt", "C:\\1.txt"])
@@ -73,7 +71,6 @@ def test_what_is_wanted_comes_in_the_order_of_the_archive(pack: str) -> None:
 def test_names_that_lead_outside_are_not_touched(name: str, pack: object) -> None:
     data = pack({name: b"evil", "1.txt": b"good"})  # type: ignore[operator]
     assert sources.members(data, r"(?s:.*)", 1_000, "x") == {"1.txt": b"good"}
-    assert sources.names(data, r"(?s:.*)", "x") == ["1.txt"]
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
@@ -124,9 +121,9 @@ def encrypted() -> bytes:
     [
         b"", b"no archive", b"<html>", zipped({"1.txt": bytes(5_000)})[:-30], zipped({"1.txt": os.urandom(500)})[:300], encrypted(),
         gzip.compress(tarred(("1.txt", bytes(500))))[:-20], b"\x1f\x8bxxxx", b"PK\x03\x04" + bytes(40),
-        bytes(reversed(zipped({"1.txt": b"one"}))),
+        bytes(reversed(zipped({"1.txt": b"one"}))), zipped({"1.txt": bytes(5_000)}, zipfile.ZIP_LZMA).replace(b"]\0", b"\xff\0", 1),
     ],
-    ids=["empty", "no archive", "page", "no directory", "cut", "encrypted", "cut gz", "no gz", "zeros", "reversed"],
+    ids=["empty", "no archive", "page", "no directory", "cut", "encrypted", "cut gz", "no gz", "zeros", "reversed", "lzma"],
 )  # fmt: skip
 def test_a_damaged_archive_is_one_line(data: bytes) -> None:
     assert fails(data, most=20_000).startswith(("x.zip cannot be read: ", "x.zip cannot be unpacked: "))

@@ -1,5 +1,6 @@
 """bench.sources without a network: the user's folder, and what is kept in the cache."""
 
+import errno
 import gzip
 import hashlib
 import os
@@ -148,6 +149,36 @@ def test_what_is_kept_is_made_once_and_again_when_damaged(cache: Path, damage: C
     path.write_bytes(damage(path.read_bytes()))
     assert sources.kept("table-abc", make) == b"version 3"
     assert len(left(cache)) == 2
+
+
+def test_what_is_kept_is_the_users_alone(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = cache.parent / "there"
+    there.mkdir(mode=0o755)
+    for folder, rights in ((cache, 0o700), (there, 0o755)):  # a folder of the user's own stays as it is
+        monkeypatch.setenv("BENCH_CACHE", str(folder))
+        sources.kept("table", lambda: b"x")
+        (path,) = folder.iterdir()
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert folder.stat().st_mode & 0o777 == rights
+
+
+def test_what_cannot_be_made_in_the_cache_is_one_line(cache: Path) -> None:
+    def make() -> bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(BenchError, match=r"^table cannot be kept in .*: No space left on device\. Free some space"):
+        sources.kept("table", make)
+
+
+def test_an_interrupt_while_it_is_made(cache: Path) -> None:
+    def make() -> bytes:
+        raise KeyboardInterrupt
+
+    with pytest.raises(
+        BenchError, match=r"^interrupted while table was made; nothing was kept\. The same command starts again\.$"
+    ):
+        sources.kept("table", make)
+    assert left(cache) == []
 
 
 def test_nothing_is_kept_where_nothing_can_be_written(cache: Path) -> None:

@@ -128,7 +128,7 @@ def test_a_suite_that_cannot_be_run_says_why(tmp_path: Path, old: str, new: str,
 def test_unknown_suites_and_options_that_a_suite_sets_itself(tmp_path: Path) -> None:
     with pytest.raises(
         BenchError,
-        match=r"unknown suite 'balncing'\. Did you mean 'balancing'\? There are: balancing, claims, patients, transfer\.",
+        match=r"unknown suite 'balncing'\. Did you mean 'balancing'\? There are: balancing, claims, pairs, patients, transfer\.",
     ):
         suites.load("balncing")
     with pytest.raises(BenchError, match=r"no such file: nowhere\.toml"):

@@ -17,7 +17,7 @@ Methods: TypeAlias = Annotated[
 Suite: TypeAlias = Annotated[
     str | None,
     Option(
-        help="Instead of all these: balancing, claims, patients, transfer, or the path of a TOML file that says what meets what."
+        help="Instead of all these: balancing, claims, pairs, patients, transfer, or the path of a TOML file that says what meets what."
     ),
 ]
 Folds: TypeAlias = Annotated[int | None, Option(help="Folds of the random split. [default: 5; 2 with --quick]")]
@@ -47,6 +47,20 @@ Missing: TypeAlias = Annotated[
 ]
 TestData: TypeAlias = Annotated[
     str | None, Option(help="Another dataset that every fitted model predicts too (external validation); matched by name.")
+]
+TextAs: TypeAlias = Annotated[
+    str | None,
+    Option(
+        "--text",
+        help="How notes become numbers, for all methods: tfidf, minilm, hf:FOLDER (a Hugging Face encoder on disk), tokens (a small "
+        "encoder trained in the network); minilm:tune, hf:FOLDER:tune train the last layer in the network. [default: tfidf]",
+    ),
+]
+SeriesAs: TypeAlias = Annotated[
+    str | None, Option("--series", help="How series become numbers: windows, summary, grud, tcn, patch. [default: windows]")
+]
+Outcomes: TypeAlias = Annotated[
+    str | None, Option(help="Train and judge these outcomes alone, separated by commas; split as for all. [default: all]")
 ]
 Reference: TypeAlias = Annotated[
     str | None, Option(help="The method the others are compared with. [default: single_task, else the first]")
@@ -78,6 +92,9 @@ def run(
     at: At = None,
     missing: Missing = None,
     test_data: TestData = None,
+    text: TextAs = None,
+    series: SeriesAs = None,
+    outcomes: Outcomes = None,
     reference: Reference = None,
     results: Annotated[str, Option(help="The folder results are stored in; what is there is not trained again.")] = "results",
     reports: Annotated[str, Option(help="The folder tables are written to.")] = "reports",
@@ -102,7 +119,8 @@ def run(
     chosen = registry.own_data(data, dataset, allow_leak or ())
     what = {
         "dataset": chosen, "methods": methods, "folds": folds, "repeats": repeats, "split": split, "cut": cut, "train_size": train_size,
-        "drop_modality": drop_modality, "at": at, "missing": missing, "test_data": test_data, "reference": reference,
+        "drop_modality": drop_modality, "at": at, "missing": missing, "test_data": test_data, "text": text, "series": series,
+        "outcomes": outcomes, "reference": reference,
     }  # fmt: skip
     return screen.run(
         suite, {name: value for name, value in what.items() if value is not None}, data_dir, seed=seed, results=results, reports=reports,

@@ -57,11 +57,13 @@ def run(suite: str | None, what: Mapping[str, Any], data_dir: str | None, seed: 
     return show(outcome)
 
 
-def show(outcome: stored.Outcome | api.Judged) -> int:
+def show(outcome: stored.Outcome | api.Judged | api.Paired) -> int:
     """Print the tables, where they were written, and which cells failed. Exit status 2 if any did."""
     console = Console()
     if isinstance(outcome, api.Judged):
         pages = [(outcome.verdicts, outcome.folder)]
+    elif isinstance(outcome, api.Paired):
+        pages = [(outcome.matrices, outcome.folder)]
     else:
         pages = [(one.terminal(), outcome.folders[name]) for name, one in outcome.reports.items()]
     for page, folder in pages:

@@ -18,13 +18,15 @@ class PlugIn:
     split: Callable[..., dict[str, Any]]
 
 
-def load(path: str | Path, allow_leak: str = "") -> Cohort:
+def load(path: str | Path, allow_leak: str = "", variant: str | None = None) -> Cohort:
     """The cohort of a cohort file. allow_leak: columns, with + between them, that a leakage alarm does not stop for.
 
+    variant: other definitions, OUTCOME~NAME with + between them, that are learned in the place of their outcomes. The columns of
+    every definition stay out of the features, so that the cohorts differ in labels alone.
     BenchError, one line, for whatever is wrong with the file or its tables, and for a leakage alarm.
     """
-    made = build.make(reading.read(Path(path)))
-    allowed = [*made.source.file.allow_leak, *filter(None, allow_leak.split("+"))]
+    made = build.make(reading.read(Path(path), variant))
+    allowed = leaks.allowed(made, [*made.source.file.allow_leak, *filter(None, allow_leak.split("+"))])
     stop, passed = leaks.judge(leaks.alarms(made), allowed)
     leaks.refuse(stop, str(path))
     return build.cohort(made, passed)
@@ -34,11 +36,11 @@ def plug_in(path: Path) -> PlugIn:
     """The cohort file as `registry` takes a dataset, under the name it gives itself, else the file's."""
     file = schema.read(path)
 
-    def own(allow_leak: str = "") -> Cohort:
-        return load(path, allow_leak)
+    def own(allow_leak: str = "", variant: str | None = None) -> Cohort:
+        return load(path, allow_leak, variant)
 
-    def split(allow_leak: str = "") -> dict[str, Any]:
+    def split(allow_leak: str = "", variant: str | None = None) -> dict[str, Any]:
         cut = file.split.cut
-        return {"split": file.split.by, **({} if cut is None else {"cut": cut if isinstance(cut, str) else f"{cut:.15g}"})}
+        return {"split": file.split.by, **({} if cut is None else {"cut": f"{cut:.15g}" if isinstance(cut, float) else str(cut)})}
 
     return PlugIn(file.name or path.stem, own, split)

@@ -52,7 +52,8 @@ def make(source: Source) -> Made:
     each = {name: outcomes.labelled(one, frame, f"outcome '{name}'") for name, one in file.outcomes.items()}
     weighted = any(one.weights is not None for one in each.values())
     ones = np.ones(len(frame), np.float32)
-    modalities, late, notices = _features(source), _measured_late(source), list[str]()
+    modalities, late = _features(source), _measured_late(source)
+    notices = [said for one in each.values() for said in one.notices]
     with tempfile.TemporaryDirectory(prefix="bench-") as work:
         for name in file.series:
             if name in modalities:
@@ -86,7 +87,7 @@ def cohort(made: Made, alarms: "Sequence[Alarm]" = ()) -> Cohort:
         _check_rows(made)
     built = checks.build(
         source.file.name or source.path.stem, made.modalities, made.tasks, made.labels, made.ids, groups=made.groups,
-        weights=made.weights, site=made.site, time=made.time, subgroups=made.subgroups,
+        weights=made.weights, site=made.site, time=made.time, subgroups=made.subgroups, variants=_variants(made.variants),
     )  # fmt: skip
     return replace(built, notices=(*source.notices, *made.notices, *built.notices, *(alarm.text for alarm in alarms)))
 
@@ -183,6 +184,16 @@ def _time(source: Source) -> NDArray[Any] | None:
             f"time '{source.file.time}' must hold dates or numbers, but holds texts (first: '{column.dropna().iloc[0]}')"
         )
     return column.to_numpy().copy()
+
+
+def _variants(found: Mapping[str, Labelled]) -> pd.DataFrame | None:
+    """As `Cohort` and the store have them: a column of labels each, and of weights where follow-up ends early."""
+    columns: dict[str, NDArray[np.float32]] = {}
+    for name, one in found.items():
+        columns[f"variant:{name}"] = one.labels
+        if one.weights is not None:
+            columns[f"variant-weight:{name}"] = one.weights
+    return pd.DataFrame(columns) if columns else None
 
 
 def _subgroups(source: Source) -> pd.DataFrame | None:

@@ -65,6 +65,17 @@ def roles(file: CohortFile, names: Sequence[str], used: Mapping[str, Iterable[st
     return out
 
 
+def without_effect(file: CohortFile, roles: Mapping[str, str]) -> list[str]:
+    """Said of columns that the file names as features, or as none, and that have a role."""
+    keys = ("numeric", "categorical", "text", "ignore")
+    return [
+        f"column '{name}' is named in columns.{key}, but is no feature anyway: {roles[name]}"
+        for key in keys
+        for name in getattr(file.columns, key)
+        if name in roles
+    ]
+
+
 def take(file: CohortFile, frame: pd.DataFrame, roles: Mapping[str, str]) -> dict[str, Column]:
     """Every column of the table. Named twice, or named and no such column: BenchError."""
     names = [str(name) for name in frame.columns]

@@ -1,7 +1,7 @@
 """CSV, TSV and other delimited text for DuckDB: encoding, line ends, separator and header are settled here, before it reads.
 
 Nothing is guessed silently: whatever was found out other than by the file's own marks is a notice. A file that is not UTF-8 with
-one kind of line end is rewritten so, into a temporary folder. Every cell stays text here; types are the business of `typing`.
+one kind of line end is rewritten so, into a temporary folder. Every cell stays text here; types are the business of `typed`.
 """
 
 import codecs
@@ -214,9 +214,10 @@ def _records(path: Path, sample: str, separator: str) -> list[tuple[list[str], i
     return [one for one in out if one[0]][: -1 if len(sample) == SAMPLE and len(out) > 1 else None]
 
 
-def header(title: str, cells: list[str]) -> tuple[str, ...]:
+def header(title: str, cells: list[str], width: int = 1) -> tuple[str, ...]:
+    """The names of the columns; one without a name is called by its number. width: columns that hold anything."""
     names = [cell.strip() for cell in cells]
-    while len(names) > 1 and not names[-1]:  # a separator at the end of each line
+    while len(names) > width and not names[-1]:  # a separator at the end of each line
         names.pop()
     if all(re.fullmatch(r"[+-]?\d+([.,]\d+)?", name) for name in names):
         raise BenchError(

@@ -31,23 +31,28 @@ class Cohort(core.Cohort):
     """A cohort that knows the file it can be read again from, so that it can be given to `bench.run`.
 
     file: the cohort file. whole: the digest of the cohort as it is there; a part of it has another one, and cannot be run by itself.
-    let: columns let through besides those that the file names.
+    let: columns let through besides those that the file names. variant: definitions in the place of their outcomes, see `from_file`.
     """
 
     file: Path
     whole: str
     let: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
 
     @classmethod
-    def from_file(cls, path: str | Path, *, allow_leak: Sequence[str] = ()) -> "Cohort":
-        """The cohort of a cohort file (cohort.toml). allow_leak: columns that a leakage alarm does not stop for, besides the file's."""
-        let = tuple(_listed(allow_leak))
-        read = cohorts.load(path, "+".join(let))
+    def from_file(cls, path: str | Path, *, allow_leak: str | Sequence[str] = (), variant: str | Sequence[str] = ()) -> "Cohort":
+        """The cohort of a cohort file (cohort.toml). allow_leak: columns that a leakage alarm does not stop for, besides the file's.
+
+        variant: other definitions that the file gives, as OUTCOME~NAME, to be learned in the place of their outcomes.
+        """
+        let, others = tuple(_listed(allow_leak)), tuple(_listed(variant))
+        read = cohorts.load(path, "+".join(let), "+".join(others) or None)
         return cls(
             **{each.name: getattr(read, each.name) for each in fields(core.Cohort)},
             file=Path(path).resolve(),
             whole=read.digest,
             let=let,
+            variant=others,
         )
 
     @classmethod
@@ -75,7 +80,7 @@ class Cohort(core.Cohort):
         text; constant and id-like columns and dates are left out, see `notices`. text, categorical, numeric, ignore: columns taken as
         such instead.
         patient: whose row it is; groups: patients that stay together. outcomes: columns of 0, 1 and missing, or name -> rule (SQL over
-        the columns, "los_days > 7") or the keys of an outcome in a cohort file. allow_leak: columns that the leakage alarms may not
+        the columns, "los_days > 7") or the keys of an outcome in a cohort file, its `variants` among them. allow_leak: columns that the leakage alarms may not
         stop for. folder: where the frame is kept for the worker processes; the cache if None.
         Raises BenchError for a column there is not, an outcome that is neither 0 nor 1, and a leakage alarm.
         """
@@ -133,7 +138,8 @@ class Cohort(core.Cohort):
         """The cohort file with its dial, which is how `bench.run` and its workers know the cohort."""
         if self.digest != self.whole:
             raise BenchError(f"a part of cohort '{self.name}' cannot be run by itself: make a cohort of these rows of the frame")
-        return f"{self.file}:allow_leak={'+'.join(self.let)}" if self.let else str(self.file)
+        dials = {"allow_leak": self.let, "variant": self.variant}
+        return ":".join([str(self.file), *(f"{name}={'+'.join(value)}" for name, value in dials.items() if value)])
 
 
 def _listed(names: str | Sequence[str]) -> list[str]:

@@ -27,6 +27,7 @@ OUTCOME = (
     r"infect|stroke|bleed|transfus|ventil|relaps|recur|progress|adverse|label|target|^y_?\d*$|event"
 )
 BEFORE = r"^(?:pre|baseline|hx|history|prior|previous|past|vor)|history|_hx|_pre$"
+IDENT = r"(?:^|_)(?:id|no|nr|num|number)$|id$"
 STAY = r"los|stay|icu_?days|length_of|liegedauer|days_in|_days$"
 SITE = r"^(?:site|cent(?:er|re)|hospital|klinik|clinic|institution|facility|hospital_?id|site_?id)$"
 WHEN = r"date|datum|time|admi|aufnahme|index|year|jahr"
@@ -36,6 +37,10 @@ LONG = {
     "name": r"name|item|test|param|label|variable|code|channel",
     "value": r"value|result|wert|num",
 }
+YES_NO = (
+    ("yes", "no"), ("y", "n"), ("true", "false"), ("ja", "nein"), ("j", "n"), ("wahr", "falsch"), ("dead", "alive"), ("died", "survived"),
+    ("died", "alive"), ("deceased", "alive"), ("verstorben", "lebend"), ("verstorben", "lebt"), ("tot", "lebend"), ("tot", "lebt"),
+)  # fmt: skip
 FILL = "FILL IN"
 WIDTH = 118
 
@@ -132,7 +137,9 @@ def _outcomes(guess: Guess, frame: pd.DataFrame) -> None:
         rule = _event(name, frame[name])
         if rule and _match(OUTCOME, name) and not _match(BEFORE, name):
             _outcome(guess, name, rule, frame)
-        elif not rule and _match(STAY, name) and not _match(BEFORE, name) and _is_stay(frame[name]):
+        elif (
+            not rule and _match(STAY, name) and not _match(f"{BEFORE}|{IDENT}|{RECORD}|{PERSON}", name) and _is_stay(frame[name])
+        ):
             icu = _match("icu|intensiv", name)
             _outcome(guess, f"{name}_1" if icu else f"{name}_over_7", f"{_sql(name)} {'>= 1' if icu else '> 7'}", frame)
         elif rule:
@@ -159,12 +166,14 @@ def _outcome(guess: Guess, name: str, rule: str, frame: pd.DataFrame) -> None:
 def _event(name: str, column: "pd.Series[Any]") -> str:
     """The rule of a column of two values that mean yes and no, or ""."""
     known = column.dropna().unique()
+    if len(known) == 1 and column.isna().any() and str(known[0]).strip().casefold() == "x":  # a cross, else left blank
+        return f"{_sql(name)} IS NOT NULL"
     if len(known) != 2 or column.dtype.kind == "M":
         return ""
     if pd.api.types.is_numeric_dtype(column.dtype):
         return name if set(known) == {0, 1} else ""
     folded = {str(value).strip().casefold(): str(value) for value in known}
-    for yes, no in (("yes", "no"), ("y", "n"), ("true", "false"), ("ja", "nein"), ("dead", "alive"), ("died", "survived")):
+    for yes, no in YES_NO:
         if set(folded) == {yes, no}:
             return f"{_sql(name)} = '{folded[yes]}'"
     return ""
@@ -172,7 +181,7 @@ def _event(name: str, column: "pd.Series[Any]") -> str:
 
 def _is_stay(column: "pd.Series[Any]") -> bool:
     numeric = pd.api.types.is_numeric_dtype(column.dtype)
-    return bool(numeric and column.nunique() > 2 and column.min() >= 0 and column.median() < 400)
+    return bool(numeric and 2 < column.nunique() < max(column.count(), 3) and column.min() >= 0 and column.median() < 400)
 
 
 def _further(guess: Guess, frame: pd.DataFrame, path: Path, out: Path) -> None:

@@ -14,9 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.cohorts import separation, texts, traces
-from bench.cohorts.alarm import Alarm, quoted, way_out
+from bench.cohorts.alarm import DUPLICATES, Alarm, quoted, way_out
 from bench.cohorts.separation import Sample, Told
 from bench.core import BenchError, Modality, Series, Tabular, Task, Text
+from bench.registry import unknown
 
 if TYPE_CHECKING:
     from bench.cohorts.build import Made
@@ -72,6 +73,17 @@ def candidates(modalities: Mapping[str, Modality], taken: Sample) -> Iterator[Ca
     for key, text in _of(modalities, Text):
         empty = np.array([not s.strip() for s in text.strings[taken.rows]], bool) | ~text.present[taken.rows]
         yield Candidate(key, f"text '{key}'", separation.levels(np.where(empty, -1, 0), taken))
+
+
+def allowed(made: "Made", names: Iterable[str]) -> list[str]:
+    """The names that may be let through. BenchError, with the closest, for one that no alarm could be about."""
+    known = [*made.source.columns, *made.modalities, DUPLICATES]
+    channels = [f"{key}.{channel}" for key, series in _of(made.modalities, Series) for channel in series.channels]
+    out = list(names)
+    for name in out:
+        if name not in known and name not in channels:
+            raise BenchError(unknown("column in allow_leak", name, known))
+    return out
 
 
 def judge(found: Iterable[Alarm], allow: Iterable[str]) -> tuple[list[Alarm], list[Alarm]]:

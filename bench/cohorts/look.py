@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import registry
+from bench import registry, splits
 from bench.cohorts import build, leaks, reading, summary
 from bench.cohorts.alarm import Alarm
+from bench.cohorts.schema import CohortFile
 from bench.cohorts.summary import Summary
 from bench.core import Cohort
 
@@ -15,17 +16,20 @@ SYNTHETIC = "Synthetic patients, made by a generator."
 
 @dataclass(frozen=True, eq=False)
 class Looked:
-    """stop: alarms that stop a run. passed: those let through by name. note: a warning that belongs above everything, or ""."""
+    """stop: alarms that stop a run. passed: those let through by name. note: a warning that belongs above everything, or "". asks: what
+    the cohort file leaves open.
+    """
 
     cohort: Cohort
     summary: Summary
     stop: tuple[Alarm, ...]
     passed: tuple[Alarm, ...]
     note: str = ""
+    asks: tuple[str, ...] = ()
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return self.cohort.notices
+        return (*self.cohort.notices, *self.asks)
 
 
 def at(name: str, allow_leak: Sequence[str] = ()) -> Looked:
@@ -33,6 +37,9 @@ def at(name: str, allow_leak: Sequence[str] = ()) -> Looked:
     if name.lower().endswith(".toml"):
         return own(Path(name), allow_leak)
     spec = registry.parse("datasets", name)[0]
+    if spec.path.lower().endswith(".toml"):
+        said = {dial: str(value) for dial, value in spec.settings.items()}
+        return own(Path(spec.path), [*allow_leak, *said.get("allow_leak", "").split("+")], said.get("variant"))
     cohort = registry.load(spec)
     found = leaks.search(cohort.inputs.modalities, cohort.tasks, cohort.labels, cohort.patients)
     stop, passed = leaks.judge(found, allow_leak)
@@ -40,9 +47,25 @@ def at(name: str, allow_leak: Sequence[str] = ()) -> Looked:
     return Looked(cohort, summary.summarise(cohort), tuple(stop), tuple(passed), note)
 
 
-def own(path: Path, allow_leak: Sequence[str] = ()) -> Looked:
-    """A cohort file, read, judged and checked; alarms are returned, not raised."""
-    made = build.make(reading.read(path))
-    stop, passed = leaks.judge(leaks.alarms(made), [*made.source.file.allow_leak, *allow_leak])
+def own(path: Path, allow_leak: Sequence[str] = (), variant: str | None = None) -> Looked:
+    """A cohort file, read, judged and checked; alarms are returned, not raised. variant: as for `bench.cohorts.load`."""
+    made = build.make(reading.read(path, variant))
+    stop, passed = leaks.judge(leaks.alarms(made), leaks.allowed(made, [*made.source.file.allow_leak, *filter(None, allow_leak)]))
     cohort = build.cohort(made)
-    return Looked(cohort, summary.summarise(cohort, made.source.columns), tuple(stop), tuple(passed))
+    splits.of(cohort, made.source.file.split.by, cut=str(made.source.file.split.cut or "0.7"))  # refused here, not by the run
+    return Looked(
+        cohort, summary.summarise(cohort, made.source.columns), tuple(stop), tuple(passed), asks=_asks(cohort, made.source.file)
+    )
+
+
+def _asks(cohort: Cohort, file: CohortFile) -> tuple[str, ...]:
+    """How death before an outcome counts, where the file does not say."""
+    silent = [task.name for task in cohort.tasks if not task.competing]
+    open_ = [n for n, one in file.outcomes.items() if one.event is not None and one.death is None and not one.competing]
+    said = {
+        "how a death before the outcome counts is not said of {}: say it as outcomes.NAME.competing, it stands under every table (as in "
+        '"a death without it counts as 0")': silent,
+        "a death before the horizon counts as censoring in {}, which overstates how often the outcome happens: name the dead in "
+        "outcomes.NAME.death, or say in outcomes.NAME.competing what is meant": open_,
+    }
+    return tuple(text.format(", ".join(names)) for text, names in said.items() if names)

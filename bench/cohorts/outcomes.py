@@ -18,6 +18,7 @@ class Labelled:
 
     labels: NDArray[np.float32]
     weights: NDArray[np.float32] | None
+    notices: tuple[str, ...] = ()
 
     @property
     def prevalence(self) -> tuple[float, float]:
@@ -31,15 +32,16 @@ class Labelled:
 
 def labelled(outcome: Outcome, frame: pd.DataFrame, what: str) -> Labelled:
     """What became of every row. A value that is missing where a rule needs it, and a `known` that is not true: unknown."""
+    notices: tuple[str, ...] = ()
     if outcome.rule is not None:
         labels, weights = rules.evaluate(outcome.rule, frame, what), None
     else:
-        labels, weights = _censored(outcome, frame, what)
+        labels, weights, notices = _censored(outcome, frame, what)
     if outcome.known is not None:
         labels[rules.evaluate(outcome.known, frame, f"{what}, known") != 1] = np.nan
     if weights is not None:
         weights = np.where(np.isnan(labels), 1.0, weights).astype(np.float32)
-    return Labelled(labels.astype(np.float32), weights)
+    return Labelled(labels.astype(np.float32), weights, notices)
 
 
 def variants(outcomes: Mapping[str, Outcome], frame: pd.DataFrame) -> dict[str, Labelled]:
@@ -59,11 +61,13 @@ def task(name: str, outcome: Outcome) -> Task:
     return Task(name, outcome.label, implies=outcome.implies, competing=competing, thresholds=outcome.thresholds)
 
 
-def _censored(outcome: Outcome, frame: pd.DataFrame, what: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _censored(
+    outcome: Outcome, frame: pd.DataFrame, what: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, ...]]:
     """Labels within the horizon, and 1 / G(t-), t the time a label became known.
 
     1: the event in (0, horizon]. 0: followed for the horizon without it, or dead before without it. Unknown: the event at or
-    before time 0 (not at risk), followed for less, or no time.
+    before time 0 (not at risk), followed for less, or no time. Where `followed` is given, the time counts only of an event.
     """
     assert outcome.event is not None
     assert outcome.time is not None
@@ -72,17 +76,20 @@ def _censored(outcome: Outcome, frame: pd.DataFrame, what: str) -> tuple[NDArray
     time = rules.amounts(outcome.time, frame, f"{what}, time")
     followed = time if outcome.followed is None else rules.amounts(outcome.followed, frame, f"{what}, followed")
     dead = np.zeros(len(frame)) if outcome.death is None else rules.evaluate(outcome.death, frame, f"{what}, death")
-    when = np.where(event == 1, time, np.inf)
+    when = np.where(event == 1, time, np.inf)  # NaN of an event without a time
     settled = (dead == 1) | (followed >= outcome.horizon)
     labels = np.where(when <= outcome.horizon, 1.0, np.where(settled, 0.0, np.nan))
-    labels[(when <= 0) | np.isnan(event) | np.isnan(time) | np.isnan(followed)] = np.nan
-    ended = dead == 1 if outcome.followed is not None else (dead == 1) | (event == 1)
-    at = np.minimum(np.minimum(when, followed), outcome.horizon)
+    labels[(when <= 0) | np.isnan(event) | np.isnan(when) | np.isnan(followed)] = np.nan
+    end = np.where(event == 1, np.fmax(followed, when), followed)  # whoever has an event then is followed until then
+    ended = (dead == 1) | ((event == 1) & (when >= end))  # by death, or by an event after which nothing is seen: no censoring
+    at = np.minimum(np.minimum(when, end), outcome.horizon)
     weights = np.ones(len(frame))
     known = ~np.isnan(labels)
-    timed = ~np.isnan(followed) & ~np.isnan(event)
-    weights[known] = 1.0 / uncensored(followed[timed], ~ended[timed], at[known])
-    return labels, weights
+    timed = ~np.isnan(followed) & ~np.isnan(event) & ~np.isnan(when)
+    weights[known] = 1.0 / uncensored(end[timed], ~ended[timed], at[known])
+    early = int((when <= 0).sum())
+    said = f"{what}: {early:,} rows with the event at time 0 or before are unknown: nobody has it to come. Is 0 the day before?"
+    return labels, weights, (said,) if early else ()
 
 
 def uncensored(end: NDArray[np.float64], censored: NDArray[np.bool_], at: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import duckdb
 import numpy as np
@@ -17,6 +18,7 @@ from bench.core import BenchError
 from bench.registry import unknown
 
 __all__ = ["Column", "Source", "read"]
+Doubts: TypeAlias = dict[str, typed.Doubt]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,43 +35,57 @@ class Source:
     notices: tuple[str, ...] = field(default=())
 
 
-def read(path: Path) -> Source:
-    """Everything a cohort file names but its series, which `build.make` reads. BenchError, one line, for whatever is wrong."""
+def read(path: Path, variant: str | None = None) -> Source:
+    """Everything a cohort file names but its series, which `build.make` reads. BenchError, one line, for whatever is wrong.
+
+    variant: definitions, OUTCOME~NAME with + between them, in the place of their outcomes. Columns are taken as without.
+    """
     file = schema.read(path)
     with tempfile.TemporaryDirectory(prefix="bench-") as work, tables.connect() as con:
-        frame, notices = _first(con, file, path.parent, Path(work))
+        frame, notices, doubts = _first(con, file, path.parent, Path(work))
         for joined in file.join:
-            frame, more = _join(con, file, frame, joined, path.parent, Path(work))
-            notices += more
+            frame, more, others = _join(con, file, frame, joined, path.parent, Path(work))
+            notices, doubts = notices + more, doubts | others
     used = {name: rules.columns_used(outcome, name, list(frame.columns)) for name, outcome in file.outcomes.items()}
     roles = taking.roles(file, list(frame.columns), used)
+    for name, doubt in doubts.items():
+        if name in roles:
+            raise BenchError(f"{doubt.what}, but it has a role: {roles[name]}. {doubt.fix}")
     taken = taking.take(file, frame, roles)
-    return Source(file, path, frame, taken, tuple(notices))
+    notices += taking.without_effect(file, roles)
+    named = [name for name in (variant or "").split("+") if name]
+    notices += [f"learned and tested by another definition than the outcome's own: {name}" for name in named]
+    return Source(schema.chosen(file, named), path, frame, taken, tuple(notices))
 
 
-def _first(con: duckdb.DuckDBPyConnection, file: CohortFile, folder: Path, work: Path) -> tuple[pd.DataFrame, list[str]]:
+def _ids(file: CohortFile) -> set[str]:
+    """Columns that are read as written, wherever they stand: to be compared with one another."""
+    return {file.patient, *filter(None, (file.row, file.group, file.site)), *(one.key for one in file.join)}
+
+
+def _first(con: duckdb.DuckDBPyConnection, file: CohortFile, folder: Path, work: Path) -> tuple[pd.DataFrame, list[str], Doubts]:
     raw = tables.open(con, file.table, folder, work)
-    ids = [file.patient, *filter(None, (file.row, file.group, file.site)), *(one.key for one in file.join)]
     for what, name in {"patient": file.patient, "row": file.row, "group": file.group, "site": file.site}.items():
         if name is not None and not file.join:
             known(what, name, raw.names)
-    frame, notices = typed.read(con, raw, file.table, set(ids), taking.matched(file.columns.numeric, raw.names))
+    frame, found = typed.read(con, raw, file.table, _ids(file), taking.matched(file.columns.numeric, raw.names))
     if not len(frame):
         raise BenchError(f"{raw.title} has a header but no rows")
-    return frame, notices
+    return frame, list(found.notices), dict(found.doubts)
 
 
 def _join(
     con: duckdb.DuckDBPyConnection, file: CohortFile, frame: pd.DataFrame, table: Joined, folder: Path, work: Path
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[pd.DataFrame, list[str], Doubts]:
     """The columns of `table` beside the frame's: NaN in rows whose key it lacks."""
     raw = tables.open(con, table, folder, work)
     known("join.key", table.key, raw.names)
     known("join.key", table.key, list(frame.columns))
-    ids = {table.key, *filter(None, (file.patient, file.group, file.site))}
+    ids = {name for name in raw.names if name == table.key or table.prefix + name in _ids(file)}
     wanted = taking.matched(file.columns.numeric, [table.prefix + name for name in raw.names])
     numeric = {name for name in raw.names if table.prefix + name in wanted}
-    other, notices = typed.read(con, raw, table, ids, numeric)
+    other, found = typed.read(con, raw, table, ids, numeric)
+    notices, doubts = list(found.notices), {table.prefix + name: doubt for name, doubt in found.doubts.items()}
     keys = other[table.key]
     twice = keys[keys.notna() & keys.duplicated()]
     if len(twice):
@@ -82,6 +98,10 @@ def _join(
         raise BenchError(f"{raw.title} and the tables before it both have a column '{clash[0]}'. Give its join a prefix = '...'.")
     at = pd.Index(keys).get_indexer(pd.Index(frame[table.key]))
     at = np.where(frame[table.key].isna(), -1, at)
+    if (at < 0).all():
+        raise BenchError(
+            f"{raw.title} fits no row: of its '{table.key}' ({_some(keys)}) none stands in the tables before it ({_some(frame[table.key])})"
+        )
     side = other.take(np.maximum(at, 0)).reset_index(drop=True) if len(other) else other.reindex(frame.index)
     if (at < 0).any():
         side = side.mask(pd.Series(at < 0))
@@ -91,7 +111,12 @@ def _join(
     unused = len(other) - len(set(at[at >= 0].tolist()))
     if unused:
         notices.append(f"{raw.title}: {unused:,} of its {len(other):,} rows fit no row of the first table and are left out")
-    return pd.concat([frame, side], axis=1), notices
+    return pd.concat([frame, side], axis=1), notices, doubts
+
+
+def _some(ids: "pd.Series[Any]") -> str:
+    """The first few, as they are written."""
+    return ", ".join(f"'{one}'" for one in ids.dropna().unique()[:3]) or "none"
 
 
 def known(what: str, name: str, names: list[str] | tuple[str, ...]) -> None:

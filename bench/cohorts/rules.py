@@ -1,6 +1,8 @@
 """Rules of outcomes: SQL expressions over one row of the table, in DuckDB's dialect.
 
-A value that a rule needs and that is missing makes it unknown, never false (three-valued logic: NULL or TRUE is TRUE). Rules are
+A comparison with a missing value is unknown, and AND, OR and NOT are those of three-valued logic (NULL or TRUE is TRUE). Only what
+asks for it gives an answer there: IS NULL, IS DISTINCT FROM, coalesce, if, CASE ... ELSE. Functions that pass over missing values
+without a word (greatest, concat, those of lists) are refused, and so is the order of texts, where '9' is more than '10'. Rules are
 evaluated in a database of their own that holds nothing but the columns they name and can reach no file and no network.
 """
 
@@ -25,6 +27,16 @@ from bench.registry import unknown
 ONE_ROW = (
     "CONSTANT", "COMPARISON", "CONJUNCTION", "COLUMN_REF", "FUNCTION", "OPERATOR", "CAST", "TYPE", "CASE", "BETWEEN", "COLLATE",
 )  # fmt: skip
+CODES = 6  # so many numbers of a column are shown
+ORDER = (
+    "COMPARE_LESSTHAN",
+    "COMPARE_GREATERTHAN",
+    "COMPARE_LESSTHANOREQUALTO",
+    "COMPARE_GREATERTHANOREQUALTO",
+    "COMPARE_BETWEEN",
+)
+OF_TIMES = ("date_diff", "datediff", "date_sub", "datesub", "age", "-")
+PASS_OVER = ("greatest", "least", "concat", "concat_ws")  # and those of lists: what is missing is left out
 ALONE: dict[str, str | bool | int | float | list[str]] = {
     "threads": "2",
     "autoinstall_known_extensions": "false",
@@ -38,13 +50,27 @@ def evaluate(rule: str, frame: pd.DataFrame, what: str) -> NDArray[np.float64]:
     if type_ != "BOOLEAN" and not _numeric(type_):
         raise BenchError(f"{what}: '{rule}' must be true or false, but gives texts{_first(values)}. Compare it: {rule} = '...'")
     out = values.to_numpy(np.float64, copy=True)
-    wrong = np.flatnonzero(~np.isnan(out) & (out != 0) & (out != 1))
-    if len(wrong):
+    wrong = int((~np.isnan(out) & (out != 0) & (out != 1)).sum())
+    if wrong:
         raise BenchError(
-            f"{what}: '{rule}' must be true or false, or 0 or 1, but {len(wrong):,} rows give other numbers (first: {out[wrong[0]]:g}). "
-            f"Compare it: {rule} >= 1"
+            f"{what}: '{rule}' must be true or false, or 0 or 1, but {wrong:,} rows give other numbers{_codes(rule, out)}"
         )
     return out
+
+
+def _codes(rule: str, values: NDArray[np.float64]) -> str:
+    """The numbers there are, where they are few, and what may be meant by them."""
+    distinct = np.unique(values[~np.isnan(values)])
+    found = [f"{value:.15g}" for value in distinct]
+    if len(found) > CODES:
+        return f" ({', '.join(found[:3])} ...). Compare it, as in: {rule} > {found[len(found) // 2]}"
+    there = f". There are {', '.join(found)}: say which is the event, as in {rule}"
+    if np.array_equal(distinct, np.arange(len(distinct))):
+        return f"{there} >= 1"
+    if {"0", "1"} <= set(found):
+        odd = next(one for one in found if one not in ("0", "1"))
+        return f'{there} = 1; where {odd} means unknown, {{ rule = "{rule} = 1", known = "{rule} <> {odd}" }}'
+    return f"{there} = {found[-1]}"
 
 
 def amounts(rule: str, frame: pd.DataFrame, what: str) -> NDArray[np.float64]:
@@ -85,6 +111,8 @@ def _values(rule: str, frame: pd.DataFrame, what: str) -> tuple["pd.Series[Any]"
     names = used(rule, list(frame.columns), what)
     if rule in names and frame[rule].dtype == np.float64:  # the commonest rule needs no database
         return frame[rule], "DOUBLE"
+    if rule not in names:
+        _no_order_of_texts(_parsed(rule, list(frame.columns), what), frame, rule, what)
     sql = f"SELECT (\n{quoted(rule) if rule in names else rule}\n) AS value FROM t"
     with duckdb.connect(config=ALONE) as con:
         try:
@@ -117,6 +145,8 @@ def _parsed(rule: str, columns: Sequence[str], what: str) -> Any:
     tree = [statement["node"]["select_list"] for statement in tree["statements"]]
     for node in _nodes(tree):
         _refuse(node, rule, what)
+    for node in _nodes(tree):
+        _passes_over(node, rule, what)
     if not any(node["class"] == "COLUMN_REF" for node in _nodes(tree)):
         raise BenchError(f"{what}: '{rule}' names no column. There are: {', '.join(columns)}.")
     return tree
@@ -143,6 +173,52 @@ def _refuse(node: dict[str, Any], rule: str, what: str) -> None:
         raise BenchError(f"{what}: a rule is an expression about one row, but '{rule}' holds {seen}")
     if kind == "FUNCTION" and function in _changing():
         raise BenchError(f"{what}: a rule gives the same labels every time, but '{rule}' holds {function}()")
+
+
+def _passes_over(node: dict[str, Any], rule: str, what: str) -> None:
+    function = str(node.get("function_name", ""))
+    if function in PASS_OVER or (function.startswith(("list_", "array_")) and function not in ("list_value", "array_value")):
+        raise BenchError(
+            f"{what}: {function}() passes over missing values, so that '{rule}' would be false where it is unknown. Write it by "
+            "comparisons with AND and OR, as in a > 1 OR b > 1."
+        )
+
+
+def _no_order_of_texts(tree: Any, frame: pd.DataFrame, rule: str, what: str) -> None:
+    """BenchError where texts are put in order, or taken for times."""
+    for node in _nodes(tree):
+        if node["type"] not in ORDER and node.get("function_name") not in OF_TIMES:
+            continue
+        found = next((name for name in _texts(node, frame) if name), None)
+        if found is not None:
+            values = frame[found].dropna()
+            seen = f" (such as '{str(values.iloc[0])[:40]}')" if len(values) else ""
+            raise BenchError(
+                f"{what}: '{rule}' asks which is more, or how long it is, of column '{found}', but that holds texts{seen}. Texts can be "
+                "equal or not; the notices of `bench data check` say why it is no number and no date."
+            )
+
+
+def _texts(node: dict[str, Any], frame: pd.DataFrame) -> Iterator[str]:
+    """Columns of texts whose value reaches this part of an expression: not through a CAST, nor a function that gives another type."""
+    children = [value for key, value in node.items() if key not in ("case_checks", "else_expr")]
+    if node["class"] == "CASE":
+        children = [node["else_expr"], *(check["then_expr"] for check in node["case_checks"])]
+    for child in _next(children):
+        if child["class"] == "COLUMN_REF":
+            name = ".".join(child["column_names"])
+            yield from (one for one in frame if one.casefold() == name.casefold() and frame[one].dtype == "str")
+        elif child["class"] == "CASE" or child["type"] == "OPERATOR_COALESCE" or child.get("function_name") in _giving_texts():
+            yield from _texts(child, frame)
+
+
+def _next(tree: Any) -> Iterator[dict[str, Any]]:
+    """The parts of an expression right below."""
+    if isinstance(tree, dict) and "class" in tree:
+        yield tree
+    elif isinstance(tree, dict | list):
+        for one in tree.values() if isinstance(tree, dict) else tree:
+            yield from _next(one)
 
 
 def _column(path: Sequence[str], columns: Sequence[str], rule: str, what: str) -> str:
@@ -174,6 +250,11 @@ def _of_many_rows() -> frozenset[str]:
 @functools.cache
 def _changing() -> frozenset[str]:
     return _functions("stability <> 'CONSISTENT'")
+
+
+@functools.cache
+def _giving_texts() -> frozenset[str]:
+    return _functions("return_type = 'VARCHAR'") | {"||", "if", "ifnull", "nullif"}
 
 
 def _functions(where: str) -> frozenset[str]:

@@ -1,13 +1,15 @@
 """What a cohort file (cohort.toml) may say. Unknown keys are refused with the closest one; `json_schema` is for editors.
 
 Everything but `table`, `patient` and one outcome may be left out. Columns that are named nowhere are inferred, and `bench data
-check` shows as what. Rules are SQL expressions over the columns of the table (DuckDB's dialect): where a value they need is
-missing, they are unknown, never false. Paths are seen from the folder of the cohort file.
+check` shows as what. Rules are SQL expressions over the columns of the table (DuckDB's dialect): a comparison with a missing value
+is unknown, not false, unless the rule says otherwise (IS NULL, coalesce, CASE ... ELSE). Paths are seen from the folder of the
+cohort file.
 """
 
 import json
 import tomllib
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -17,6 +19,8 @@ from bench.core import BenchError
 from bench.registry import unknown
 
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
+Plain: TypeAlias = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]  # can be typed as a dial
+MAIN = "main"  # an outcome's own definition, beside its variants
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?", ".", "#N/A")
 
 
@@ -89,10 +93,13 @@ class Outcome(_Strict):
 
     known: an expression; where it is false or unknown, the label is unknown. Censored: 1 = event within `horizon` after time 0;
     0 = followed that long without it; unknown = followed for less, and rows with known labels are weighted by the inverse
-    probability of being followed. death: an expression for dead at the end of follow-up without the event: 0, not unknown.
-    followed: the end of follow-up where it goes on after the event; `time` where left out.
+    probability of being followed. death: an expression for dead at the end of follow-up, after the event or without it; without it the
+    label is 0, not unknown. followed: the end of follow-up where it goes on after the event (`time` is then needed of events only);
+    `time` where left out.
     competing: how death before the event is coded, printed under the table. implies: outcomes that must be 1 where this is.
-    thresholds: the range of risks for decision curves. variants: other definitions of the same outcome, name -> its keys.
+    thresholds: the range of risks for decision curves. variants: other definitions of the same outcome, name -> its keys: models
+    learn the outcome itself, and the report shows whether their ranking is the same by each variant. To learn one in its place:
+    `bench run --data cohort.toml:variant=OUTCOME~NAME` (several: with + between them), a dataset of its own.
     """
 
     rule: Name | None = None
@@ -106,7 +113,7 @@ class Outcome(_Strict):
     competing: str = ""
     implies: Names = ()
     thresholds: tuple[float, float] | None = None
-    variants: dict[Name, "Rule"] = Field(default_factory=dict)
+    variants: dict[Plain, "Rule"] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_form(self) -> "Outcome":
@@ -119,6 +126,10 @@ class Outcome(_Strict):
             raise ValueError("`time`, `horizon`, `death` and `followed` go with `event`, not with `rule`")
         if self.thresholds is not None and not 0 < self.thresholds[0] < self.thresholds[1] < 1:
             raise ValueError(f"thresholds must be two risks, 0 < low < high < 1, but are {list(self.thresholds)}")
+        if MAIN in self.variants:
+            raise ValueError(f"'{MAIN}' is the outcome's own definition; give the variant another name")
+        if any(other.variants for other in self.variants.values()):
+            raise ValueError("a variant has no variants of its own: put them side by side")
         return self
 
 
@@ -156,7 +167,7 @@ class Split(_Strict):
     """How patients are split where the command does not say. by: random, site, time, or a column. cut: of time, the first test value."""
 
     by: Name = "random"
-    cut: Name | float | None = None
+    cut: Name | float | date | None = None
 
 
 class CohortFile(_Strict):
@@ -167,7 +178,7 @@ class CohortFile(_Strict):
     leakage alarms may not stop the run for; they are named in the report.
     """
 
-    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")] | None = None
+    name: Plain | None = None
     table: Annotated[Table, BeforeValidator(_as_table, json_schema_input_type=Name | Table)]
     join: tuple[Joined, ...] = ()
     patient: Name
@@ -197,6 +208,38 @@ def read(path: Path) -> CohortFile:
     except ValidationError as error:
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a mistyped key is why another is missing
         raise BenchError(f"{path.name}: {_said(first)}") from None
+
+
+def chosen(file: CohortFile, names: Sequence[str]) -> CohortFile:
+    """The file with variants, named as OUTCOME~NAME, in the place of their outcomes; these stay, as the variant `main`.
+
+    A variant keeps what it does not say itself of `implies`, `thresholds` and the label. BenchError for a name that is not there.
+    """
+    known = {f"{name}~{variant}": (name, variant) for name, outcome in file.outcomes.items() for variant in outcome.variants}
+    outcomes = dict(file.outcomes)
+    for one in names:
+        if not known:
+            raise BenchError(
+                f"variant '{one}' of an outcome was asked for, but the cohort file names none (outcomes.NAME.variants)"
+            )
+        if one not in known:
+            raise BenchError(unknown("variant of an outcome", one, list(known)))
+        name, variant = known[one]
+        if outcomes[name] is not file.outcomes[name]:
+            raise BenchError(
+                f"an outcome is learned by one definition, but two variants of '{name}' are named: {'+'.join(names)}"
+            )
+        outcomes[name] = _in_place(file.outcomes[name], variant)
+    return file.model_copy(update={"outcomes": outcomes})
+
+
+def _in_place(main: Outcome, variant: str) -> Outcome:
+    own = main.variants[variant]
+    kept = {key: getattr(main, key) for key in ("implies", "thresholds") if key not in own.model_fields_set}
+    others = {key: one for key, one in main.variants.items() if key != variant}
+    kept["variants"] = {MAIN: main.model_copy(update={"variants": {}}), **others}
+    kept["label"] = own.label or (f"{main.label}, " if main.label else "") + f"defined as {variant}"
+    return own.model_copy(update=kept)
 
 
 def json_schema() -> dict[str, Any]:

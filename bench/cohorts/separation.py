@@ -83,18 +83,21 @@ def levels(codes: NDArray[Any], taken: Sample) -> Told:
     return _told(table, _free(table), _phi(table.sum(axis=1)))
 
 
-def absence(missing: Bools, taken: Sample) -> tuple[Counts, Counts]:
-    """AUROC of being missing alone, and its lower end, each (T,)."""
-    told = _missing(_counts(np.where(missing, -1, 0), taken).sum(axis=1))
-    return told[0], told[1]
-
-
 def lower(auroc: Counts, events: Counts, others: Counts) -> Counts:
     """The lower end of a 95 % interval: Hanley and McNeil, "The meaning and use of the area under a ROC curve", 1982, eq. 2."""
     q1, q2 = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = auroc * (1 - auroc) + (events - 1) * (q1 - auroc**2) + (others - 1) * (q2 - auroc**2)
         return auroc - NORMAL * np.sqrt(np.maximum(spread, 0) / (events * others))
+
+
+def wilson(events: float, n: float) -> tuple[float, float]:
+    """A 95 % interval of a share (Wilson 1927); NaN of nothing."""
+    if not n:
+        return np.nan, np.nan
+    p = events / n
+    middle, half = p + NORMAL**2 / (2 * n), NORMAL * np.sqrt(p * (1 - p) / n + NORMAL**2 / (4 * n * n))
+    return float((middle - half) / (1 + NORMAL**2 / n)), float((middle + half) / (1 + NORMAL**2 / n))
 
 
 def _edges(values: Floats) -> Floats:
@@ -199,7 +202,7 @@ def _settled(total: Counts) -> tuple[Counts, Counts, Counts]:
             share = (total.sum(axis=1) * pure).sum(axis=0) / rows
             left = (total * ~pure[:, None]).sum(axis=0)
             outside = left[1] / left.sum(axis=0)
-        enough = (expected * pure).sum(axis=0) >= 50
+        enough = (expected * pure).sum(axis=0) >= 25
         share = np.where(enough, share, 0.0)
         better = share > best[0]
         best = np.where(better, np.stack([share, np.full_like(share, kind), outside]), best)

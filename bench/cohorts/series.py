@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from bench import core
-from bench.cohorts import tables, typed
+from bench.cohorts import cells, tables, typed
 from bench.cohorts.schema import CohortFile, Series
 from bench.core import BenchError
 from bench.registry import unknown
@@ -51,15 +51,37 @@ def read(file: CohortFile, name: str, frame: pd.DataFrame, folder: Path, work: P
         found = typed.find(con, raw, own, (own.row, own.name), (own.value,))
         if found.kinds[1] == "text":
             raise BenchError(f"{raw.title}, column '{own.time}' must hold numbers or dates, but holds texts")
-        con.register("people", _people(file, name, frame, found.kinds[1] == "number"))
+        key = _key(con, file, name, raw, found.select[0], frame)
+        con.register("people", _people(file, name, frame, key, found.kinds[1] == "number"))
         _measurements(con, raw, own, found)
-        return _gathered(con, own, name, len(frame), [*raw.notices, *found.notices])
+        return _gathered(con, own, name, len(frame), [*found.notices, *_midnight(con, own, name, frame)])
 
 
-def _people(file: CohortFile, name: str, frame: pd.DataFrame, numeric: bool) -> pa.Table:
-    """id, line (row of the frame), zero (the moment of prediction, a number in the series' unit or a timestamp)."""
+def _key(con: duckdb.DuckDBPyConnection, file: CohortFile, name: str, raw: tables.Raw, ident: str, frame: pd.DataFrame) -> str:
+    """The column of the first table whose ids those of the series are: by its name, else the one that knows them."""
     own = file.series[name]
-    key = file.patient if own.row == file.patient or file.row is None else file.row
+    if own.row in (file.patient, file.row) or (file.row is None and own.row not in frame):
+        return file.patient if own.row == file.patient or file.row is None else file.row
+    if own.row in frame:
+        raise BenchError(
+            f"series.{name}.row: '{own.row}' is a column of the table, but neither its patient nor its row. Name it there: row = "
+            f"'{own.row}'"
+        )
+    con.register("ids", pa.table({"id": pd.concat([frame[file.patient], frame[file.row]]).dropna().unique().tolist()}))
+    seen = tables.run(con, f"SELECT DISTINCT {ident} AS id FROM {raw.sql} SEMI JOIN ids ON id = {ident}", raw.title).fetchall()
+    ids = {str(row[0]) for row in seen}
+    fits = [key for key in (file.patient, file.row) if not ids.isdisjoint(frame[key])]
+    if len(fits) == 2:
+        raise BenchError(
+            f"series.{name}.row: '{own.row}' may be the patient '{file.patient}' or the row '{file.row}', whose ids it both holds. Call "
+            "it in its file as one of them."
+        )
+    return fits[0] if fits else file.row
+
+
+def _people(file: CohortFile, name: str, frame: pd.DataFrame, key: str, numeric: bool) -> pa.Table:
+    """id, line (row of the frame), zero (the moment of prediction, a number in the series' unit or a timestamp), first (of its id)."""
+    own = file.series[name]
     ids = frame[key]
     if own.zero is None:
         if not numeric:
@@ -80,18 +102,33 @@ def _people(file: CohortFile, name: str, frame: pd.DataFrame, numeric: bool) -> 
         )
     if not pd.api.types.is_numeric_dtype(zero.dtype) and zero.dtype.kind != "M":
         raise BenchError(f"series.{name}.zero: '{own.zero}' must hold numbers or dates, but holds texts")
-    return pa.Table.from_pandas(pd.DataFrame({"id": ids, "line": np.arange(len(frame)), "zero": zero}), preserve_index=False)
+    people = {"id": ids, "line": np.arange(len(frame)), "zero": zero, "first": ~ids.duplicated()}
+    return pa.Table.from_pandas(pd.DataFrame(people), preserve_index=False)
 
 
 def _measurements(con: duckdb.DuckDBPyConnection, raw: tables.Raw, own: Series, found: typed.Typed) -> None:
-    """Makes the table `m`: line (NULL: unknown id), rel (in `unit`, after the prediction positive), name, value."""
+    """Makes the table `m`, a row a measurement and prediction: line (NULL: unknown id), first (of the measurement's), rel (in `unit`,
+    after the prediction positive), name, value.
+    """
     rel = "s.time - zero" if found.kinds[1] == "number" else f"(epoch_us(s.time) - epoch_us(zero)) / {60e6 * MINUTES[own.unit]}"
     ident, time, name, value = found.select
+    if raw.types[2] == "VARCHAR":
+        name = cells.text("c2", ())  # NA is sodium
     sql = (
-        f"CREATE TEMP TABLE m AS SELECT line, {rel} AS rel, s.name, s.value FROM (SELECT {ident} AS id, {time} AS time, "
-        f"trim({name}) AS name, {value} AS value FROM {raw.sql}) s LEFT JOIN people USING (id)"
+        f"CREATE TEMP TABLE m AS SELECT line, coalesce(first, true) AS first, {rel} AS rel, s.name, s.value FROM (SELECT {ident} AS id, "
+        f"{time} AS time, {name} AS name, {value} AS value FROM {raw.sql}) s LEFT JOIN people USING (id)"
     )
     tables.run(con, sql, raw.title)
+
+
+def _midnight(con: duckdb.DuckDBPyConnection, own: Series, name: str, frame: pd.DataFrame) -> list[str]:
+    """Said where the moment of prediction is a day, and the measurements have a time of day."""
+    zero = None if own.zero is None else frame[own.zero].dropna()
+    if zero is None or zero.dtype.kind != "M" or (zero != zero.dt.normalize()).any():
+        return []
+    timed: int = con.execute(f"SELECT count_if(abs(rel / {1440 / MINUTES[own.unit]} % 1) > 1e-9) FROM m").fetchall()[0][0]
+    said = f"series '{name}': '{own.zero}' holds days without a time, so what was measured on the day itself counts as after the prediction"
+    return [said] if timed else []
 
 
 def _gathered(con: duckdb.DuckDBPyConnection, own: Series, name: str, n: int, notices: list[str]) -> Measured:
@@ -99,17 +136,22 @@ def _gathered(con: duckdb.DuckDBPyConnection, own: Series, name: str, n: int, no
     inside = f"rel BETWEEN '{low}'::DOUBLE AND '{high}'::DOUBLE"
     good = "line IS NOT NULL AND rel IS NOT NULL AND name IS NOT NULL AND value IS NOT NULL"
     counts = con.execute(
-        f"SELECT count(*), count_if(line IS NULL), count_if(line IS NOT NULL AND NOT ({good})), count_if({good} AND NOT {inside}), "
-        f"count_if({good} AND {inside} AND rel > 0), count_if({good} AND {inside}) FROM m"
+        f"SELECT count_if(first), count_if(line IS NULL), count_if(first AND line IS NOT NULL AND NOT ({good})), count_if({good} AND NOT "
+        f"{inside}), count_if({good} AND {inside} AND rel > 0), count_if({good} AND {inside}), count(*) FROM m"
     ).fetchall()[0]
-    rows, strangers, broken, outside, late, kept = (int(count) for count in counts)
-    for count, why in (
-        (strangers, "are of ids the table lacks"),
-        (broken, "lack a time, a name or a number"),
-        (outside, "lie outside the window"),
+    rows, strangers, broken, outside, late, kept, pairs = (int(count) for count in counts)
+    if strangers == rows > 0:
+        raise BenchError(
+            f"series '{name}': none of its {rows:,} rows is of an id of the table. Is series.{name}.row the right column?"
+        )
+    twice = ", once for each prediction of their patient," if pairs > rows else ""
+    for count, of, why in (
+        (strangers, rows, "rows are of ids the table lacks"),
+        (broken, rows, "rows lack a time, a name or a number"),
+        (outside, pairs, f"rows{twice} lie outside the window"),
     ):
         if count:
-            notices.append(f"series '{name}': {count:,} of {rows:,} rows {why} and are left out")
+            notices.append(f"series '{name}': {count:,} of {of:,} {why} and are left out")
     channels, more = _channels(con, own, name, f"{good} AND {inside}")
     con.register("channels", pa.table({"name": list(channels), "channel": np.arange(len(channels), dtype=np.int16)}))
     table: dict[str, Any] = con.execute(_query(own, f"{good} AND {inside}")).fetchnumpy()

@@ -12,13 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.cohorts import leaks, separation
+from bench.cohorts.separation import wilson
 from bench.core import Cohort, Floats, Modality, Series, Tabular, Task, Text
 
 if TYPE_CHECKING:
     from bench.cohorts.reading import Column
 
 STRONG = 3  # features listed per outcome
-Z = separation.NORMAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,7 @@ class Summary:
     columns: column, kind, why, missing (share of the rows), distinct. modalities: modality, kind, rows, share, events (per row that
     has it: measurements or words; NaN for a table), low, high (quartiles).
     channels: series, channel, unit, rows, share, events. strongest: outcome, column, auroc. subgroups: column, level, rows.
+    variants: outcome, variant, known, events, prevalence (naive), weighted, same (share of the labels known by both that are equal).
     """
 
     name: str
@@ -43,6 +44,7 @@ class Summary:
     channels: pd.DataFrame
     strongest: pd.DataFrame
     subgroups: pd.DataFrame
+    variants: pd.DataFrame
 
 
 def summarise(cohort: Cohort, columns: "Mapping[str, Column] | None" = None) -> Summary:
@@ -52,7 +54,7 @@ def summarise(cohort: Cohort, columns: "Mapping[str, Column] | None" = None) -> 
         cohort.name, len(cohort), len(np.unique(cohort.patients)), len(np.unique(cohort.groups)),
         _outcomes(cohort.tasks, cohort.labels, cohort.weights), phi(cohort.labels),
         _columns(modalities, columns), _modalities(modalities), _channels(modalities),
-        _strongest(modalities, cohort.tasks, cohort.labels, cohort.patients), _subgroups(cohort),
+        _strongest(modalities, cohort.tasks, cohort.labels, cohort.patients), _subgroups(cohort), _variants(cohort),
     )  # fmt: skip
 
 
@@ -71,13 +73,22 @@ def _outcomes(tasks: Sequence[Task], labels: Floats, weights: Floats | None) -> 
     return pd.DataFrame(rows)
 
 
-def wilson(events: int, n: int) -> tuple[float, float]:
-    """A 95 % interval of a share (Wilson 1927); NaN of nothing."""
-    if not n:
-        return np.nan, np.nan
-    p = events / n
-    middle, half = p + Z * Z / (2 * n), Z * np.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
-    return float((middle - half) / (1 + Z * Z / n)), float((middle + half) / (1 + Z * Z / n))
+def _variants(cohort: Cohort) -> pd.DataFrame:
+    """Of every other definition of an outcome."""
+    rows: list[dict[str, Any]] = []
+    frame = pd.DataFrame() if cohort.variants is None else cohort.variants
+    for column in (str(c) for c in frame if str(c).startswith("variant:")):
+        outcome, _, variant = column.removeprefix("variant:").rpartition("~")
+        y, main = frame[column].to_numpy(np.float64), cohort.labels[:, cohort.task_names.index(outcome)]
+        weight = frame.get(column.replace("variant:", "variant-weight:", 1), pd.Series(1.0, frame.index)).to_numpy(np.float64)
+        known, both = ~np.isnan(y), ~np.isnan(y) & ~np.isnan(main)
+        rows.append({
+            "outcome": outcome, "variant": variant, "known": int(known.sum()), "events": int(np.nansum(y)),
+            "prevalence": float(y[known].mean()) if known.any() else np.nan,
+            "weighted": float(np.average(y[known], weights=weight[known])) if known.any() and (weight != 1).any() else np.nan,
+            "same": float((y[both] == main[both]).mean()) if both.any() else np.nan,
+        })  # fmt: skip
+    return pd.DataFrame(rows, columns=["outcome", "variant", "known", "events", "prevalence", "weighted", "same"])
 
 
 def phi(labels: Floats) -> Floats:

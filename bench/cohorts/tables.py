@@ -1,6 +1,6 @@
 """The tables of a cohort file as DuckDB relations with columns c0, c1, ...: whatever their source, one shape.
 
-Delimited text, Excel and SQLite hold texts whose types are found later over the whole column; Parquet and DuckDB keep theirs.
+Texts, of delimited files, Excel and SQLite all there is, get their types later over the whole column; Parquet and DuckDB keep theirs.
 Sources are only ever read. What cannot be read is one `BenchError` that names the file, and the line where there is one.
 """
 
@@ -24,6 +24,7 @@ TEXT = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 PARQUET = (".parquet", ".pq")
 EXCEL = (".xlsx", ".xlsm", ".xls", ".ods")
 DUCKDB = (".duckdb", ".ddb")
+SQLITE = (".sqlite", ".sqlite3", ".db", ".db3")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,6 @@ class Raw:
     sql: str
     names: tuple[str, ...]
     types: tuple[str, ...]
-    loose: bool  # its texts may stand for numbers and dates
     notices: tuple[str, ...] = ()
 
     def only(self, *names: str) -> "Raw":
@@ -42,7 +42,7 @@ class Raw:
         at = [self.names.index(name) for name in names]
         parts = ", ".join(f"c{i} AS c{k}" for k, i in enumerate(at))
         sql = f"(SELECT {parts} FROM {self.sql})"
-        return Raw(self.title, sql, names, tuple(self.types[i] for i in at), self.loose, self.notices)
+        return Raw(self.title, sql, names, tuple(self.types[i] for i in at), self.notices)
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -68,6 +68,11 @@ def open(con: duckdb.DuckDBPyConnection, table: Table, folder: Path, work: Path)
         raw = _excel(con, path, table)
     elif kind in TEXT:
         raw = _text(con, path, table, work)
+    elif kind in (*DUCKDB, *SQLITE):
+        raise BenchError(
+            f"{path.name} is a database, so a query must say what to take of it: "
+            f'table = {{ database = "{path.name}", query = "SELECT * FROM ..." }}'
+        )
     else:
         raise BenchError(
             f"a table may be {', '.join((*TEXT[:4], *PARQUET[:1], *EXCEL))} or a database, but {path.name} is none of these"
@@ -111,7 +116,7 @@ def said(error: duckdb.Error) -> str:
 
 def _text(con: duckdb.DuckDBPyConnection, path: Path, table: Table, work: Path) -> Raw:
     found = delimited.find(path, table, work)
-    return Raw(path.name, found.sql(), found.names, ("VARCHAR",) * len(found.names), True, found.notices)
+    return Raw(path.name, found.sql(), found.names, ("VARCHAR",) * len(found.names), found.notices)
 
 
 def _parquet(con: duckdb.DuckDBPyConnection, path: Path) -> Raw:
@@ -119,7 +124,7 @@ def _parquet(con: duckdb.DuckDBPyConnection, path: Path) -> Raw:
     about = run(con, f"DESCRIBE SELECT * FROM {source}", path.name).fetchall()
     names, types = [str(row[0]) for row in about], [str(row[1]) for row in about]
     renamed = ", ".join(f"c{i}" for i in range(len(names)))
-    return Raw(path.name, f"(SELECT * FROM {source}) AS t({renamed})", tuple(names), tuple(types), False)
+    return Raw(path.name, f"(SELECT * FROM {source}) AS t({renamed})", tuple(names), tuple(types))
 
 
 def _duckdb(con: duckdb.DuckDBPyConnection, path: Path, table: Table) -> Raw:
@@ -133,7 +138,7 @@ def _duckdb(con: duckdb.DuckDBPyConnection, path: Path, table: Table) -> Raw:
             names, got = list(answer.columns), answer.to_arrow_table()
     except duckdb.Error as error:
         raise BenchError(f"{path.name}{said(error)}") from None
-    return _registered(con, path.name, names, got, loose=False)
+    return _registered(con, path.name, names, got)
 
 
 def _sqlite(con: duckdb.DuckDBPyConnection, path: Path, table: Table) -> Raw:
@@ -142,13 +147,20 @@ def _sqlite(con: duckdb.DuckDBPyConnection, path: Path, table: Table) -> Raw:
             cursor = other.execute(str(table.query))
             names = [str(column[0]) for column in cursor.description or ()]
             parts: list[pa.Table] = []
+            blobs = [0] * len(names)
             while rows := cursor.fetchmany(100_000):
                 parts.append(_texts(len(names), rows))
+                blobs = [seen + sum(isinstance(row[i], bytes) for row in rows) for i, seen in enumerate(blobs)]
     except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
         raise BenchError(
             f"{path.name}: {error}. It must be a SQLite (.sqlite, .db) or DuckDB (.duckdb) file, and a query of it."
         ) from None
-    return _registered(con, path.name, names, pa.concat_tables(parts) if parts else _texts(len(names), []), loose=True)
+    notices = tuple(
+        f"{path.name}, column '{name}': {count:,} values are BLOBs and count as missing. CAST it in the query if it means something."
+        for name, count in zip(names, blobs, strict=True)
+        if count
+    )
+    return _registered(con, path.name, names, pa.concat_tables(parts) if parts else _texts(len(names), []), notices)
 
 
 def _quoted(path: Path) -> str:
@@ -169,9 +181,25 @@ def _excel(con: duckdb.DuckDBPyConnection, path: Path, table: Table) -> Raw:
         raise BenchError(f"{path.name} is no Excel file that can be read: {error}") from None
     if not rows:
         raise BenchError(f"{path.name} is empty: a table needs a header line and rows")
-    names = delimited.header(path.name, [_written(cell) or "" for cell in rows[0]])
-    rows = [row[: len(names)] for row in rows[1:] if any(cell != "" for cell in row)]
-    return _registered(con, path.name, names, _texts(len(names), rows), loose=True)
+    cells, rows = [_written(cell) or "" for cell in rows[0]], [row for row in rows[1:] if any(cell != "" for cell in row)]
+    width = max((i + 1 for row in rows for i, cell in enumerate(row) if cell != ""), default=1)
+    names = delimited.header(path.name, cells, width)
+    _one_header(path.name, names, rows)
+    return _registered(con, path.name, names, _texts(len(names), rows))
+
+
+def _one_header(title: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Merged cells over the names make a header of two lines: all texts, above columns of numbers."""
+    first = rows[0] if rows else ()
+    above = [i for i, cell in enumerate(first[: len(names)]) if cell != ""]
+    if len(rows) < 3 or not all(isinstance(first[i], str) for i in above):
+        return
+    for i in above:
+        rest = [row[i] for row in rows[1:] if row[i] != ""]
+        if len(rest) > 1 and not any(isinstance(cell, str) for cell in rest):
+            raise BenchError(
+                f"{title} seems to have two header lines: under '{names[i]}' stands '{_written(first[i])}', then numbers. Keep one line."
+            )
 
 
 def _texts(width: int, rows: Sequence[Sequence[Any]]) -> pa.Table:
@@ -188,11 +216,13 @@ def _written(cell: Any) -> str | None:
     return as_iso() if as_iso else str(cell)
 
 
-def _registered(con: duckdb.DuckDBPyConnection, title: str, names: Iterable[str], rows: pa.Table, loose: bool) -> Raw:
+def _registered(
+    con: duckdb.DuckDBPyConnection, title: str, names: Iterable[str], rows: pa.Table, notices: tuple[str, ...] = ()
+) -> Raw:
     columns = tuple(names)
     if not columns:
         raise BenchError(f"{title}: the query gives no columns. It must be a SELECT.")
     view = f"source{con.execute('SELECT count(*) FROM duckdb_views() WHERE NOT internal').fetchall()[0][0]}"
     con.register(view, rows.rename_columns([f"c{i}" for i in range(len(columns))]))
     types = [str(row[1]) for row in con.execute(f"DESCRIBE {view}").fetchall()]
-    return Raw(title, view, columns, tuple(types), loose)
+    return Raw(title, view, columns, tuple(types), notices)

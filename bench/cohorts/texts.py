@@ -90,11 +90,8 @@ def _rate(has: NDArray[np.bool_], y: Floats) -> tuple[float, float, float]:
     if n < LEAST:
         return 0.0, 0.0, 0.0
     events, others = float(y[has & known].sum()), float(y[~has & known].sum())
-    z = separation.NORMAL
-    p = events / n
-    low = (p + z * z / (2 * n) - z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n)
     odds = (events + 0.5) / (n - events + 0.5) / ((others + 0.5) / (rest - others + 0.5))
-    return p, float(low), float(odds)
+    return events / n, separation.wilson(events, n)[0], float(odds)
 
 
 def _auroc(has: NDArray[np.bool_], y: Floats) -> tuple[float, float]:

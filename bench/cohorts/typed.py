@@ -1,52 +1,71 @@
 """Types of a table's columns, found over every value: numbers, dates, texts. What was not as the column says is a notice.
 
-A column of loose texts (CSV, Excel, SQLite) is numeric where at least 95 % of its values are numbers, and a column of dates where at
-least 95 % are dates that can be read in one way only; the others count as missing, with their count and the first of them said.
-Numbers written like codes (007) and whole numbers from 2^53 on, which a float64 would round, stay texts. `true` and `false` are 1 and 0.
+A column of texts is numeric where at least 95 % of its values are numbers, and a column of dates where at least 95 % are dates that
+can be read in one way only; the others count as missing, with their count and the first of them said. Such a column is a `Doubt`:
+good enough for a feature, not for an outcome. Numbers written like codes (007) and whole numbers from 2^53 on, which a float64 would
+round, stay texts; so do dates whose year has two digits. `true` and `false` are 1 and 0.
 """
 
-import re
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import duckdb
 import pandas as pd
 
 from bench.cohorts import tables
-from bench.cohorts.delimited import literal
+from bench.cohorts.cells import LONGEST, Kind, absent, as_float, moment, number, readings, text
 from bench.cohorts.schema import Table
 from bench.cohorts.tables import Raw
 from bench.core import BenchError
 
 ENOUGH = 0.95  # of a column's values, for it to be what they are
 EXACT = 2**53  # from here on whole numbers are not all float64
-LONGEST = 40  # characters of a number or a date
-Kind: TypeAlias = Literal["number", "comma", "grouped", "truth", "iso", "dotted", "day first", "month first", "text"]
+SHORT_YEAR = "its dates have two digits for the year"
+SHOWN = 3  # values that an error names
 NUMBERS = (
     "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE",
     "DECIMAL", "BOOLEAN",
 )  # fmt: skip
-CLOCK = ("", " %H:%M", " %H:%M:%S")
-DAYS: dict[Kind, str] = {"dotted": "%d.%m.%Y", "day first": "%d/%m/%Y", "month first": "%m/%d/%Y"}
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why a column may not decide an outcome, a time or a split, and what to do about it."""
+
+    what: str
+    fix: str
 
 
 @dataclass(frozen=True)
 class Typed:
-    """select: one SQL expression a column, over the names c0, c1, ...; kinds: what each becomes."""
+    """select: one SQL expression a column, over the names c0, c1, ...; kinds: what each becomes. doubts: of columns, by name."""
 
     select: tuple[str, ...]
     kinds: tuple[Kind, ...]
     notices: tuple[str, ...]
+    doubts: Mapping[str, Doubt]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a column of texts is. strays: its values that are not `what`, and count as missing."""
+
+    kind: Kind
+    notice: str = ""
+    strays: int = 0
+    what: str = ""
 
 
 @dataclass(frozen=True)
 class Count:
-    """What a column of loose texts holds. codes: numbers such as 007. stray: a value that is no number."""
+    """What a column of loose texts holds. codes: numbers such as 007. points: with a decimal point. stray: a value that is no number."""
 
     numbers: int
     others: int
     codes: int
+    points: int
     largest: float
     stray: str
 
@@ -59,55 +78,10 @@ class Count:
         return self.numbers >= ENOUGH * self.values
 
 
-def text(column: str, missing: Sequence[str]) -> str:
-    """The cell as text without blanks around it, NULL where it says "not measured".
-
-    A pattern, since DuckDB makes a join of every IN with more than a few texts.
-    """
-    return f"CASE WHEN NOT {_missing(column, missing)} THEN trim({column}) END"
-
-
-def _missing(column: str, missing: Sequence[str]) -> str:
-    pattern = "|".join(re.escape(one) for one in sorted({"", *missing}))
-    return f"regexp_full_match(trim({column}), {literal(pattern)})"
-
-
-def number(column: str, kind: Kind, missing: Sequence[str] = ()) -> str:
-    """A finite number, NULL for any other text. DuckDB also takes 1_000 for a number; nobody writes that in a table.
-
-    Never a plain TRY_CAST of a column of a CSV file: DuckDB 2.0 moves that into its CSV reader, where it becomes a CAST that fails.
-    """
-    plain = {"comma": f"replace(trim({column}), ',', '.')", "grouped": f"replace(trim({column}), ',', '')"}.get(
-        kind, f"trim({column})"
-    )
-    cast = f"TRY_CAST({plain} AS DOUBLE)"
-    rules = [f"isfinite({cast})", f"NOT contains({column}, '_')"]
-    rules += [f"NOT contains({column}, '.')"] if kind == "comma" else []  # 1.234 may be a thousand there
-    if any(_as_float(one) is not None for one in missing):  # as -9; other texts are no numbers anyway
-        rules.append(f"NOT {_missing(column, missing)}")
-    return f"CASE WHEN {' AND '.join(rules)} THEN {cast} END"
-
-
-def _as_float(one: str) -> float | None:
-    try:
-        return float(one)
-    except ValueError:
-        return None
-
-
-def moment(column: str, kind: Kind) -> str:
-    """A TIMESTAMP, NULL for any other text; `iso` with an offset is taken to UTC."""
-    short = f"strlen({column}) < {LONGEST} AND trim({column}) BETWEEN '0' AND ':'"
-    if kind == "iso":
-        return f"CASE WHEN {short} THEN CAST(TRY_CAST(trim({column}) AS TIMESTAMPTZ) AS TIMESTAMP) END"
-    formats = ", ".join(literal(DAYS[kind] + clock) for clock in CLOCK)
-    return f"CASE WHEN {short} THEN try_strptime(trim({column}), [{formats}]) END"
-
-
 def read(
     con: duckdb.DuckDBPyConnection, raw: Raw, table: Table, as_written: Collection[str], numeric: Collection[str]
-) -> tuple[pd.DataFrame, list[str]]:
-    """The whole table as a frame of float64, `str` and datetime64 columns, and notices.
+) -> tuple[pd.DataFrame, Typed]:
+    """The whole table as a frame of float64, `str` and datetime64 columns, and how it was found; notices are those of the file too.
 
     as_written: columns that stay the texts they are (ids). numeric: columns taken as numbers whatever their share of them.
     """
@@ -120,49 +94,79 @@ def read(
     for name, kind in zip(raw.names, typed.kinds, strict=True):
         if kind == "text" and frame[name].dtype != "str":
             frame[name] = frame[name].astype("str")
-    return frame, [*raw.notices, *typed.notices]
+    return frame, typed
+
+
+def _of_texts(table: Table) -> tuple[str, ...]:
+    """What is missing in a column of texts: 'None' is an answer there, as in complication: None, unless the file names it."""
+    return table.missing if "missing" in table.model_fields_set else tuple(one for one in table.missing if one != "None")
 
 
 def find(con: duckdb.DuckDBPyConnection, raw: Raw, table: Table, as_written: Collection[str], numeric: Collection[str]) -> Typed:
     """What every column is."""
     found: dict[int, tuple[Kind, str]] = {}  # column -> what it is, and the SQL of it
-    notices: list[str] = []
     loose: list[int] = []
+    ids = [i for i, name in enumerate(raw.names) if name in as_written]
+    whole = _with_points(con, raw, [i for i in ids if raw.types[i] == "VARCHAR"], table)
     for i, (name, type_) in enumerate(zip(raw.names, raw.types, strict=True)):
         if name in as_written:
-            found[i] = ("text", _as_written(f"c{i}", type_))
-        elif type_ == "VARCHAR" and (raw.loose or name in numeric):
+            found[i] = ("text", _as_written(f"c{i}", type_, table, i in whole))
+        elif type_ == "VARCHAR":
             loose.append(i)
         else:
             found[i] = _kept(f"c{i}", type_, table)
     counts = _counted(con, raw, loose, table)
-    ways = _other_ways(con, raw, [i for i in loose if not counts[i].settled], table)
-    for i in loose:
-        name = raw.names[i]
-        kind, said = _decided(f"{raw.title}, column '{name}'", counts[i], ways.get(i, {}), table, name in numeric)
-        found[i] = (kind, _cast(f"c{i}", kind, table))
-        notices += said
+    ways = _other_ways(con, raw, [i for i in loose if counts[i].others], table)
+    points = any(count.points and count.settled for count in counts.values())
+    decided = {
+        i: _decided(f"{raw.title}, column '{raw.names[i]}'", counts[i], ways.get(i, {}), table, raw.names[i] in numeric, points)
+        for i in loose
+    }
+    _one_mark(con, raw, {i: one.kind for i, one in decided.items()}, table)
+    found |= {i: (one.kind, _cast(f"c{i}", one.kind, table)) for i, one in decided.items()}
+    doubts = {
+        raw.names[i]: _doubt(con, raw, i, one, counts[i].values, found[i][1], table) for i, one in decided.items() if one.strays
+    }
     kinds, select = zip(*(found[i] for i in range(len(raw.names))), strict=True)
-    return Typed(select, kinds, tuple(notices))
+    return Typed(select, kinds, (*raw.notices, *(one.notice for one in decided.values() if one.notice)), doubts)
 
 
-def _as_written(column: str, type_: str) -> str:
-    """Ids: 12.0 in a column of doubles is the id 12, since a missing id made it one. NULL and no text at all: missing."""
+def _with_points(con: duckdb.DuckDBPyConnection, raw: Raw, which: Sequence[int], table: Table) -> set[int]:
+    """Columns of ids that are all written as 12.0, by a program that took them for numbers."""
+    if not which:
+        return set()
+    inner = ", ".join(f"{text(f'c{i}', table.missing)} AS v{i}" for i in which)
+    counts = ", ".join(f"count(v{i}), count_if(regexp_full_match(v{i}, '\\d+\\.0+'))" for i in which)
+    row: Sequence[int] = tables.run(con, f"SELECT {counts} FROM (SELECT {inner} FROM {raw.sql})", raw.title).fetchall()[0]
+    return {i for k, i in enumerate(which) if 0 < row[2 * k] == row[2 * k + 1]}
+
+
+def _as_written(column: str, type_: str, table: Table, points: bool) -> str:
+    """Ids: without blanks around them. 12.0 in a column of doubles is the id 12, since a missing id made it one.
+
+    NULL, no text at all and what `missing` says are missing. points: of a column of texts, as for `_with_points`.
+    """
     plain = f"CAST({column} AS VARCHAR)"
     if type_ in ("FLOAT", "DOUBLE"):
         whole = f"{column} = trunc({column}) AND abs({column}) < {EXACT}"
-        return f"CASE WHEN isnan({column}) THEN NULL WHEN {whole} THEN CAST(CAST({column} AS BIGINT) AS VARCHAR) ELSE {plain} END"
-    return f"CASE WHEN trim({plain}) <> '' THEN {plain} END"
+        plain = (
+            f"CASE WHEN isnan({column}) THEN NULL WHEN {whole} THEN CAST(CAST({column} AS BIGINT) AS VARCHAR) ELSE {plain} END"
+        )
+    if points:
+        plain = f"regexp_replace({plain}, '\\.0+', '')"
+    return text(f"({plain})", table.missing)
 
 
 def _kept(column: str, type_: str, table: Table) -> tuple[Kind, str]:
-    """A column of a source that has types."""
+    """A column of a source that has types. What `missing` says is missing there too."""
     plain = type_.split("(")[0]
     if plain in NUMBERS:
-        return "number", f"CAST({column} AS DOUBLE)"
+        value = f"CAST({column} AS DOUBLE)"
+        absent = ", ".join(repr(x) for x in map(as_float, table.missing) if x is not None and math.isfinite(x))
+        return "number", f"CASE WHEN {value} NOT IN ({absent}) THEN {value} END" if absent else value
     if plain == "DATE" or plain.startswith("TIMESTAMP"):
         return "iso", f"CAST({column} AS TIMESTAMP)"
-    return "text", text(f"CAST({column} AS VARCHAR)", table.missing)
+    return "text", text(f"CAST({column} AS VARCHAR)", _of_texts(table))
 
 
 def _counted(con: duckdb.DuckDBPyConnection, raw: Raw, which: Sequence[int], table: Table) -> dict[int, Count]:
@@ -171,65 +175,55 @@ def _counted(con: duckdb.DuckDBPyConnection, raw: Raw, which: Sequence[int], tab
     kind: Kind = "comma" if table.decimal == "," else "number"
     numbers = ", ".join(f"c{i}, {number(f'c{i}', kind, table.missing)} AS n{i}" for i in which)
     strays = ", ".join(
-        f"c{i}, n{i}, CASE WHEN n{i} IS NULL AND c{i} IS NOT NULL AND NOT {_missing(f'c{i}', table.missing)} THEN trim(c{i}) END AS s{i}"
+        f"c{i}, n{i}, CASE WHEN n{i} IS NULL AND c{i} IS NOT NULL AND NOT {absent(f'c{i}', table.missing)} THEN trim(c{i}) END AS s{i}"
         for i in which
     )
     counts = ", ".join(
-        f"count(n{i}), count(s{i}), count_if(c{i} >= '00' AND c{i} < '0:' AND n{i} IS NOT NULL), max(abs(n{i})), min(s{i})"
+        f"count(n{i}), count(s{i}), count_if(c{i} >= '00' AND c{i} < '0:' AND n{i} IS NOT NULL), "
+        f"count_if(contains(c{i}, '.') AND n{i} IS NOT NULL), max(abs(n{i})), min(s{i})"
         for i in which
     )
     sql = f"SELECT {counts} FROM (SELECT {strays} FROM (SELECT {numbers} FROM {raw.sql}))"
     row: Sequence[Any] = tables.run(con, sql, raw.title).fetchall()[0]
-    each = (row[5 * k : 5 * k + 5] for k in range(len(which)))
+    each = (row[6 * k : 6 * k + 6] for k in range(len(which)))
     return {
-        i: Count(numbers, others, codes, largest or 0.0, stray or "")
-        for i, (numbers, others, codes, largest, stray) in zip(which, each, strict=True)
+        i: Count(numbers, others, codes, points, largest or 0.0, stray or "")
+        for i, (numbers, others, codes, points, largest, stray) in zip(which, each, strict=True)
     }
 
 
-def _other_ways(con: duckdb.DuckDBPyConnection, raw: Raw, which: Sequence[int], table: Table) -> dict[int, dict[Kind, int]]:
-    """Of columns with few plain numbers: how many of their values can be read in each of the other ways."""
+def _other_ways(con: duckdb.DuckDBPyConnection, raw: Raw, which: Sequence[int], table: Table) -> dict[int, dict[str, int]]:
+    """Of columns that hold more than plain numbers: how many of their values can be read in each of the other ways."""
     if not which:
         return {}
     inner = ", ".join(f"{text(f'c{i}', table.missing)} AS v{i}" for i in which)
-    sql = ", ".join(f"count({sql})" for i in which for sql in _ways(f"v{i}").values())
+    sql = ", ".join(f"count({sql})" for i in which for sql in readings(f"v{i}").values())
     row: Sequence[Any] = tables.run(con, f"SELECT {sql} FROM (SELECT {inner} FROM {raw.sql})", raw.title).fetchall()[0]
-    ways = list(_ways("v"))
+    ways = list(readings("v"))
     return {i: dict(zip(ways, row[len(ways) * k :], strict=False)) for k, i in enumerate(which)}
 
 
-def _ways(v: str) -> dict[Kind, str]:
-    """Kinds a text may be of other than a plain number -> SQL that is NULL where it is not. grouped: 1,234,567."""
-    short = f"strlen({v}) < {LONGEST}"
-    grouped = f"CASE WHEN regexp_full_match({v}, '[+-]?\\d{{1,3}}(,\\d{{3}})+(\\.\\d*)?') THEN 1 ELSE {number(v, 'number')} END"
-    ways: dict[Kind, str] = {
-        "comma": f"CASE WHEN {short} THEN {number(v, 'comma')} END",
-        "grouped": f"CASE WHEN {short} THEN {grouped} END",
-        "truth": f"CASE WHEN {short} AND lower({v}) IN ('true', 'false') THEN 1 END",
-        "iso": moment(v, "iso"),
-    }
-    return {**ways, **{kind: moment(v, kind) for kind in DAYS}}
-
-
-def _decided(column: str, count: Count, ways: dict[Kind, int], table: Table, numeric: bool) -> tuple[Kind, list[str]]:
-    """What a column of loose texts is, and what is said about it. numeric: the file says so."""
+def _decided(column: str, count: Count, ways: dict[str, int], table: Table, numeric: bool, points: bool) -> Decided:
+    """What a column of loose texts is, and what is said about it. numeric: the file says so. points: the table has decimal points."""
     kind: Kind = "comma" if table.decimal == "," else "number"
     enough = ENOUGH * count.values
     if count.values == 0:
-        return kind, []
-    if count.settled:
-        return _as_number(column, kind, count, numeric)
-    if table.decimal is None and ways["comma"] >= enough:
-        if ways["grouped"] >= enough:
+        return Decided(kind)
+    if table.decimal is None and ways.get("comma", 0) >= max(enough, count.numbers + 1) and not (points and count.settled):
+        if ways["grouped"] >= ways["comma"]:
             raise BenchError(
                 f"{column}: the comma in '{_short(count.stray)}' may be a decimal or a thousands one. Say decimal = ',' or "
                 "decimal = '.' under its table."
             )
-        return "comma", _strays(column, "numbers with a decimal comma", ways["comma"], count.values)
+        return _mostly("comma", column, "numbers with a decimal comma", ways["comma"], count.values)
+    if table.decimal == "," and ways.get("points", 0) >= max(enough, count.numbers + 1):
+        return _mostly("points", column, "numbers with thousands points", ways["points"], count.values)
+    if count.settled:
+        return _as_number(column, kind, count, numeric)
     if table.decimal == "." and ways["grouped"] >= enough:
-        return "grouped", _strays(column, "numbers with thousands commas", ways["grouped"], count.values)
+        return _mostly("grouped", column, "numbers with thousands commas", ways["grouped"], count.values)
     if ways["truth"] == count.values:
-        return "truth", []
+        return Decided("truth")
     if numeric:
         if not count.numbers:
             raise BenchError(f"{column} is named in columns.numeric, but holds no number (such as '{_short(count.stray)}')")
@@ -237,41 +231,79 @@ def _decided(column: str, count: Count, ways: dict[Kind, int], table: Table, num
     return _as_date(column, count, ways)
 
 
-def _as_number(column: str, kind: Kind, count: Count, numeric: bool) -> tuple[Kind, list[str]]:
+def _as_number(column: str, kind: Kind, count: Count, numeric: bool) -> Decided:
     if not numeric and count.codes:
-        return "text", [f"{column} stays text: {count.codes:,} of its numbers are written as codes, with a zero in front"]
+        return Decided("text", f"{column} stays text: {count.codes:,} of its numbers are written as codes, with a zero in front")
     if not numeric and EXACT <= count.largest < 1e25:
-        return "text", [f"{column} stays text: it holds numbers too large to be exact (up to {count.largest:.3g})"]
+        return Decided("text", f"{column} stays text: it holds numbers too large to be exact (up to {count.largest:.3g})")
     if not count.others:
-        return kind, []
+        return Decided(kind)
     are, s = ("is", "s") if count.others == 1 else ("are", "")
-    return kind, [
-        f"{column}: {count.others:,} of {count.values:,} values {are} no number and count{s} as missing (such as '{_short(count.stray)}')"
-    ]
+    notice = f"{column}: {count.others:,} of {count.values:,} values {are} no number and count{s} as missing (such as '{_short(count.stray)}')"
+    return Decided(kind, notice, count.others, "number")
 
 
-def _as_date(column: str, count: Count, ways: dict[Kind, int]) -> tuple[Kind, list[str]]:
+def _as_date(column: str, count: Count, ways: dict[str, int]) -> Decided:
     enough = ENOUGH * count.values
-    for kind in ("iso", "dotted"):
+    for kind in ("iso", "dotted", "named"):
         if ways[kind] >= enough:
-            return kind, _strays(column, "dates", ways[kind], count.values)
+            return _mostly(kind, column, "dates", ways[kind], count.values)
     first, second = ways["day first"], ways["month first"]
     if max(first, second) >= enough:
         if min(first, second) >= enough:
-            return "text", [f"{column} stays text: whether its dates have the day or the month first cannot be told"]
+            return Decided("text", f"{column} stays text: whether its dates have the day or the month first cannot be told")
         best: Kind = "day first" if first > second else "month first"
-        return best, _strays(column, f"dates with the {best}", ways[best], count.values)
+        return _mostly(best, column, f"dates with the {best}", ways[best], count.values)
+    if ways["short year"] >= enough:
+        return Decided("text", f"{column} stays text: {SHORT_YEAR} (such as '{_short(count.stray)}'), not four", ways["short year"], "year")
     if count.numbers > count.values / 2:
-        return "text", [
+        return Decided(
+            "text",
             f"{column} is read as text: {count.numbers:,} of {count.values:,} values are numbers, others are not (such as "
-            f"'{_short(count.stray)}'). Name it under columns.numeric to have the others count as missing."
-        ]
-    return "text", []
+            f"'{_short(count.stray)}'). Name it under columns.numeric to have the others count as missing.",
+        )
+    return Decided("text")
 
 
-def _strays(column: str, what: str, fit: int, values: int) -> list[str]:
+def _mostly(kind: Kind, column: str, what: str, fit: int, values: int) -> Decided:
     rest = f"; {values - fit:,} of {values:,} values are none and count as missing" if fit < values else ""
-    return [f"{column} is read as {what}{rest}"] if rest or what != "dates" else []
+    notice = f"{column} is read as {what}{rest}" if rest or what != "dates" else ""
+    return Decided(kind, notice, values - fit, "date" if "date" in what else "number")
+
+
+def _doubt(con: duckdb.DuckDBPyConnection, raw: Raw, i: int, one: Decided, values: int, sql: str, table: Table) -> Doubt:
+    """Names the values that are not what their column is."""
+    column = f"{raw.title}, column '{raw.names[i]}'"
+    if one.what == "year":
+        return Doubt(f"{column}: {SHORT_YEAR}", "A four-digit year is needed.")
+    inner = f"SELECT {sql} AS got, {text(f'c{i}', table.missing)} AS v FROM {raw.sql}"
+    seen = tables.run(con, f"SELECT DISTINCT v FROM ({inner}) WHERE got IS NULL AND v IS NOT NULL ORDER BY v", raw.title)
+    names = ", ".join(f"'{_short(str(row[0]))}'" for row in seen.fetchmany(SHOWN))
+    are, s = ("is", "") if one.strays == 1 else ("are", "s")
+    more = " ..." if len(seen.fetchmany(1)) else ""
+    return Doubt(
+        f"{column}: {one.strays:,} of {values:,} values {are} no {one.what}{s} ({names}{more})",
+        "Correct them, or list them as `missing` under its table, which makes them unknown.",
+    )
+
+
+def _one_mark(con: duckdb.DuckDBPyConnection, raw: Raw, kinds: Mapping[int, Kind], table: Table) -> None:
+    """A file has one decimal mark: beside decimal commas the point in 1.234 may be a thousands one."""
+    commas = [i for i, kind in kinds.items() if kind == "comma"]
+    plain = [i for i, kind in kinds.items() if kind == "number"]
+    if table.decimal is not None or not commas or not plain:
+        return
+    points = ", ".join(
+        f"count_if(regexp_full_match(trim(c{i}), '[+-]?\\d*\\.\\d+')), count_if(regexp_full_match(trim(c{i}), '[+-]?[1-9]\\d{{0,2}}\\.\\d{{3}}'))"
+        for i in plain
+    )
+    row: Sequence[int] = tables.run(con, f"SELECT {points} FROM {raw.sql}", raw.title).fetchall()[0]
+    for k, i in enumerate(plain):
+        if 0 < row[2 * k] == row[2 * k + 1]:
+            raise BenchError(
+                f"{raw.title}, column '{raw.names[i]}': every point in it stands before three digits, as in 1.234, and column "
+                f"'{raw.names[commas[0]]}' has decimal commas: are these thousands? Say decimal = ',' or decimal = '.' under its table."
+            )
 
 
 def _short(value: str) -> str:
@@ -280,8 +312,8 @@ def _short(value: str) -> str:
 
 
 def _cast(column: str, kind: Kind, table: Table) -> str:
-    if kind in ("number", "comma", "grouped"):
+    if kind in ("number", "comma", "grouped", "points"):
         return number(column, kind, table.missing)
     if kind == "truth":
         return f"CASE lower(trim({column})) WHEN 'true' THEN 1.0::DOUBLE WHEN 'false' THEN 0.0::DOUBLE END"
-    return text(column, table.missing) if kind == "text" else moment(column, kind)
+    return text(column, _of_texts(table)) if kind == "text" else moment(column, kind)

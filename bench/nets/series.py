@@ -130,7 +130,7 @@ class Convolution(nn.Module):
 
     Bai, Kolter and Koltun, "An Empirical Evaluation of Generic Convolutional and Recurrent Networks for Sequence Modeling",
     arXiv:1803.01271 (2018), section 3: residual blocks h <- h + dropout(gelu(conv(norm(h)))), kernel 3, dilations 1, 2, 4, 8,
-    so that the last sees 31 steps back. The paper fixes no pooling: ours is global. Inputs: values (0 where not observed), masks,
+    so that the last sees 30 steps back. The paper fixes no pooling: ours is global. Inputs: values (0 where not observed), masks,
     the time, and the time since each channel was measured.
     Departures: a step is a distinct time and not a fixed span, so the time is an input; one convolution a block, with layer norm
     for weight norm and GELU for ReLU. Size: 32 channels, 1 linear map a token to the common width.

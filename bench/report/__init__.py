@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from bench.stats import Evidence, Scoring, comparing
 from bench.store import Results
 
 RESAMPLES, QUICK_RESAMPLES = 2000, 200
+LEVELS = ("robustness", "learning", "worth", "variants")  # tables that most runs do not have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ class Report:
 
 def write(results: Results, folder: Path, settings: Settings | None = None) -> Report:
     """Score, compare, and write index.html, table.md, .tex and .csv, scores.csv, comparisons.csv, net_benefit.csv (differences,
-    empty threshold: the average over the range), tripod.md, probast.md and figures/.
+    empty threshold: the average over the range), tripod.md, probast.md and figures/; variants.csv where outcomes have other definitions.
 
     Each file is written whole or not at all. The CSV files hold fractions, ten significant digits and an empty field for NaN: the
     same predictions give the same bytes. Names that a spreadsheet would take for a formula get an apostrophe in front there.
@@ -81,9 +82,12 @@ def write(results: Results, folder: Path, settings: Settings | None = None) -> R
         "tripod.md": checklists.tripod(frames), "probast.md": checklists.probast(frames),
         "index.html": page.render(frames, {"/".join(filter(None, key)): figures.svg(made) for key, made in pages.items()}),
     }  # fmt: skip
+    levels: dict[str, pd.DataFrame] = {f"{name}.csv": getattr(frames, name) for name in LEVELS}
+    files |= {name: tables.frame(table) for name, table in levels.items() if len(table)}
     images = figures.files(pages, ("svg",) if results.quick else figures.FORMATS)  # a quick look is looked at
     save(folder, files | {f"figures/{name}": data for name, data in images.items()})
-    _forget(folder / "figures", images)
+    _forget((folder / "figures").glob("*"), images)
+    _forget((folder / name for name in levels), files)
     return Report(frames.scoring, frames.sheet)
 
 
@@ -155,8 +159,8 @@ def _write(path: Path, data: bytes) -> None:
         raise
 
 
-def _forget(folder: Path, images: Mapping[str, bytes]) -> None:
-    """Figures of an earlier report that this one does not have would be taken for its own."""
-    for old in folder.glob("*"):
-        if old.name not in images:
-            old.unlink()
+def _forget(there: Iterable[Path], written: Mapping[str, object]) -> None:
+    """Files of an earlier report that this one does not have would be taken for its own."""
+    for old in there:
+        if old.name not in written:
+            old.unlink(missing_ok=True)

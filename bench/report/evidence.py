@@ -1,9 +1,11 @@
 """All tables that a report is drawn from, computed once: figures, page and checklists only read them."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import pandas as pd
 
+from bench.report import worth as told
+from bench.report.definitions import sentences
 from bench.report.sheet import Sheet, build
 from bench.stats import Evidence, Scoring
 from bench.store import Results
@@ -36,6 +38,11 @@ class Frames:
     coherence: pd.DataFrame
     affinity: pd.DataFrame
     costs: pd.DataFrame  # costs
+    robustness: pd.DataFrame  # levels: where tests with missing modalities are stored
+    learning: pd.DataFrame  # learning: where runs with fewer patients to learn from are stored
+    worth: pd.DataFrame
+    variants: pd.DataFrame  # variants
+    definitions: pd.DataFrame
 
     @classmethod
     def of(cls, results: Results, evidence: Evidence | None, scoring: Scoring, style: str = "paper") -> "Frames":
@@ -43,12 +50,33 @@ class Frames:
         if evidence is None:
             none = {field.name: pd.DataFrame() for field in fields(cls)[3:]}
             return cls(results, scoring, build(results, scoring, style), **none)
-        from bench.stats import benefit, calibration, costs, curves, delong, multitask, procedure, subgroups
+        from bench.stats import (
+            benefit,
+            calibration,
+            costs,
+            curves,
+            delong,
+            learning,
+            levels,
+            multitask,
+            procedure,
+            subgroups,
+            variants,
+        )
 
         tasks = results.tasks
-        calibrated = calibration.calibration(evidence)
+        calibrated, how = calibration.calibration(evidence), scoring.interval
+        sized = learning.curves(evidence, results.learned, results.sizes)
+        sheet = build(results, scoring, style, calibrated)
+        robustness = levels.robustness(evidence, results.predictions, results.cells, how)
+        curve, worth = learning.learning(sized, how), learning.worth(sized)
+        said = sentences(variants.definitions(evidence), variants.variants(evidence), scoring)
         return cls(
-            results, scoring, build(results, scoring, style, calibrated),
+            results, scoring,
+            replace(
+                sheet, remarks=(*sheet.remarks, *told.remarks(worth, robustness), *said),
+                blocks=(*sheet.blocks, *told.blocks(worth, curve, results, scoring.primary)),
+            ),
             curves=curves.curves(evidence), risks=curves.risks(evidence),
             calibration=calibrated, smooth=calibration.smooth(evidence),
             net_benefit=benefit.net_benefit(evidence, tasks), benefit_differences=benefit.differences(evidence, tasks),
@@ -57,4 +85,6 @@ class Frames:
             transfer=multitask.transfer(evidence), gains=multitask.gains(evidence),
             unions=multitask.unions(evidence, tasks), coherence=multitask.coherence(evidence, tasks),
             affinity=multitask.affinity(evidence, results.cells), costs=costs.costs(evidence, results.cells),
+            robustness=robustness, learning=curve, worth=worth,
+            variants=variants.variants(evidence), definitions=variants.definitions(evidence),
         )  # fmt: skip

@@ -38,7 +38,7 @@ def _row(row: Row) -> str:
 
 def _entry(entry: Entry) -> str:
     value = {0: "{}", 1: "**{}**", 2: "<ins>{}</ins>"}[entry.rank].format(say(entry.value))
-    spread = f" {entry.spread.strip()}" if entry.spread else ""
+    spread = f" {say(entry.spread.strip())}" if entry.spread else ""
     return value + spread + (f" <sup>{entry.marks}</sup>" if entry.marks else "")
 
 

@@ -37,6 +37,9 @@ def protocol(results: Results) -> str:
     each = "fitted models" if given.get("split") == "external" else "repeats"
     parts += [_count(given["repeats"], each)] if "repeats" in given else []
     parts += [f"seed {given['seed']}"] if "seed" in given else []
+    parts += [f"{name} as {given[name]}" for name in ("text", "series") if name in given]
+    chosen: Any = given.get("outcomes", ())
+    parts += [f"trained and judged on {' and '.join(chosen)} alone"] if chosen else []
     parts += [f"at most {given['train_size']:,} patients to learn from"] if "train_size" in given else []
     side = {"test": "at the test", "train": "in training", "both": "at all"}[str(given.get("at", "test"))]
     dropped: Any = given.get("drop", ())
@@ -146,8 +149,9 @@ def remarks(results: Results, scoring: Scoring, style: str = "paper") -> tuple[s
             _detectable(scoring),
             _repeats(results, scoring),
             _weights(results),
+            _coverage(results, scoring),
             *_few(scoring),
-            *_outcomes(results),
+            *outcomes(results),
         ]
         if text
     )
@@ -215,6 +219,18 @@ def _weights(results: Results) -> str:
     return "Weighted by the inverse probability that an outcome is known; prevalence weighted, below it the naive one."
 
 
+def _coverage(results: Results, scoring: Scoring) -> str:
+    """How many of the tested rows have a known label, of the outcomes where some have not."""
+    test = results.predictions[results.predictions["view"] == "test"] if len(results.predictions) else results.predictions
+    rows = test["row"].nunique() if len(test) else 0
+    known = {row["task"]: row["n"] for _, row in scoring.outcomes.iterrows() if row["n"] < rows}
+    if not known:
+        return ""
+    said = ", ".join(f"{task} {n:,} ({percent(n / rows)} %)" for task, n in known.items())
+    full = " All others: every row." if len(known) < len(scoring.outcomes) else ""
+    return f"Known labels among the {rows:,} tested rows: {said}.{full} Unknown ones are left out, of training and of every number."
+
+
 def _few(scoring: Scoring) -> tuple[str, ...]:
     outcomes = scoring.outcomes
     few = outcomes.loc[~outcomes["averaged"].astype(bool), "task"].tolist()
@@ -225,7 +241,7 @@ def _few(scoring: Scoring) -> tuple[str, ...]:
     )
 
 
-def _outcomes(results: Results) -> tuple[str, ...]:
+def outcomes(results: Results) -> tuple[str, ...]:
     """What an outcome's name stands for and how competing death is coded, one line each where there is something to say."""
     lines: list[str] = []
     for task in results.tasks:

@@ -10,9 +10,9 @@ from bench.report.sheet import Block, Entry, Sheet
 
 
 def frame(table: pd.DataFrame) -> str:
-    """Ten significant digits, an empty field for NaN; names safe for a spreadsheet."""
+    """Ten significant digits, an empty field for NaN, inf and -inf; names safe for a spreadsheet."""
     safe = table.copy()
-    for column in ("method", "reference", "task"):
+    for column in ("method", "reference", "baseline", "task"):
         if column in safe:
             safe[column] = [words.csv(text) for text in safe[column]]
     return safe.to_csv(index=False, float_format="%.10g", lineterminator="\n")
@@ -36,7 +36,8 @@ def _heading(block: Block, lines: tuple[str, ...]) -> str:
 
 
 def _entries(block: Block, name: str) -> tuple[Entry, ...]:
-    return next(row.entries for row in block.rows() if row.name == name)
+    """Blanks for a method that the block does not have."""
+    return next((row.entries for row in block.rows() if row.name == name), (Entry(""),) * len(block.columns))
 
 
 def _text(entry: Entry) -> str:

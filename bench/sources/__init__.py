@@ -12,13 +12,13 @@ from collections.abc import Collection
 from types import ModuleType
 
 from bench.sources import index, web
-from bench.sources.archives import members, names, plain
+from bench.sources.archives import members, plain
 from bench.sources.kinds import Member, Source, Url, Web, Wheel
-from bench.sources.local import Found, cache, folders, kept, sha256
+from bench.sources.local import Found, cache, folders, kept, sha256, temporary
 
 __all__ = [
-    "Found", "Member", "Source", "Url", "Web", "Wheel", "cache", "fetch", "folders", "kept", "members", "names", "of", "plain", "read",
-    "sha256",
+    "Found", "Member", "Source", "Url", "Web", "Wheel", "cache", "fetch", "folders", "kept", "members", "of", "plain", "read", "sha256",
+    "temporary",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import lzma
 import re
 import struct
 import tarfile
@@ -14,7 +15,8 @@ from bench.core import BenchError
 from bench.sources.local import bounded, why
 
 _BROKEN = (
-    OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, struct.error, RuntimeError, NotImplementedError, ValueError,
+    OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, struct.error, RuntimeError,
+    NotImplementedError, ValueError,
 )  # fmt: skip
 
 
@@ -46,14 +48,6 @@ def members(data: bytes, wanted: str, most: int, what: str) -> dict[str, bytes]:
         over = str(error).startswith("it holds more than")
         raise BenchError(f"{what} cannot be read: {f'it holds more than {most:,} bytes' if over else why(error)}") from None
     return found
-
-
-def names(data: bytes, wanted: str, what: str) -> list[str]:
-    """The names of such files, without unpacking a zip archive."""
-    try:
-        return [name for name, _ in _streams(data, re.compile(wanted))]
-    except _BROKEN as error:
-        raise BenchError(f"{what} cannot be read: {why(error)}") from None
 
 
 def _streams(data: bytes, wanted: re.Pattern[str]) -> Iterator[tuple[str, IO[bytes]]]:

@@ -43,18 +43,20 @@ def cache() -> Path:
 def kept(stem: str, make: Callable[[], bytes]) -> bytes:
     """`make()`, kept in the cache in a file named by its own sha256: a truncated or altered copy is removed and made again.
 
-    `stem` must change whenever what `make` returns should: let it carry the hash of the source.
+    `stem` must change whenever what `make` returns should: let it carry the hash of the source. What is kept may be of
+    patients: it is the user's alone to read, and so is the cache's folder where it is made here.
     """
-    with one_line(stem):
+    with one_line(stem, was="made"):
         for path in cache().glob(f"{stem}-*"):
             data = content(path)
             if data is not None and path.name == f"{stem}-{sha256(data)[:32]}":
                 return data
             path.unlink(missing_ok=True)
-    data = make()
-    with one_line(stem), temporary(cache()) as own:
-        keep(cache(), {f"{stem}-{sha256(data)[:32]}": data}, own)
-    return data
+        cache().mkdir(0o700, parents=True, exist_ok=True)
+        data = make()
+        with temporary(cache()) as own:
+            keep(cache(), {f"{stem}-{sha256(data)[:32]}": data}, own, 0o600)
+        return data
 
 
 def sha256(data: bytes) -> str:
@@ -124,9 +126,10 @@ def check(data: bytes, expected: str, what: str, source: Source) -> None:
 # The cache
 
 
-def keep(folder: Path, files: Mapping[str, bytes], own: Path) -> None:
+def keep(folder: Path, files: Mapping[str, bytes], own: Path, mode: int = 0o666) -> None:
     """All files or none, each written beside its place and renamed: no reader, and no second writer, sees half a file."""
     for name, data in files.items():
+        (own / name).touch(mode)
         (own / name).write_bytes(data)
     for name in files:
         os.replace(own / name, folder / name)
@@ -148,14 +151,14 @@ def temporary(folder: Path) -> Generator[Path]:
 
 
 @contextmanager
-def one_line(what: str, rest: Callable[[], str] = lambda: "nothing was kept") -> Generator[None]:
+def one_line(what: str, rest: Callable[[], str] = lambda: "nothing was kept", was: str = "fetched") -> Generator[None]:
     """A full or read-only disk and an interrupt as one line each. rest: what an interrupt leaves behind, in words."""
     try:
         yield
     except KeyboardInterrupt:
         left = rest()
         again = "starts again" if left == "nothing was kept" else "goes on from there"
-        raise BenchError(f"interrupted while {what} was fetched; {left}. The same command {again}.") from None
+        raise BenchError(f"interrupted while {what} was {was}; {left}. The same command {again}.") from None
     except OSError as error:
         way = "Free some space there, or set BENCH_CACHE to another folder."
         raise BenchError(f"{what} cannot be kept in {cache()}: {why(error)}. {way}") from None

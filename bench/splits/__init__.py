@@ -86,7 +86,8 @@ def _given(cohort: Cohort, rows: Rows, kind: str, cut: str) -> tuple[list[kinds.
         return kinds.by_time(cohort, rows, cut)
     columns = kinds.columns(cohort)
     if kind not in columns:
-        raise BenchError(unknown("split", kind, [RANDOM, kinds.SITE, kinds.TIME, *columns]))
+        names = "A column of a cohort file is known by `split.by` or `subgroups`."
+        raise BenchError(f"{unknown('split', kind, [RANDOM, kinds.SITE, kinds.TIME, *columns])} {names}")
     return kinds.by_column(cohort, rows, kind)
 
 
@@ -153,7 +154,7 @@ def subsample(cohort: Cohort, n: int, seed: int) -> Rows:
 
 
 def receipt(cohort: Cohort, splits: Sequence[Split], kind: str = RANDOM, names: Sequence[str] = ()) -> dict[str, JSON]:
-    """What a reader needs to trust the splits: their hash, proof that no group crosses, and n, events, prevalence by fold.
+    """What a reader needs to trust the splits: their hash, proof that no group crosses, and rows (n), patients, events, prevalence by fold.
 
     Of a split that is not random its kind and the folds' names too: which site, which dates.
     """
@@ -168,8 +169,9 @@ def receipt(cohort: Cohort, splits: Sequence[Split], kind: str = RANDOM, names: 
         for side, rows in sides.items():
             y = cohort.labels[rows]
             known, events = (~np.isnan(y)).sum(0), np.nansum(y, 0)
+            size: dict[str, JSON] = {"n": len(rows), "patients": len(np.unique(cohort.patients[rows]))}
             for task, k, e in zip(cohort.task_names, known.tolist(), events.tolist(), strict=True):
-                row = {"repeat": split.repeat, "fold": split.fold, "side": side, "n": len(rows), "task": task}
+                row = {"repeat": split.repeat, "fold": split.fold, "side": side, **size, "task": task}
                 table.append({**row, "known": int(k), "events": int(e), "prevalence": e / k if k else None})
     told: dict[str, JSON] = {} if kind == RANDOM else {"kind": kind, "names": list(names)}
     return {"hash": sha.hexdigest(), "groups_on_two_sides": crossing, "folds": table, **told}

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench import metrics
 from bench.bootstrap import Vector
 from bench.core import Task
-from bench.stats.estimates import MEAN, PRIMARY, Evidence, estimates, of_folds, with_mean
+from bench.stats.estimates import MEAN, PRIMARY, Evidence, of_folds, with_mean
 from bench.stats.intervals import interval
+from bench.stats.joining import paired
 from bench.stats.multiplicity import holm, least_resamples, max_t, share_beyond
 from bench.stats.scoring import outcomes
 
@@ -48,8 +48,8 @@ def transfer(evidence: Evidence) -> pd.DataFrame:
     baseline = single_task(evidence)
     rows: list[dict[str, Any]] = []
     by_fold = with_mean(of_folds(evidence.parts, evidence.plan), evidence.plan.averaged)  # (M, T + 1, K, C)
-    for label in _multitask(evidence) if baseline else ():
-        new, base = _paired(evidence, label, baseline)
+    for label in sharing(evidence) if baseline else ():
+        new, base = paired(evidence, [label, baseline])
         folds = by_fold[evidence.labels.index(label)] - by_fold[evidence.labels.index(baseline)]
         for k, metric in enumerate(PRIMARY):
             head = dict(zip(COMPARED, (*stopped(label), baseline, "", metric), strict=True))
@@ -88,7 +88,7 @@ def gains(evidence: Evidence) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     others = [label for label in evidence.methods if baseline and label != baseline]
     for label in others:
-        pair = _paired(evidence, label, baseline)
+        pair = paired(evidence, [label, baseline])
         for k, metric in enumerate(PRIMARY):
             listed = np.flatnonzero(evidence.plan.averaged[:, k])
             new, base = (values[listed, k] for values in pair)
@@ -187,8 +187,8 @@ def stopped(label: str) -> tuple[str, str]:
     return ":".join([name, *(one for one in settings if not one.startswith("stop="))]), stops[0] if stops else JOINT
 
 
-def _multitask(evidence: Evidence) -> list[str]:
-    """Labels of methods that share, in their order."""
+def sharing(evidence: Evidence) -> list[str]:
+    """Labels of the methods that share, in their order."""
     can_stop = {label.split(":")[0] for label in evidence.methods if stopped(label)[0] != label}
     family = evidence.families
 
@@ -196,20 +196,6 @@ def _multitask(evidence: Evidence) -> list[str]:
         return family.get(label) in MULTITASK or (family.get(label) != SINGLE and label.split(":")[0] in can_stop)
 
     return [label for label in evidence.methods if shares(label)]
-
-
-def _paired(evidence: Evidence, label: str, baseline: str) -> tuple[Vector, Vector]:
-    """(T + 1, K, 1 + B) of a method and of the baseline on the cells of both; NaN where those hold under 20 events."""
-    plan, values = evidence.plan, evidence.found.values
-    m, b = evidence.labels.index(label), evidence.labels.index(baseline)
-    shared = plan.scope[m] & plan.scope[b]
-    if not np.array_equal(plan.scope[m], plan.scope[b]):
-        scope = np.zeros_like(plan.scope)
-        scope[[m, b]] = shared
-        values = estimates(evidence.parts, plan, scope).values
-    enough = plan.fewest(shared[None])[0] >= metrics.TOTAL_EVENTS
-    enough = np.append(enough, enough[plan.averaged[:, 0]].all())[:, None, None]
-    return np.where(enough, values[m], np.nan), np.where(enough, values[b], np.nan)
 
 
 def _mean(values: Vector, axis: int) -> Vector:

@@ -37,11 +37,9 @@ def scores(evidence: Evidence, how: str = "percentile") -> pd.DataFrame:
     sd = _sd_over_folds(evidence.parts, plan)
     pooled = with_mean(_pooled(evidence), plan.averaged[:, : len(POOLED)])
     folds, rows, events = _sizes(plan)
-    judged = plan.fewest(plan.scope) >= INTERVAL_EVENTS
-    judged = np.column_stack([judged, np.ones(len(judged), bool)])
     table: list[dict[str, Any]] = []
     for m, method in enumerate(plan.labels):
-        low, high = (np.where(judged[m, :, None], x, np.nan) for x in bounds(evidence, found.values[m], [m], plan.scope[m], how))
+        low, high = limits(evidence, m, how)
         for t, task, k, metric in columns(evidence.tasks):
             row = {"method": method, "task": task, "metric": metric, "value": found.values[m, t, k, 0], "sd": sd[m, t, k]}
             size = {"low": low[t, k], "high": high[t, k], "folds": folds[m, t, k], "n": rows[m, t], "events": events[m, t]}
@@ -50,6 +48,14 @@ def scores(evidence: Evidence, how: str = "percentile") -> pd.DataFrame:
                 extra = {"metric": f"{metric}_pooled", "value": pooled[m, t, k], "sd": np.nan, "low": np.nan, "high": np.nan}
                 table.append(row | size | extra)
     return pd.DataFrame(table)
+
+
+def limits(evidence: Evidence, m: int, how: str) -> tuple[Vector, Vector]:
+    """(T + 1, K) the interval of a method's values; NaN for an outcome of fewer than 5 events."""
+    plan = evidence.plan
+    judged = np.append(plan.fewest(plan.scope[m : m + 1])[0] >= INTERVAL_EVENTS, True)[:, None]
+    low, high = bounds(evidence, evidence.found.values[m], [m], plan.scope[m], how)
+    return np.where(judged, low, np.nan), np.where(judged, high, np.nan)
 
 
 def _sd_over_folds(parts: Sums, plan: Plan) -> Vector:

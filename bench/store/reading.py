@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ class Results:
     receipt: of the splits, as `bench.splits.receipt` made it. made: a method's label -> settings, versions, code, adapted: name ->
     text, see `bench.cards.adapted`. environment: of the cells: python, platform, bench. digest: of the cohort. others: methods
     with results under the same protocol that are not shown. external: NAME -> the rows behind the view `external:NAME`, columns as
-    `cohort`. Each is empty where the folder does not say.
+    `cohort`. sizes: patients learned from -> test predictions of the same methods after so many, columns as `predictions`: of the runs that
+    differ from this one in the training size alone, where this one is the largest. Each is empty where the folder does not say.
     """
 
     dataset: str
@@ -41,6 +42,12 @@ class Results:
     digest: str = ""
     external: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     others: tuple[str, ...] = ()
+    sizes: Mapping[int, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def learned(self) -> int:
+        """Patients that were learned from, validation among them: a mean over folds; 0 where the receipt does not say."""
+        return _learned(self.receipt)
 
 
 def read(
@@ -57,7 +64,8 @@ def read(
 
     cohort: row, patient, group, site, time, weight:<task>, truth:<task> where there are any.
     predictions: method, repeat, fold, row, view, y:<task>, p:<task>.
-    cells: method, repeat, fold, status, seconds, peak_mb, joules (None: the machine does not tell), facts, alarms, error.
+    cells: method, repeat, fold, status, seconds, peak_mb, joules (None: the machine does not tell), facts, alarms, masked (view -> share
+    of modalities missing in it), error.
     """
     path = _newest_run(root, dataset, quick)
     path = path if under is None else path.with_name(f"{under}.json")
@@ -83,7 +91,7 @@ def read(
         dataset=about["label"],
         note=about["note"],
         quick=run["protocol"]["quick"],
-        tasks=tuple(_task(task) for task in about["tasks"]),
+        tasks=_tasks(about["tasks"], run["protocol"].get("outcomes", [])),
         protocol={**run["protocol"], "repeats": run["repeats"]},
         reference=chosen,
         cohort=read_frame(path.parent.parent / "cohort.parquet"),
@@ -97,6 +105,7 @@ def read(
         digest=about.get("digest", ""),
         external={name: read_frame(path.parent.parent / file) for name, file in run.get("external", {}).items()},
         others=tuple(label for label in run["methods"] if label not in labels),
+        sizes=_sizes(path, run, labels, frames),
     )
 
 
@@ -142,7 +151,7 @@ def _newest_run(root: Path, dataset: str, quick: bool) -> Path:
 
 
 _MISSING: dict[str, Any] = {
-    "status": "failed", "seconds": math.nan, "peak_mb": math.nan, "joules": None, "facts": {}, "alarms": [],
+    "status": "failed", "seconds": math.nan, "peak_mb": math.nan, "joules": None, "facts": {}, "alarms": [], "masked": {},
     "environment": {}, "error": "missing or damaged; the same `bench run` makes it again",
 }  # fmt: skip
 
@@ -165,9 +174,69 @@ def _cells(path: Path, run: Mapping[str, Any], labels: Sequence[str]) -> tuple[l
     return records, frames
 
 
+def _sizes(path: Path, run: Mapping[str, Any], labels: Sequence[str], frames: Sequence[pd.DataFrame]) -> dict[int, pd.DataFrame]:
+    """Results.sizes: of the same code and settings, cell by cell with the same test rows. A run that is damaged is left out."""
+    siblings = {other: found for other in sorted(path.parent.glob("*.json")) if (found := _sibling(path, run, labels, other))}
+    if not siblings or any(_size(found) > _size(run) for found in siblings.values()):
+        return {}  # the curve is in the report of the largest
+    tested = {place: rows for frame in frames if (made := _tested(frame)) for place, rows in made.items()}
+    out: dict[int, pd.DataFrame] = {}
+    for other, found in siblings.items():
+        same = [label for label in labels if _folder(found, label) == _folder(run, label)]
+        _, theirs = _cells(other, {**found, "repeats": run["repeats"]}, same)
+        kept = [frame[frame["view"] == "test"] for frame in theirs if _tested(frame).items() <= tested.items()]
+        if kept and 0 < _learned(found["receipt"]) < _learned(run.get("receipt", {})):
+            out[_learned(found["receipt"])] = pd.concat(kept, ignore_index=True)
+    return dict(sorted(out.items()))
+
+
+def _sibling(path: Path, run: Mapping[str, Any], labels: Sequence[str], other: Path) -> dict[str, Any] | None:
+    """The run of `other`, where it differs in the training size alone and has one of the methods by the same code."""
+    found = None if other == path else read_json(other)
+    if found is None or not {"protocol", "methods", "receipt"} <= set(found):
+        return None
+    mine, its = ({key: value for key, value in one["protocol"].items() if key != "train_size"} for one in (run, found))
+    same = mine == its and any(_folder(found, label) == _folder(run, label) for label in labels)
+    return found if same else None
+
+
+def _folder(run: Mapping[str, Any], label: str) -> str | None:
+    """Where a method's cells are, named by the hash of settings, code and versions."""
+    return run["methods"].get(label, {}).get("folder")
+
+
+def _size(run: Mapping[str, Any]) -> float:
+    return float(run["protocol"].get("train_size", math.inf))
+
+
+def _tested(frame: pd.DataFrame) -> dict[tuple[int, int], bytes]:
+    """The test rows of a cell, in order, by repeat and fold."""
+    test = frame[frame["view"] == "test"]
+    rows = test["row"].sort_values().to_numpy("int64").tobytes()
+    return {(int(test["repeat"].iloc[0]), int(test["fold"].iloc[0])): rows} if len(test) else {}
+
+
+def _learned(receipt: Mapping[str, Any]) -> int:
+    """Patients of the training and validation side, rows in receipts of before these were counted; a mean over folds."""
+    sides = {
+        (row["repeat"], row["fold"], row["side"]): int(row.get("patients", row["n"]))
+        for row in receipt.get("folds", [])
+        if row["side"] != "test"
+    }
+    folds = len({place[:2] for place in sides})
+    return round(sum(sides.values()) / folds) if folds else 0
+
+
 def _made(folder: Path) -> dict[str, Any]:
     about = read_json(folder / "method.json") or {}
     return {key: about[key] for key in ("settings", "versions", "code", "adapted") if key in about}
+
+
+def _tasks(values: Sequence[Mapping[str, Any]], chosen: Sequence[str]) -> tuple[Task, ...]:
+    """Those that a protocol chose, all where it chose none. What they imply among the others is left out."""
+    tasks = tuple(_task(value) for value in values if not chosen or value["name"] in chosen)
+    names = {task.name for task in tasks}
+    return tuple(replace(task, implies=tuple(name for name in task.implies if name in names)) for task in tasks)
 
 
 def _task(value: Mapping[str, Any]) -> Task:

@@ -1,7 +1,8 @@
 """Suites: TOML files that say what meets what. `bench run --suite NAME`, or a path such as ./mine.toml.
 
-Two kinds. A comparison names datasets with their dials, methods with their settings and a protocol, and is cross-validated as any
-run. A suite of claims has `[draws]`, `[[claim]]` and `[[null]]` tables: see `Claim` and `bench.claims`. Specs are written as on
+Three kinds. A comparison names datasets with their dials, methods with their settings and a protocol, and is cross-validated as any
+run. With `kind = "pairs"` every pair of outcomes is trained together and alone instead: see `bench.pairs`. A suite of claims has
+`[draws]`, `[[claim]]` and `[[null]]` tables: see `Claim` and `bench.claims`. Specs are written as on
 the command line, and so are paths: seen from where the command is given. Unknown keys are refused.
 """
 
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from annotated_types import Ge
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from bench.core import BenchError, Count, Positive, Share
+from bench.core import BenchError, Count, Encodings, Positive, Share
 from bench.registry import unknown
 
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
@@ -32,7 +33,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class CrossValidation(_Strict):
+class Design(_Strict):
     """As the options of the same names: see `bench.api.run`."""
 
     folds: Pair = 5
@@ -40,16 +41,33 @@ class CrossValidation(_Strict):
     seed: Seed = 0
     split: Name | None = None
     cut: Annotated[str, BeforeValidator(str)] | None = None
-    train_size: Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_listed)] = ()
     drop_modality: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = ()
     at: Literal["test", "train", "both"] = "test"
-    missing: Annotated[tuple[Share, ...], BeforeValidator(_listed)] = ()
-    test_data: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = ()
+    text: Name = Encodings().text
+    series: Name = Encodings().series
+    outcomes: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = ()
 
     def options(self, quick: bool, seed: int | None) -> dict[str, Any]:
         """Those that the suite gives, for `bench.api.run`. quick: with its own folds. seed: instead of the suite's."""
         given = {name: getattr(self, name) for name in self.model_fields_set if not (quick and name == "folds")}
         return given if seed is None else {**given, "seed": seed}
+
+
+class CrossValidation(Design):
+    """Of a comparison."""
+
+    train_size: Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_listed)] = ()
+    missing: Annotated[tuple[Share, ...], BeforeValidator(_listed)] = ()
+    test_data: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = ()
+
+
+class OneSize(Design):
+    """Of pairs. outcomes: those that are paired."""
+
+    train_size: Annotated[str, BeforeValidator(str)] = "all"
+
+    def options(self, quick: bool, seed: int | None) -> dict[str, Any]:
+        return super().options(quick, seed) | ({"repeats": 1} if quick else {})
 
 
 class Comparison(_Strict):
@@ -60,6 +78,16 @@ class Comparison(_Strict):
     methods: Names
     reference: str | None = None
     protocol: CrossValidation = CrossValidation()
+
+
+class Pairing(_Strict):
+    """text: what for. methods: each is its own yardstick, trained on an outcome alone, on every pair of outcomes, and on all."""
+
+    kind: Literal["pairs"]
+    text: Name
+    datasets: Names
+    methods: Names
+    protocol: OneSize = OneSize()
 
 
 class Sampling(_Strict):
@@ -145,7 +173,7 @@ class Claims(_Strict):
         return self
 
 
-Suite: TypeAlias = Comparison | Claims
+Suite: TypeAlias = Comparison | Claims | Pairing
 
 
 def names() -> list[str]:
@@ -169,18 +197,21 @@ def load(name: str) -> tuple[str, Suite]:
         raise BenchError(f"{path}: {_said(first, _kind(value))}") from None
 
 
-def _kind(value: dict[str, Any]) -> type[Comparison] | type[Claims]:
+def _kind(value: dict[str, Any]) -> type[Comparison] | type[Claims] | type[Pairing]:
+    if "kind" in value:
+        return Pairing
     return Claims if {"claim", "draws"} & set(value) else Comparison
 
 
-TABLES = {"claim": Claim, "null": Null, "draws": Sampling, "than": Elsewhere, "protocol": CrossValidation}
+TABLES = {"claim": Claim, "null": Null, "draws": Sampling, "than": Elsewhere}
 
 
 def _said(error: Any, kind: type[BaseModel]) -> str:
     """Where it is and the rule; of an unknown key the closest one."""
     *above, last = error["loc"] or ("",)
     if error["type"] == "extra_forbidden":
-        table = next((TABLES[part] for part in reversed(above) if part in TABLES), kind)
+        tables = {**TABLES, "protocol": OneSize if kind is Pairing else CrossValidation}
+        table = next((tables[part] for part in reversed(above) if part in tables), kind)
         return unknown(f"key of {_place(above) or 'the suite'}", last, list(table.model_fields))
     rule = error["msg"].removeprefix("Value error, ")
     return f"{_place(error['loc'])}: {rule[0].lower()}{rule[1:]}".removeprefix(": ")

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+from made_levels import learning, robustness, worth
 
 from bench.core import Task
 from bench.report import figures
@@ -129,6 +130,9 @@ def others() -> dict[str, pd.DataFrame]:
         "transfer": table("method stopping baseline task metric difference low high hurt cells", moved),
         "affinity": table("task other phi affinity cosine", [(TASKS[0], TASKS[1], 0.4, -0.2, np.nan)]),
         "costs": table(names, costs),
+        "robustness": robustness(METHODS[:4], (*TASKS, "mean")),
+        "learning": learning(METHODS[:4], (*TASKS, "mean")),
+        "worth": worth(METHODS[:4], (*TASKS, "mean")),
     }
 
 
@@ -147,6 +151,7 @@ def made(**changed: pd.DataFrame) -> Frames:
 FRAMES = made()
 NAMES = figures.names(FRAMES)
 PER_TASK = {"forest", "roc", "pr", "calibration", "decision", "risks", "transfer", "ranks", "benefit", "subgroups"}
+PER_TASK |= {"robustness", "learning", "worth"}
 
 
 def words_of(page: Page) -> list[Words]:

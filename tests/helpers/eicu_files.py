@@ -1,4 +1,4 @@
-"""Fifteen unit stays in the layout of eICU-CRD 2.0 (columns of eicu-code's build-db, as in the published CSVs); nobody is real."""
+"""Eighteen unit stays in the layout of eICU-CRD 2.0 (columns of eicu-code's build-db, as in the published CSVs); nobody is real."""
 
 from pathlib import Path
 
@@ -34,8 +34,9 @@ STAYS = {
     3: (30, "C", "50", 48, 216, "Alive", "Alive", 1, "admit"),  # 9 days
     4: (40, "D", "64", 48, 144, "Alive", "Alive", 1, "admit"),
     41: (40, "D", "64", 30, 48, "Alive", "Alive", 2, "readmit"),  # back again
-    5: (50, "E", "65", 48, 144, "Alive", "Alive", 1, "admit"),
-    51: (50, "E", "65", 30, 96, "Alive", "Alive", 2, "transfer"),  # to another unit: no return
+    52: (50, "E", "65", 30, 174, "Alive", "Alive", 1, "stepdown/other"),  # no intensive care
+    5: (50, "E", "65", 48, 144, "Alive", "Alive", 2, "transfer"),  # from there: the first stay that counts
+    51: (50, "E", "65", 30, 96, "Alive", "Alive", 3, "transfer"),  # to another unit: no return
     6: (60, "F", "81", 48, 144, "Alive", "Alive", 1, "admit"),
     7: (70, "G", "40", 48, 144, "Alive", "Alive", 1, "admit"),
     8: (80, "G", "41", 48, 240, "Alive", "Alive", 1, "admit"),  # the same person again, 10 days
@@ -45,6 +46,7 @@ STAYS = {
     13: (130, "K", "70", 90, 90, "Alive", "Alive", 1, "stepdown/other"),  # no intensive care
     14: (140, "L", "18", 24, 168, "", "Alive", 1, "admit"),  # just adult, just 24 hours; how it ended is not told
     15: (150, "M", "", 48, 144, "Alive", "Alive", 1, "admit"),  # no age
+    16: (160, "N", "70", 48, 144, "Alive", "Alive", 2, "readmit"),  # the stay before is not in the source
 }
 # stay, hour, mg/dL
 CREATININE = [
@@ -64,6 +66,9 @@ TREATMENTS = [
     (3, 3, f"{MECHANICAL}|assist controlled"),
     (3, 40, MECHANICAL),
     (5, 30, f"{MECHANICAL}|non-invasive ventilation"),
+    (7, 5, "surgery|pulmonary therapies|mechanical ventilation"),
+    (8, 30, "surgery|pulmonary therapies|ventilator weaning|rapid"),
+    (12, 30, "surgery|pulmonary therapies|non-invasive ventilation"),
 ]
 AIRWAYS = [
     (6, 26, "Oral ETT", 0),
@@ -71,8 +76,11 @@ AIRWAYS = [
     (4, 50, "", 30),
 ]  # stay, hour, airway, hour of the ventilator's start (0: none)
 
+TEMPERATURES = [36.1, 36.4, 36.6, 36.7, 36.9]  # their sum differs in the last bit between the two directions
 
-def write(folder: Path) -> None:
+
+def write(folder: Path, backwards: bool = False) -> None:
+    """backwards: the rows of every file from the last to the first."""
     tables: dict[str, list[dict[str, object]]] = {name: [] for name in COLUMNS}
     for stay, (hospital_stay, person, age, unit, left, end, unit_end, visit, kind) in STAYS.items():
         tables["patient"].append({
@@ -87,6 +95,7 @@ def write(folder: Path) -> None:
         (1, -1, "potassium", 3.0, 0),
         (1, 5, "potassium", 4.0, 10),
         (1, 5, "potassium", 4.4, 20),
+        (1, 5, "potassium", 4.2, 20),
         (1, 30, "potassium", 5.0, 0),
     ]
     drawn += [(1, 6, "sodium", 12, 0)]  # outside of what is taken
@@ -95,6 +104,9 @@ def write(folder: Path) -> None:
     ]  # fmt: skip
     monitor = [(600, 80), (605, 93), (610, 100), (615, 900), (660, 70), (1_439, 60), (1_440, 50), (-5, 40)]
     tables["vitalPeriodic"] = [{"patientunitstayid": 1, "observationoffset": m, "heartrate": v} for m, v in monitor]
+    tables["vitalPeriodic"] += [
+        {"patientunitstayid": 2, "observationoffset": i * 5, "temperature": v} for i, v in enumerate(TEMPERATURES)
+    ]
     tables["vitalAperiodic"] = [{"patientunitstayid": 1, "observationoffset": 90, "noninvasivemean": 75}]
     nursed = [
         ("Temperature", "Temperature (F)", 60, "98.6"),
@@ -116,4 +128,4 @@ def write(folder: Path) -> None:
         for i, (at, entered, text) in enumerate([(300, 310, "second"), (60, 70, "first, with\na line"), (1_400, 1_500, "entered late"), (2_000, 2_000, "late")])
     ]  # fmt: skip
     for name, columns in COLUMNS.items():
-        published.write(folder, name, columns, tables[name])
+        published.write(folder, name, columns, tables[name][:: -1 if backwards else 1])

@@ -22,9 +22,9 @@ COLUMNS = {
 # admission: (patient, age, first hour in the unit after START, hours in the unit, hours to discharge, hour of death or None)
 ADMISSIONS = {
     1: (101, 60, 0, 48, 120, None),
-    2: (102, 70, 0, 72, 72, 72),  # dies in the unit on day 3
+    2: (102, 70, 0, 72, 75, 75),  # dies in the unit on day 4, 3 hours after its books say that the stay ended
     3: (103, 50, 0, 48, 216, None),  # 9 days
-    4: (104, 64, 0, 48, 144, None),  # back in the unit at hour 96
+    4: (104, 64, 0, 48, 53, 53),  # back in the unit at hour 50, and dead at 53
     5: (105, 65, 0, 48, 144, None),
     6: (106, 81, 0, 48, 144, None),
     7: (107, 40, 0, 48, 144, None),
@@ -87,7 +87,7 @@ def write(folder: Path) -> None:
         })  # fmt: skip
         stays.append(own | {"stay_id": hadm * 10, "first_careunit": "MICU", "intime": when(hadm, 0), "outtime": when(hadm, unit)})
     stays.append(
-        {"subject_id": 104, "hadm_id": 4, "stay_id": 49, "first_careunit": "SICU", "intime": when(4, 96), "outtime": when(4, 130)}
+        {"subject_id": 104, "hadm_id": 4, "stay_id": 49, "first_careunit": "SICU", "intime": when(4, 50), "outtime": when(4, 53)}
     )
     for item, rows in ((50912, CREATININE), (50971, POTASSIUM)):
         labs += [

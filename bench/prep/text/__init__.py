@@ -15,9 +15,9 @@ from difflib import get_close_matches
 from typing import TypeAlias
 
 from bench.core import BenchError, Text
-from bench.prep.text.frozen import Encoder, Reduced, States, open_encoder
+from bench.prep.text.frozen import READ, Encoder, Reduced, States, open_encoder
 from bench.prep.text.tfidf import TextVectors
-from bench.prep.text.words import Words
+from bench.prep.text.words import LENGTH, Words
 
 __all__ = [
     "Columns",
@@ -76,9 +76,15 @@ def said(word: str) -> str:
     """What a reader has to know of the methods that cannot follow the word; empty if all can."""
     encoding = parse(word)
     if encoding.kind == "tokens":
-        return "text=tokens: trees, linear models and networks with an input layer of their own take TF-IDF of the same notes"
+        return (
+            f"text=tokens: of a note its first {LENGTH} known words are read; trees, linear models and networks with an input layer of "
+            "their own take TF-IDF of the whole notes"
+        )
     if encoding.tuned:
-        return f"text={word}: trees, linear models and networks with an input layer of their own take the frozen vectors"
+        return (
+            f"text={word}: the tuned layer reads the first {READ} tokens of a note; trees, linear models and networks with an input "
+            "layer of their own take the frozen vectors of the whole notes"
+        )
     return ""
 
 

@@ -46,7 +46,7 @@ class Section:
 def write(seen: Looked, out: Path | None = None) -> Path:
     """The page of a cohort as a file, NAME.html in this folder where no other is given; where it is."""
     path = Path(f"{safe(seen.summary.name)}.html") if out is None else out
-    text = render(seen.cohort, seen.summary, seen.stop, seen.passed, seen.note)
+    text = render(seen)
     try:
         path.write_text(text, "utf-8")
     except OSError as error:
@@ -54,9 +54,10 @@ def write(seen: Looked, out: Path | None = None) -> Path:
     return path
 
 
-def render(cohort: Cohort, summary: Summary, stop: Sequence[Alarm], passed: Sequence[Alarm], note: str = "") -> str:
-    """The page. stop, passed: alarms that stop a run, and those the user let through. note: a warning above everything."""
-    made = tuple(section for section in _sections(cohort, summary, stop, passed) if section.holds)
+def render(seen: Looked) -> str:
+    """The page."""
+    stop, summary = seen.stop, seen.summary
+    made = tuple(section for section in _sections(seen.cohort, summary, stop, seen.passed, seen.notices) if section.holds)
     warnings = (
         [f"{len(stop)} leakage alarm{'s' * (len(stop) != 1)}: a run stops here until each column is left out or let through."]
         if stop
@@ -64,9 +65,9 @@ def render(cohort: Cohort, summary: Summary, stop: Sequence[Alarm], passed: Sequ
     )
     return _template().render(
         title=clean(summary.name),
-        facts=_facts(cohort, summary, stop),
+        facts=_facts(seen.cohort, summary, stop),
         sections=made,
-        warnings=[clean(text) for text in (note, *warnings) if text],
+        warnings=[clean(text) for text in (seen.note, *warnings) if text],
         style=Markup(resources.files("bench.report.page").joinpath("page.css").read_text("utf-8")),
     )
 
@@ -82,12 +83,14 @@ def _facts(cohort: Cohort, summary: Summary, stop: Sequence[Alarm]) -> tuple[tup
     )  # fmt: skip
 
 
-def _sections(cohort: Cohort, summary: Summary, stop: Sequence[Alarm], passed: Sequence[Alarm]) -> tuple[Section, ...]:
+def _sections(
+    cohort: Cohort, summary: Summary, stop: Sequence[Alarm], passed: Sequence[Alarm], notices: Sequence[str]
+) -> tuple[Section, ...]:
     series, texts = cohort.inputs.of(Series), cohort.inputs.of(Text)
     over_time = [drawings.coverage(one, key, summary.name) for key, one in series.items()]
     return (
         Section("alarms", "Leakage alarms", tables.ALARMS, items=_alarms(stop, passed)),
-        Section("outcomes", "Outcomes", "", _drawn([drawings.prevalence(summary)]), folded=(tables.outcomes(summary),)),
+        Section("outcomes", "Outcomes", "", _drawn([drawings.prevalence(summary)]), folded=present([tables.outcomes(summary), tables.variants(summary)])),
         Section(
             "together", "Outcomes together", "Correlation of labels (phi), each pair over the rows where both are known.",
             _drawn([drawings.together(summary)]), folded=present([tables.phi(summary)]),
@@ -102,7 +105,7 @@ def _sections(cohort: Cohort, summary: Summary, stop: Sequence[Alarm], passed: S
             grids=present([tables.modalities(summary)]), folded=present([tables.channels(summary)]),
         ),
         Section("subgroups", "Subgroups", "", _drawn([drawings.subgroups(summary)]), folded=present([tables.subgroups(summary)])),
-        Section("notices", "Notices", items=tuple(clean(text) for text in cohort.notices)),
+        Section("notices", "Notices", items=tuple(clean(text) for text in notices)),
     )  # fmt: skip
 
 

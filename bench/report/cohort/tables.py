@@ -29,6 +29,15 @@ def outcomes(summary: Summary) -> Grid:
     return _grid(summary.outcomes, "Outcomes", "outcome", "Outcome", fields)
 
 
+def variants(summary: Summary) -> Grid | None:
+    fields = [
+        text("Of outcome", "outcome"), figure("Known", "known", number), figure("Events", "events", number),
+        figure("Prevalence, %", "prevalence", percent), figure("Weighted, %", "weighted", percent),
+        figure("Same label, %", "same", percent),
+    ]  # fmt: skip
+    return _grid(summary.variants, "Other definitions", "variant", "Definition", fields) if len(summary.variants) else None
+
+
 def phi(summary: Summary) -> Grid | None:
     names = summary.outcomes["outcome"].tolist()
     frame = pd.DataFrame(summary.phi).rename(columns=str).assign(outcome=names)  # columns "0", "1": no outcome's name can clash

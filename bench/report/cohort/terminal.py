@@ -13,6 +13,7 @@ from bench.cohorts.alarm import Alarm
 from bench.cohorts.summary import Summary
 from bench.report.words import DASH, clean, number, percent, plain, short
 
+VARIANTS = "Other definitions: judged too; to learn one, run --data FILE:variant=DEFINITION"
 ABREAST = 12  # outcomes in the map of correlations
 FEW = 50  # events: ten a fold of five
 
@@ -28,7 +29,7 @@ class Screen:
         s = self.summary
         groups = f", {s.groups:,} groups" if s.groups != s.patients else ""
         yield Text(say(f"{s.name}: {s.rows:,} rows, {s.patients:,} patients{groups}, {len(s.outcomes)} outcomes"), style="bold")
-        for make in (outcomes, together, modalities, channels, columns, strongest):
+        for make in (outcomes, variants, together, modalities, channels, columns, strongest):
             for table in make(s, say):
                 yield Text("")
                 yield Text(str(table.title), style="bold")
@@ -65,6 +66,19 @@ def outcomes(s: Summary, say: Callable[[str], str]) -> Iterable[Table]:
         table.add_row(
             Text(say(r["outcome"] + (f" ({about})" if about else ""))), *cells, *([percent(r["weighted"])] if censored else [])
         )
+    yield table
+
+
+def variants(s: Summary, say: Callable[[str], str]) -> Iterable[Table]:
+    """Other definitions of the outcomes, by which what models predict is judged too."""
+    if s.variants.empty:
+        return
+    censored = bool(s.variants["weighted"].notna().any())
+    heads = ["known", "events", "%", *(["weighted, %"] if censored else []), "same label, %"]
+    table = _table(VARIANTS, "definition", heads, say)
+    for r in s.variants.to_dict("records"):
+        shares = [r["prevalence"], *([r["weighted"]] if censored else []), r["same"]]
+        table.add_row(Text(say(f"{r['outcome']}~{r['variant']}")), number(r["known"]), number(r["events"]), *map(percent, shares))
     yield table
 
 

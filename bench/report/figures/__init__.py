@@ -11,7 +11,7 @@ import pandas as pd
 from bench import registry, store
 from bench.core import BenchError
 from bench.report.evidence import Frames
-from bench.report.figures import curves, forest, maps, paint, vector
+from bench.report.figures import curves, forest, levels, maps, paint, vector
 from bench.report.figures.furniture import noted
 from bench.report.figures.marks import Page
 from bench.report.notes import families, warnings
@@ -40,6 +40,11 @@ def _chance(f: Frames, task: str) -> float:
 def _ordered(f: Frames) -> list[str]:
     """Methods in the order of the tables."""
     return [method for methods in families(f.results).values() for method in methods]
+
+
+def _baseline(f: Frames) -> str:
+    """Whose learning curve the others are held against."""
+    return f.results.reference if f.worth.empty else str(f.worth["baseline"].iloc[0])
 
 
 def _known(table: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -89,7 +94,19 @@ FIGURES: dict[str, Kind] = {
         lambda f, t: forest.subgroups(f.subgroups, f.heterogeneity, families(f.results), t, f.results.dataset),
         lambda f: _subgroups(f.subgroups),
     ),
-    "pareto": Kind(lambda f, _: maps.pareto(f.costs, list(families(f.results)), f.results.dataset), lambda f: _any(f.costs, maps.COSTS), per_task=False),
+    "learning": Kind(
+        lambda f, t: levels.learning(f.learning, _ordered(f), _baseline(f), t, f"{f.results.dataset}, {forest.said_of(t)}"),
+        lambda f: _known(f.learning, "value"),
+    ),
+    "worth": Kind(
+        lambda f, t: levels.worth(f.worth, f.learning, families(f.results), t, f"{f.results.dataset}, {forest.said_of(t)}"),
+        lambda f: f.worth,
+    ),
+    "robustness": Kind(
+        lambda f, t: levels.robustness(f.robustness, _ordered(f), f.results.reference, t, f"{f.results.dataset}, {forest.said_of(t)}"),
+        lambda f: _known(f.robustness, "value"),
+    ),
+    "pareto": Kind(lambda f, _: maps.pareto(f.costs, list(families(f.results)), f.results.dataset), lambda f: _any(_any(f.costs, maps.COSTS), maps.METRICS), per_task=False),
     "affinity": Kind(lambda f, _: maps.affinity(f.affinity, f.results.dataset), lambda f: _any(f.affinity, maps.MAPS), per_task=False),
 }  # fmt: skip
 

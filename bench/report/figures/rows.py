@@ -14,11 +14,12 @@ from bench.report.words import DASH
 GAP = 2.2  # mm between a plot and what stands beside it
 MOST = 6  # columns abreast
 LONGEST = 38.0  # mm for the name of a method
+HEAD = Look(radius=0.55)  # of an interval without an end
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A dot with its interval; NaN is not drawn."""
+    """A dot with its interval; NaN is not drawn. low, high: an infinite one is an arrow at the edge."""
 
     value: float
     low: float
@@ -28,7 +29,9 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """estimates, texts: by method. zero: the line of no difference, always in the range; axis: where the range is given."""
+    """estimates, texts: by method. zero: the line of no difference, always in the range; zeros: a stroke, where every method has its own.
+    axis: where the range is given, as it must be where an interval is infinite.
+    """
 
     title: str
     unit: str
@@ -37,6 +40,7 @@ class Column:
     said: str = ""  # the heading of the texts
     zero: float | None = 0.0
     axis: Axis | None = None
+    zeros: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ def _column(column: Column, place: Place, rows: Sequence[Row]) -> list[Mark]:
     if column.zero is not None and axis.low <= column.zero <= axis.high:
         x = place.x + place.width * float(axis.share(column.zero))
         marks += lines([line(x, place.y, x, place.bottom)], FRAME)
+    own = [(_x(place, axis, column.zeros[row.method]), row.y) for row in drawn if row.method in column.zeros]
+    marks += lines([line(x, y - 1.1, x, y + 1.1) for x, y in own], FRAME)
     marks += _intervals(column, place, axis, drawn)
     marks += lines([line(place.x, place.bottom, place.right, place.bottom)], FRAME)
     marks += bottom([place], axis)
@@ -146,12 +152,22 @@ def _intervals(column: Column, place: Place, axis: Axis, rows: Sequence[Row]) ->
             y = row.y + 0.9 * (i - (len(estimates) - 1) / 2)
             if np.isnan(e.value):
                 continue
-            low, value, high = (place.x + place.width * float(axis.share(v)) for v in (e.low, e.value, e.high))
+            low, value, high = (_x(place, axis, v) for v in (e.low, e.value, e.high))
             if not np.isnan(low):
                 whiskers.setdefault(Pen(e.look.colour, 0.8), []).extend(place.clip(line(low, y, high, y)))
             look = (
                 replace(e.look, shape="left" if value < place.x else "right") if not place.x <= value <= place.right else e.look
             )
             at.setdefault(look, []).append((min(max(value, place.x), place.right), y))
+            for end in dict.fromkeys(v for v in (e.low, e.high) if np.isinf(v)):
+                head = replace(HEAD, shape="right" if end > 0 else "left", colour=e.look.colour, fill=e.look.colour)
+                at.setdefault(head, []).append((place.right if end > 0 else place.x, y))
     marks: list[Mark] = [mark for pen, paths in whiskers.items() for mark in lines(paths, pen)]
     return marks + [mark for look, points in at.items() for mark in dots(points, look)]
+
+
+def _x(place: Place, axis: Axis, value: float) -> float:
+    """In mm; of an infinite number beyond the edge."""
+    if np.isinf(value):
+        return place.right + 1 if value > 0 else place.x - 1
+    return place.x + place.width * float(axis.share(value))

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from bench.report import notes
 from bench.report.evidence import Frames
-from bench.report.page import clinical, compare, intervals, sharing, trust
+from bench.report.page import clinical, compare, intervals, levels, sharing, trust, variants
 from bench.report.page.grid import Grid, present
 from bench.report.words import clean
 from bench.stats import METRICS, PRIMARY
@@ -54,6 +54,8 @@ FIGURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "sharing": ("Sharing between outcomes", ("transfer", "affinity")),
     "cost": ("Cost and budget", ("pareto",)),
     "subgroups": ("Subgroups and sites", ("subgroups",)),
+    "patients": ("How many patients", ("worth", "learning")),
+    "missing": ("Missing modalities", ("robustness",)),
 }
 
 
@@ -92,7 +94,16 @@ def _results(frames: Frames, drawn: Mapping[str, tuple[Drawing, ...]], marks: co
             [sharing.affinity(frames)],
             [sharing.transfer(frames), sharing.gains(frames), sharing.unions(frames), sharing.coherence(frames)],
         ),
+        section("patients", levels.worth(frames), (*levels.sentences(frames), *levels.learning(frames)), levels.LEARNING),
+        section("missing", folded=levels.robustness(frames), about=levels.MISSING),
         section("subgroups", folded=clinical.subgroups(frames), about=clinical.warned(frames)),
+        Section(
+            "variants",
+            variants.TITLE,
+            variants.about(frames),
+            grids=present([variants.summary(frames)]),
+            folded=variants.details(frames),
+        ),
         section("cost", [trust.budget(frames)], [sharing.costs(frames)]),
         Section("diagnostics", "Diagnostics", "Means over cells of fitted models.", folded=trust.diagnostics(frames)),
     )
