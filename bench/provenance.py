@@ -17,6 +17,8 @@ _APART = {
     "bench.api",
     "bench.claims",
     "bench.cohorts",  # what it makes is known by its digest
+    "bench.sources",  # so is what it fetches
+    "bench.stored",
     "bench.suites",
     "bench.stats",
     "bench.report",

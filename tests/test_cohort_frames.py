@@ -177,6 +177,12 @@ def test_numbers_of_many_dtypes(values: Any, expected: list[float]) -> None:
     np.testing.assert_array_equal(made.inputs.of(Tabular)["table"].frame["x"].to_numpy()[:3], expected)
 
 
+def test_none_as_a_text_is_an_answer() -> None:
+    given = frame().assign(comp=np.tile(np.array(["None", "AKI", "Sepsis", None], object), N // 4))
+    made = bench.Cohort.from_frame(given, patient="pid", outcomes={"renal": "comp = 'AKI'"}, ignore=["aki", "icu", "los"])
+    np.testing.assert_array_equal(made.labels[:4, 0], [0, 1, 0, np.nan])
+
+
 def test_objects_of_mixed_kinds_are_texts() -> None:
     given = frame().assign(x=np.tile(np.array(["a", 1, None, 2.5], object), N // 4))
     table = bench.Cohort.from_frame(given, patient="pid", outcomes=OUTCOMES).inputs.of(Tabular)["table"].frame

@@ -128,7 +128,10 @@ def test_the_columns_a_rule_uses(rule: str, columns: list[str]) -> None:
         ("coalesce(lower(sex), 'x') >= 'm'", r"of column 'sex', but that holds texts"),
         ("CASE WHEN los > 3 THEN sex ELSE 'f' END > 'f'", r"of column 'sex', but that holds texts"),
         ("date_diff('day', \"in\", sex) > 3", r"how long it is, of column 'sex', but that holds texts"),
-        ("greatest(los, dead) > 7", r"greatest\(\) passes over missing values, so that .* Write it by comparisons with AND and OR"),
+        (
+            "greatest(los, dead) > 7",
+            r"greatest\(\) passes over missing values, so that .* Write it by comparisons with AND and OR",
+        ),
         ("least(los, dead) < 7", r"least\(\) passes over missing values"),
         ("concat(sex, '') = 'm'", r"concat\(\) passes over missing values"),
         ("list_max([los, dead]) > 7", r"list_max\(\) passes over missing values"),
@@ -177,7 +180,10 @@ def test_a_rule_reaches_no_file(tmp_path: Path) -> None:
     ("values", "said"),
     [
         ([1, 2, 2], r"There are 1, 2: say which is the event, as in aki = 2$"),
-        ([0, 1, 9], r"There are 0, 1, 9: .* as in aki = 1; where 9 means unknown, \{ rule = \"aki = 1\", known = \"aki <> 9\" \}$"),
+        (
+            [0, 1, 9],
+            r"There are 0, 1, 9: .* as in aki = 1; where 9 means unknown, \{ rule = \"aki = 1\", known = \"aki <> 9\" \}$",
+        ),
         ([0, 1, -9], r"There are -9, 0, 1: .*aki = 1; where -9 means unknown"),
         ([0, 1, 2], r"There are 0, 1, 2: say which is the event, as in aki >= 1$"),
         (list(range(9)), r"but 7 rows give other numbers \(0, 1, 2 \.\.\.\)\. Compare it, as in: aki > 4$"),

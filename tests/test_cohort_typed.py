@@ -108,10 +108,18 @@ def test_one_decimal_mark_in_a_file(tmp_path: Path) -> None:
     got = source(tmp_path, beside)  # beside decimal points 1,5 is no number
     assert got.notices == ("t.csv, column 'x': 1 of 40 values is no number and counts as missing (such as '1,5')",)
     table = "id;dead;crea;count\n1;0;1,5;900\n2;1;2,5;1.234\n"
-    with pytest.raises(BenchError, match=r"'count': every point in it stands before three digits, .* column 'crea' has decimal commas"):
+    with pytest.raises(
+        BenchError, match=r"'count': every point in it stands before three digits, .* column 'crea' has decimal commas"
+    ):
         source(tmp_path, table)
-    assert source(tmp_path, table, DEAD.replace('"t.csv"', '{ file = "t.csv", decimal = "," }')).frame["count"].tolist() == [900, 1234]
-    assert source(tmp_path, table.replace("1.234", "1.25")).frame["count"].tolist() == [900, 1.25]  # a point that is none of thousands
+    assert source(tmp_path, table, DEAD.replace('"t.csv"', '{ file = "t.csv", decimal = "," }')).frame["count"].tolist() == [
+        900,
+        1234,
+    ]
+    assert source(tmp_path, table.replace("1.234", "1.25")).frame["count"].tolist() == [
+        900,
+        1.25,
+    ]  # a point that is none of thousands
 
 
 def test_dates(tmp_path: Path) -> None:
@@ -167,8 +175,10 @@ def test_a_year_needs_four_digits(tmp_path: Path, day: str) -> None:
     assert (values[0], dtype) == (day, "str")
     assert said == f"t.csv, column 'x' stays text: its dates have two digits for the year (such as '{day}'), not four"
     table = f"id,dead,in,out\n1,0,{day},2020-01-01\n2,1,{day},2020-01-02\n"
-    for toml in (HEAD + "[outcomes]\nlong = \"date_diff('day', \\\"in\\\", out) > 7\"\n", 'time = "in"\n' + DEAD):
-        with pytest.raises(BenchError, match=r"column 'in': its dates have two digits for the year, .*A four-digit year is needed\.$"):
+    for toml in (HEAD + '[outcomes]\nlong = "date_diff(\'day\', \\"in\\", out) > 7"\n', 'time = "in"\n' + DEAD):
+        with pytest.raises(
+            BenchError, match=r"column 'in': its dates have two digits for the year, .*A four-digit year is needed\.$"
+        ):
             source(tmp_path, table, toml)
 
 
@@ -181,7 +191,11 @@ def test_dates_of_an_unknown_kind_are_not_put_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "rule", "said"),
     [
-        (">10000", "x > 50", r"1 of 40 values is no number \('>10000'\), but it has a role: used by outcome 'y'\. Correct them, or list"),
+        (
+            ">10000",
+            "x > 50",
+            r"1 of 40 values is no number \('>10000'\), but it has a role: used by outcome 'y'\. Correct them, or list",
+        ),
         ("positive", "x >= 1", r"no number \('positive'\)"),
     ],
 )

@@ -77,9 +77,10 @@ def write(files: Sequence[Path], out: Path, force: bool = False) -> list[str]:
 
 def first(files: Sequence[Path], out: Path) -> str:
     """The text of a cohort file `out` for the tables `files`, the first of which has a row a prediction."""
-    frame = _read(files[0])
     guess = Guess()
-    guess.say("table", _seen(files[0], out), f"{len(frame):,} rows, {frame.shape[1]:,} columns")
+    frame, decimal = _read(guess, files[0])
+    seen = _seen(files[0], out)
+    guess.say("table", {"file": seen, **decimal} if decimal else seen, f"{len(frame):,} rows, {frame.shape[1]:,} columns")
     _roles(guess, frame)
     _outcomes(guess, frame)
     for path in files[1:]:
@@ -90,11 +91,15 @@ def first(files: Sequence[Path], out: Path) -> str:
     return _text(guess, frame, out, found, taken)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    table = schema.Table(file=path.name)
+def _read(guess: Guess, path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The table, and the decimal mark that only the user can say: the comma, for a start."""
     with tempfile.TemporaryDirectory(prefix="bench-") as work, tables.connect() as con:
-        raw = tables.open(con, table, path.parent, Path(work))
-        return typed.read(con, raw, table, (), ())[0]
+        raw = tables.open(con, schema.Table(file=path.name), path.parent, Path(work))
+        try:
+            return typed.read(con, raw, schema.Table(file=path.name), (), ())[0], {}
+        except typed.DecimalMark as error:
+            guess.remarks.append(f"{error} Taken here: ','.")
+            return typed.read(con, raw, schema.Table(file=path.name, decimal=","), (), ())[0], {"decimal": ","}
 
 
 def _seen(path: Path, out: Path) -> str:
@@ -186,15 +191,15 @@ def _is_stay(column: "pd.Series[Any]") -> bool:
 
 def _further(guess: Guess, frame: pd.DataFrame, path: Path, out: Path) -> None:
     """A further table: long and narrow is a series, one row a key is a join, anything else the user must say."""
-    other = _read(path)
+    other, decimal = _read(guess, path)
     keys = [name for name in (guess.keys.get("row"), guess.keys.get("patient"), *frame.columns) if name in other.columns]
     name = re.sub(r"\W+", "_", path.name.split(".")[0]).strip("_") or "series"
     if not keys:
-        guess.remarks.append(f"{path.name} shares no column with {guess.keys['table']}: not used")
+        guess.remarks.append(f"{path.name} shares no column with the first table: not used")
         return
     key = str(keys[0])
     if other[key].notna().all() and not other[key].duplicated().any():
-        guess.joins.append({"file": _seen(path, out), "key": key})
+        guess.joins.append({"file": _seen(path, out), **decimal, "key": key})
         return
     found = _long(other, key)
     if len(found) < 3 or key not in (guess.keys.get("row"), guess.keys.get("patient")):
@@ -203,7 +208,7 @@ def _further(guess: Guess, frame: pd.DataFrame, path: Path, out: Path) -> None:
             f"{path.name} has several rows a '{key}', but lacks {lacks}: not used. [series.{name}] can name them"
         )
         return
-    own: dict[str, Any] = {"file": _seen(path, out), "row": key, **found}
+    own: dict[str, Any] = {"file": _seen(path, out), **decimal, "row": key, **found}
     guess.series[name] = own
     moment = other[found["time"]]
     if moment.dtype.kind == "M":

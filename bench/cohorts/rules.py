@@ -207,7 +207,7 @@ def _texts(node: dict[str, Any], frame: pd.DataFrame) -> Iterator[str]:
     for child in _next(children):
         if child["class"] == "COLUMN_REF":
             name = ".".join(child["column_names"])
-            yield from (one for one in frame if one.casefold() == name.casefold() and frame[one].dtype == "str")
+            yield from (one for one in map(str, frame) if one.casefold() == name.casefold() and frame[one].dtype == "str")
         elif child["class"] == "CASE" or child["type"] == "OPERATOR_COALESCE" or child.get("function_name") in _giving_texts():
             yield from _texts(child, frame)
 

@@ -195,6 +195,7 @@ def _settled(total: Counts) -> tuple[Counts, Counts, Counts]:
     """The larger of the shares of rows whose level never, or always, has the outcome, where chance would show otherwise."""
     rows = total.sum(axis=(0, 1))  # (T,)
     best = np.zeros((3, total.shape[2]))
+    flag = (total.sum(axis=(1, 2)) > 0).sum() == 2  # of more levels those at the far end may be pure by good prediction
     for kind in (0, 1):  # rows of the other kind are never seen in a pure level
         with np.errstate(divide="ignore", invalid="ignore"):
             expected = total.sum(axis=1) * (total[:, 1 - kind].sum(axis=0) / rows)  # (levels, T)
@@ -202,7 +203,7 @@ def _settled(total: Counts) -> tuple[Counts, Counts, Counts]:
             share = (total.sum(axis=1) * pure).sum(axis=0) / rows
             left = (total * ~pure[:, None]).sum(axis=0)
             outside = left[1] / left.sum(axis=0)
-        enough = (expected * pure).sum(axis=0) >= 25
+        enough = np.where(pure, expected, 0).sum(axis=0) >= (25 if flag else 50)
         share = np.where(enough, share, 0.0)
         better = share > best[0]
         best = np.where(better, np.stack([share, np.full_like(share, kind), outside]), best)

@@ -60,13 +60,15 @@ def read(file: CohortFile, name: str, frame: pd.DataFrame, folder: Path, work: P
 def _key(con: duckdb.DuckDBPyConnection, file: CohortFile, name: str, raw: tables.Raw, ident: str, frame: pd.DataFrame) -> str:
     """The column of the first table whose ids those of the series are: by its name, else the one that knows them."""
     own = file.series[name]
-    if own.row in (file.patient, file.row) or (file.row is None and own.row not in frame):
-        return file.patient if own.row == file.patient or file.row is None else file.row
+    if own.row in (file.patient, file.row):
+        return own.row
     if own.row in frame:
         raise BenchError(
             f"series.{name}.row: '{own.row}' is a column of the table, but neither its patient nor its row. Name it there: row = "
             f"'{own.row}'"
         )
+    if file.row is None:
+        return file.patient
     con.register("ids", pa.table({"id": pd.concat([frame[file.patient], frame[file.row]]).dropna().unique().tolist()}))
     seen = tables.run(con, f"SELECT DISTINCT {ident} AS id FROM {raw.sql} SEMI JOIN ids ON id = {ident}", raw.title).fetchall()
     ids = {str(row[0]) for row in seen}

@@ -30,6 +30,10 @@ NUMBERS = (
 )  # fmt: skip
 
 
+class DecimalMark(BenchError):
+    """Whether a comma or a point is the decimal one cannot be told."""
+
+
 @dataclass(frozen=True)
 class Doubt:
     """Why a column may not decide an outcome, a time or a split, and what to do about it."""
@@ -211,7 +215,7 @@ def _decided(column: str, count: Count, ways: dict[str, int], table: Table, nume
         return Decided(kind)
     if table.decimal is None and ways.get("comma", 0) >= max(enough, count.numbers + 1) and not (points and count.settled):
         if ways["grouped"] >= ways["comma"]:
-            raise BenchError(
+            raise DecimalMark(
                 f"{column}: the comma in '{_short(count.stray)}' may be a decimal or a thousands one. Say decimal = ',' or "
                 "decimal = '.' under its table."
             )
@@ -255,7 +259,9 @@ def _as_date(column: str, count: Count, ways: dict[str, int]) -> Decided:
         best: Kind = "day first" if first > second else "month first"
         return _mostly(best, column, f"dates with the {best}", ways[best], count.values)
     if ways["short year"] >= enough:
-        return Decided("text", f"{column} stays text: {SHORT_YEAR} (such as '{_short(count.stray)}'), not four", ways["short year"], "year")
+        return Decided(
+            "text", f"{column} stays text: {SHORT_YEAR} (such as '{_short(count.stray)}'), not four", ways["short year"], "year"
+        )
     if count.numbers > count.values / 2:
         return Decided(
             "text",
@@ -300,7 +306,7 @@ def _one_mark(con: duckdb.DuckDBPyConnection, raw: Raw, kinds: Mapping[int, Kind
     row: Sequence[int] = tables.run(con, f"SELECT {points} FROM {raw.sql}", raw.title).fetchall()[0]
     for k, i in enumerate(plain):
         if 0 < row[2 * k] == row[2 * k + 1]:
-            raise BenchError(
+            raise DecimalMark(
                 f"{raw.title}, column '{raw.names[i]}': every point in it stands before three digits, as in 1.234, and column "
                 f"'{raw.names[commas[0]]}' has decimal commas: are these thousands? Say decimal = ',' or decimal = '.' under its table."
             )

@@ -224,8 +224,7 @@ def _pieces(source: str, notes: list[str], most: int) -> tuple[list[list[int]], 
 
 def _forward(source: str, pieces: list[list[int]], layer: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The piece's place and its states (tokens, width) after a layer; -1 is the last. Pieces of like length go together."""
-    import torch
-
+    torch = import_module("torch")  # by name: the cells of trees are not of torch's version for what they do not use
     model = _model(source)
     order = sorted(range(len(pieces)), key=lambda i: (len(pieces[i]), pieces[i]))
     while order:
