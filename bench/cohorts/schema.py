@@ -48,7 +48,8 @@ class Table(_Strict):
     """Where rows come from: `file` (.csv, .tsv, .txt, .parquet, .xlsx; .gz of the first three), or `query` on `database`.
 
     database: a .duckdb or .sqlite file, opened for reading only. query: SQL. sheet: of an Excel file, the first where left out.
-    separator, decimal, encoding: of a CSV, found out where left out. missing: texts that mean "not measured", instead of the usual.
+    separator, decimal, encoding: of a CSV, found out where left out. missing: texts that mean "not measured", instead of
+    the usual, of which "None" counts among numbers and dates only.
     """
 
     file: Name | None = None

@@ -23,7 +23,6 @@ from bench.core import BenchError
 ENOUGH = 0.95  # of a column's values, for it to be what they are
 EXACT = 2**53  # from here on whole numbers are not all float64
 SHORT_YEAR = "its dates have two digits for the year"
-SHOWN = 3  # values that an error names
 NUMBERS = (
     "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE",
     "DECIMAL", "BOOLEAN",
@@ -128,8 +127,9 @@ def find(con: duckdb.DuckDBPyConnection, raw: Raw, table: Table, as_written: Col
     }
     _one_mark(con, raw, {i: one.kind for i, one in decided.items()}, table)
     found |= {i: (one.kind, _cast(f"c{i}", one.kind, table)) for i, one in decided.items()}
+    sql = {i: found[i][1] for i, one in decided.items() if one.strays}
     doubts = {
-        raw.names[i]: _doubt(con, raw, i, one, counts[i].values, found[i][1], table) for i, one in decided.items() if one.strays
+        raw.names[i]: _doubt(raw, i, decided[i], counts[i].values, seen) for i, seen in _strays(con, raw, sql, table).items()
     }
     kinds, select = zip(*(found[i] for i in range(len(raw.names))), strict=True)
     return Typed(select, kinds, (*raw.notices, *(one.notice for one in decided.values() if one.notice)), doubts)
@@ -277,18 +277,24 @@ def _mostly(kind: Kind, column: str, what: str, fit: int, values: int) -> Decide
     return Decided(kind, notice, values - fit, "date" if "date" in what else "number")
 
 
-def _doubt(con: duckdb.DuckDBPyConnection, raw: Raw, i: int, one: Decided, values: int, sql: str, table: Table) -> Doubt:
+def _strays(con: duckdb.DuckDBPyConnection, raw: Raw, sql: Mapping[int, str], table: Table) -> dict[int, list[str]]:
+    """Of columns read by this SQL: the first and the last, by the alphabet, of their values that it does not read."""
+    if not sql:
+        return {}
+    inner = ", ".join(f"CASE WHEN ({one}) IS NULL THEN {text(f'c{i}', table.missing)} END AS v{i}" for i, one in sql.items())
+    ends = ", ".join(f"min(v{i}), max(v{i})" for i in sql)
+    row: Sequence[Any] = tables.run(con, f"SELECT {ends} FROM (SELECT {inner} FROM {raw.sql})", raw.title).fetchall()[0]
+    return {i: list(dict.fromkeys(_short(str(one)) for one in row[2 * k : 2 * k + 2])) for k, i in enumerate(sql)}
+
+
+def _doubt(raw: Raw, i: int, one: Decided, values: int, seen: Sequence[str]) -> Doubt:
     """Names the values that are not what their column is."""
     column = f"{raw.title}, column '{raw.names[i]}'"
     if one.what == "year":
         return Doubt(f"{column}: {SHORT_YEAR}", "A four-digit year is needed.")
-    inner = f"SELECT {sql} AS got, {text(f'c{i}', table.missing)} AS v FROM {raw.sql}"
-    seen = tables.run(con, f"SELECT DISTINCT v FROM ({inner}) WHERE got IS NULL AND v IS NOT NULL ORDER BY v", raw.title)
-    names = ", ".join(f"'{_short(str(row[0]))}'" for row in seen.fetchmany(SHOWN))
     are, s = ("is", "") if one.strays == 1 else ("are", "s")
-    more = " ..." if len(seen.fetchmany(1)) else ""
     return Doubt(
-        f"{column}: {one.strays:,} of {values:,} values {are} no {one.what}{s} ({names}{more})",
+        f"{column}: {one.strays:,} of {values:,} values {are} no {one.what}{s} ({', '.join(map(repr, seen))})",
         "Correct them, or list them as `missing` under its table, which makes them unknown.",
     )
 
