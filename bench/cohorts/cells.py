@@ -4,6 +4,7 @@ DuckDB by itself takes 05/03/19 for a day of the year 5 and 01.02.19 for one of 
 pattern comes first.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
@@ -73,15 +74,17 @@ def number(column: str, kind: Kind, missing: Sequence[str] = ()) -> str:
 
 
 def as_float(one: str) -> float | None:
+    """A finite number, or None."""
     try:
-        return float(one)
+        value = float(one)
     except ValueError:
         return None
+    return value if math.isfinite(value) else None
 
 
 def moment(column: str, way: Way) -> str:
     """A TIMESTAMP; `iso` with an offset is taken to UTC."""
-    fits = f"strlen({column}) < {LONGEST} AND regexp_matches({column}, {literal(PATTERNS[way])})"
+    fits = f"{_like_a_date(column, way != 'named')} AND regexp_matches({column}, {literal(PATTERNS[way])})"
     if way == "iso":
         return f"CASE WHEN {fits} THEN CAST(TRY_CAST(trim({column}) AS TIMESTAMPTZ) AS TIMESTAMP) END"
     formats = ", ".join(literal(day + clock) for day in DAYS[way] for clock in CLOCK)
@@ -90,17 +93,23 @@ def moment(column: str, way: Way) -> str:
 
 def short_year(column: str) -> str:
     """1 where a date has two digits for the year, whichever of the three numbers that is."""
-    return f"CASE WHEN strlen({column}) < {LONGEST} AND regexp_full_match(trim({column}), {literal(SHORT)}) THEN 1 END"
+    return f"CASE WHEN {_like_a_date(column, True)} AND regexp_full_match(trim({column}), {literal(SHORT)}) THEN 1 END"
+
+
+def _like_a_date(column: str, digit: bool) -> str:
+    """Spares most texts the patterns. digit: it begins with one."""
+    return f"strlen({column}) BETWEEN 6 AND {LONGEST}" + (f" AND trim({column}) BETWEEN '0' AND ':'" if digit else "")
 
 
 def readings(v: str) -> dict[str, str]:
     """Kinds a text may be of other than a plain number -> SQL that is NULL where it is not. grouped: 1,234,567."""
     short = f"strlen({v}) < {LONGEST}"
+    digits = f"{short} AND {v} < ':'"  # as signs, points and digits are: spares most texts the rest
     grouped = f"CASE WHEN regexp_full_match({v}, '[+-]?\\d{{1,3}}(,\\d{{3}})+(\\.\\d*)?') THEN 1 ELSE {number(v, 'number')} END"
     found = {
-        "comma": f"CASE WHEN {short} THEN {number(v, 'comma')} END",
-        "grouped": f"CASE WHEN {short} THEN {grouped} END",
-        "points": f"CASE WHEN {short} THEN {number(v, 'points')} END",
+        "comma": f"CASE WHEN {digits} THEN {number(v, 'comma')} END",
+        "grouped": f"CASE WHEN {digits} THEN {grouped} END",
+        "points": f"CASE WHEN {digits} THEN {number(v, 'points')} END",
         "truth": f"CASE WHEN {short} AND lower({v}) IN ('true', 'false') THEN 1 END",
         "short year": short_year(v),
     }

@@ -6,7 +6,6 @@ good enough for a feature, not for an outcome. Numbers written like codes (007) 
 round, stay texts; so do dates whose year has two digits. `true` and `false` are 1 and 0.
 """
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -166,7 +165,7 @@ def _kept(column: str, type_: str, table: Table) -> tuple[Kind, str]:
     plain = type_.split("(")[0]
     if plain in NUMBERS:
         value = f"CAST({column} AS DOUBLE)"
-        absent = ", ".join(repr(x) for x in map(as_float, table.missing) if x is not None and math.isfinite(x))
+        absent = ", ".join(repr(x) for x in map(as_float, table.missing) if x is not None)
         return "number", f"CASE WHEN {value} NOT IN ({absent}) THEN {value} END" if absent else value
     if plain == "DATE" or plain.startswith("TIMESTAMP"):
         return "iso", f"CAST({column} AS TIMESTAMP)"
