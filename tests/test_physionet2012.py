@@ -14,6 +14,7 @@ import pytest
 from file_server import FileServer
 
 from bench import registry, sources
+from bench.cohorts import leaks
 from bench.core import BenchError, Cohort, Series, Tabular
 from bench.sources import http
 
@@ -82,7 +83,7 @@ def test_table(cohort: Cohort) -> None:
 
 def test_series(cohort: Cohort, physionet: ModuleType, home: Path) -> None:
     series = cohort.inputs.of(Series)["series"]
-    assert len(series.channels) == 37
+    assert len(series.channels) == 36
     assert series.time.min() >= 1  # minute 1,439 at the latest: nothing of hour 24 itself
     assert series.time.max() == 1_440
     assert (~series.present).sum() == 14
@@ -96,6 +97,20 @@ def test_series(cohort: Cohort, physionet: ModuleType, home: Path) -> None:
     # the first stay of set a, as its text begins: 00:07 GCS 15, HR 73, NIDiasABP 65, NIMAP 92.33
     first = [(series.channels[series.channel[i]], series.time[i], round(float(series.value[i]), 2)) for i in range(4)]
     assert first == [("GCS", 1_433, 15), ("HR", 1_433, 73), ("NIDiasABP", 1_433, 65), ("NIMAP", 1_433, 92.33)]
+
+
+def test_the_series_that_tells_ventilation_is_left_out_and_would_be_alarmed(
+    cohort: Cohort, physionet: ModuleType, home: Path
+) -> None:
+    stays, events = physionet.tables(sources.read(physionet.WEB))
+    name = events["channel"].map(dict(enumerate(physionet.CHANNELS)))
+    breathing, ventilated = (set(events.loc[name == one, "row"]) for one in ("RespRate", "MechVent"))
+    assert (len(breathing), len(ventilated), len(breathing & ventilated)) == (2_228, 5_040, 0)  # in all of the 48 hours
+    assert not leaks.search(cohort.inputs.modalities, cohort.tasks, cohort.labels, cohort.patients)
+    whole = {"series": physionet.series(events, len(stays))}
+    assert len(whole["series"].channels) == 37
+    (alarm,) = leaks.search(whole, cohort.tasks, cohort.labels, cohort.patients)
+    assert (alarm.column, alarm.kind, alarm.outcome) == ("series.RespRate", "missing", "new_ventilation")
 
 
 # By hand
