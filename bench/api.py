@@ -183,9 +183,7 @@ def run_suite(
     folder = Path(reports) / store.safe(name + ("-quick" if quick else ""))
     _make(folder)
     if isinstance(content, suites.Pairing):
-        places = pairs.places(
-            content, Path(results), quick=quick, seed=seed, accept_code=accept_code, retry_failed=retry_failed
-        )
+        places = pairs.places(content, Path(results), quick=quick, seed=seed, accept_code=accept_code, retry_failed=retry_failed)
         _trained([plan for place in places for plan in place.plans.values()], count, watch)
         return _paired(content.text, places, Path(results), folder, quick)
     cases = claims.cases(content, quick=quick, seed=seed)

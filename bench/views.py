@@ -102,7 +102,9 @@ def masked(inputs: Inputs, rows: Rows, rate: float, seed: int, repeat: int) -> t
 
 def _kept(inputs: Inputs, rows: Mapping[str, NDArray[np.bool_]]) -> Inputs:
     """With each of the named modalities in these rows alone."""
-    return replace(inputs, modalities={name: _only(m, rows[name]) if name in rows else m for name, m in inputs.modalities.items()})
+    return replace(
+        inputs, modalities={name: _only(m, rows[name]) if name in rows else m for name, m in inputs.modalities.items()}
+    )
 
 
 def _only(modality: Modality, kept: NDArray[np.bool_]) -> Modality:

@@ -283,7 +283,9 @@ def test_law(law: Law, monkeypatch: pytest.MonkeyPatch) -> None:
     law(monkeypatch) if law.__code__.co_argcount else law()
 
 
-@pytest.mark.parametrize(("law", "name", "mutant"), MUTATIONS, ids=lambda x: x if isinstance(x, str) else getattr(x, "__name__", type(x).__name__))
+@pytest.mark.parametrize(
+    ("law", "name", "mutant"), MUTATIONS, ids=lambda x: x if isinstance(x, str) else getattr(x, "__name__", type(x).__name__)
+)
 def test_law_fails_under_mutation(law: Law, name: str, mutant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dfd, name, mutant)
     with pytest.raises(AssertionError):

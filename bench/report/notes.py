@@ -228,7 +228,9 @@ def _coverage(results: Results, scoring: Scoring) -> str:
         return ""
     said = ", ".join(f"{task} {n:,} ({percent(n / rows)} %)" for task, n in known.items())
     full = " All others: every row." if len(known) < len(scoring.outcomes) else ""
-    return f"Known labels among the {rows:,} tested rows: {said}.{full} Unknown ones are left out, of training and of every number."
+    return (
+        f"Known labels among the {rows:,} tested rows: {said}.{full} Unknown ones are left out, of training and of every number."
+    )
 
 
 def _few(scoring: Scoring) -> tuple[str, ...]:
