@@ -1,4 +1,4 @@
-"""`bench data init, check, show, schema` as a user meets them: real files, real command, and what stands in the page."""
+"""`bench data init, check, schema` as a user meets them: real files and the real command."""
 
 import json
 import re
@@ -8,66 +8,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from data_commands import HOSTILE, N, filled, hostile, patients, ran, said
 from own_files import original, own_cohort
-from paged import Document, tables
 
 from bench import cohorts, registry
 from bench.cli import main
 from bench.cohorts import guess, look, schema, summary, toml
 from bench.core import BenchError
-from bench.report import cohort as page
-
-CHROMIUM = "/usr/bin/chromium"
-HOSTILE = ("<script>alert(1)</script>", "a\nb\x1b[31m", '"; drop', "=1+1", "[bold]x[/bold]", "ü\u202e中", "x" * 300)
-N = 400
-
-
-def ran(*words: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["data", *words])
-    return ended.value.code if isinstance(ended.value.code, int) else 1
-
-
-def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
-    status = ran(*words)
-    return status, capsys.readouterr().out
-
-
-def patients(seed: int = 0, n: int = N) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    age = rng.normal(60, 10, n)
-    return pd.DataFrame(
-        {
-            "case_id": np.arange(n) + 1, "patient_id": rng.permutation(np.arange(n) // 2 + 500), "sex": rng.choice(["f", "m"], n), "age": age,
-            "crea": np.where(rng.random(n) < 0.2, np.nan, rng.normal(1, 0.2, n)), "hospital": rng.choice(["north", "south", "west"], n),
-            "admission_date": pd.date_range("2021-03-01", periods=n).strftime("%Y-%m-%d"),
-            "diagnosis": [f"{w} of the left hip {i % 97}" for i, w in enumerate(rng.choice(["fracture", "arthrosis", "infection"], n))],
-            "hx_stroke": rng.integers(0, 2, n), "icu_days": rng.poisson(0.3, n), "died": (rng.random(n) < 0.1 + (age > 70) * 0.2).astype(int),
-            "readmitted": rng.choice(["yes", "no"], n, p=[0.2, 0.8]),
-        }
-    )  # fmt: skip
-
-
-def labs(frame: pd.DataFrame) -> pd.DataFrame:
-    rng = np.random.default_rng(5)
-    who = np.repeat(frame["case_id"].to_numpy(), 6)
-    return pd.DataFrame(
-        {
-            "case_id": who,
-            "hours": -rng.exponential(10, len(who)),
-            "test": rng.choice(["hb", "crp"], len(who)),
-            "result": rng.normal(10, 2, len(who)),
-        }
-    )
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    frame = patients()
-    frame.to_csv(tmp_path / "patients.csv", index=False)
-    labs(frame).to_parquet(tmp_path / "labs.parquet")
-    return tmp_path
+    return filled(tmp_path)
 
 
 # ---- init
@@ -286,127 +239,6 @@ def test_mistakes_in_one_line(words: Sequence[str], says: str, folder: Path) -> 
     line = str(ended.value.code)
     assert line.startswith(says)
     assert "\n" not in line
-
-
-# ---- show
-
-
-def hostile(folder: Path) -> Path:
-    """A cohort whose every name would like to be markup, a formula or a control sequence."""
-    rng = np.random.default_rng(3)
-    frame = pd.DataFrame(
-        {"id": rng.permutation(N), **{name: np.where(rng.random(N) < 0.1, np.nan, rng.normal(size=N)) for name in HOSTILE}}
-    )
-    frame["<i>level</i>"] = rng.choice(["<b>a</b>", "'&amp;", "c"], N)
-    frame["</figure>"] = [f"<img src=x onerror=alert(2)> word {i}" for i in range(N)]
-    frame["y<1>"], frame["z"] = rng.integers(0, 2, N), rng.integers(0, 2, N)
-    frame.to_parquet(folder / "odd.parquet")
-    path = folder / "odd.toml"
-    outcomes = {"<script>y</script>": {"rule": "y<1>", "label": HOSTILE[0]}, "z": {"rule": "z", "competing": "<u>dead</u>"}}
-    content = {"table": "odd.parquet", "patient": "id", "subgroups": ["<i>level</i>"], "outcomes": outcomes}
-    path.write_text(toml.document(content), "utf-8")
-    return path
-
-
-def test_one_page_that_asks_for_nothing(folder: Path) -> None:
-    ran("init", "patients.csv", "labs.parquet")
-    assert ran("show", "cohort.toml", "--out", "page.html") == 0
-    text = (folder / "page.html").read_text("utf-8")
-    document = Document(text)
-    assert document.problems == []
-    for attribute in ("src", "href", "action", "srcset", "data", "xlink:href"):
-        assert all(value.startswith(("#", "data:,")) for value in document.values(attribute)), attribute
-    assert not re.search(r"https?:|url\(|@import|<script", text)
-    ids = document.values("id")
-    assert len(set(ids)) == len(ids)
-    assert {v[1:] for v in document.values("href") if v.startswith("#")} <= set(ids)
-    assert set(ids) >= {"alarms", "outcomes", "together", "strongest", "missing", "modalities", "subgroups"}
-    assert text.count("<svg") == 6  # outcomes, phi, missing, series, text, subgroups; one column alone misses nothing together
-
-
-def test_the_page_says_what_the_summary_says(folder: Path) -> None:
-    ran("init", "patients.csv", "labs.parquet")
-    seen = look.own(folder / "cohort.toml")
-    made = tables(page.render(seen))
-    head, *rows = made["Outcomes"]
-    assert head[:5] == ["Outcome", "What it is", "Known", "Events", "Prevalence, %"]
-    events = int(patients()["died"].sum())
-    died = next(row for row in rows if row[0] == "died")
-    low, high = summary.wilson(events, N)
-    assert died[2:5] == [str(N), str(events), f"{100 * events / N:.1f} ({100 * low:.1f} to {100 * high:.1f})"]
-    columns = {row[0]: row for row in made["Columns"]}
-    assert columns["crea"][1:3] == ["numeric", f"{100 * patients()['crea'].isna().mean():.1f}"]
-    assert columns["icu_days"][1] == "role"
-    by_level = {(row[0], row[1]): row[2] for row in made["Prevalence by subgroup, %"][1:]}
-    assert by_level["sex", "f"] == str(int((patients()["sex"] == "f").sum()))
-
-
-def test_wilson_by_hand() -> None:
-    # 2 of 10: p = .2, z^2 = 3.841459; middle (.2 + .192073) / 1.384146 = .283259; half 1.959964 sqrt(.016 + .009604) / 1.384146 = .226577
-    low, high = summary.wilson(2, 10)
-    assert (low, high) == (pytest.approx(0.283259 - 0.226577, abs=1e-5), pytest.approx(0.283259 + 0.226577, abs=1e-5))
-    assert np.isnan(summary.wilson(0, 0)).all()
-
-
-def test_hostile_names_are_text_in_the_page(folder: Path) -> None:
-    assert ran("show", str(hostile(folder)), "--out", "odd.html") == 0
-    text = (folder / "odd.html").read_text("utf-8")
-    document = Document(text)
-    assert document.problems == []
-    tags = {tag for tag, _ in document.elements}
-    assert not tags & {"script", "img", "b", "i", "u"}
-    assert "\x1b" not in text
-    assert "<script>alert(1)</script>" in document.words
-    assert "<b>a</b>" in document.words
-
-
-@pytest.mark.parametrize("name", ["surgical:n=1500", "independent"])
-def test_bundled_datasets_are_shown_too(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out = said(capsys, "show", name)
-    assert status == 0
-    assert out.startswith(name.partition(":")[0])
-    text = (folder / out.strip()).read_text("utf-8")
-    assert Document(text).problems == []
-    assert "Synthetic patients" in text  # it is said before any number
-
-
-def test_alarms_come_first(folder: Path) -> None:
-    frame = (
-        patients()
-        .rename(columns={"patient_id": "id"})
-        .assign(copy=lambda d: d["died"].astype(float), twin=lambda d: 1.0 - d["died"])
-    )
-    path = own_cohort(folder, frame, 'died = "died"', 'allow_leak = "twin"\n[columns]\nonly = ["age", "copy", "twin"]\n')
-    assert ran("show", str(path), "--out", "page.html") == 0
-    before, _, after = (folder / "page.html").read_text("utf-8").partition("<main")
-    assert "1 leakage alarm: a run stops here" in before
-    words = Document("<main" + after).words
-    assert words.index("column 'copy' is nearly") < words.index("Let through by name: column 'twin'")
-
-
-@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason=f"needs {CHROMIUM}")
-def test_on_a_phone_in_the_dark_and_on_paper(folder: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
-    ran("show", str(hostile(folder)), "--out", "odd.html")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    wrong: list[str] = []
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        view = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
-        view.on("console", lambda message: wrong.append(message.text))
-        view.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-        uri = (folder / "odd.html").as_uri()
-        view.on("request", lambda request: wrong.append(request.url) if request.url != uri else None)
-        view.goto(uri)
-        view.locator("details.fold").evaluate_all("(all) => all.forEach((one) => (one.open = true))")
-        assert view.evaluate("document.documentElement.scrollWidth") <= 390
-        assert view.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(20, 24, 28)"
-        view.emulate_media(media="print")
-        assert view.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
-        assert view.locator("nav:visible").count() == 0
-        assert view.locator("figure:visible").count() == view.locator("figure").count() > 4
-        browser.close()
-    assert wrong == []
 
 
 # ---- schema
