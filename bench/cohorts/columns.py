@@ -127,11 +127,11 @@ def _inferred_text(known: "pd.Series[Any]", complete: bool) -> tuple[Kind, str]:
     if distinct == 1:
         only = f"'{str(known.iloc[0])[:40]}'"
         return ("ignored", f"constant: {only}") if complete else ("categorical", f"{only} or missing")
+    if distinct < n and distinct <= max(FEW, min(n // 20, MANY)):
+        return "categorical", f"{distinct:,} distinct texts"
     words = _words(known)
     if distinct == n > 2 and words < SENTENCE:
         return "ignored", f"id-like: {n:,} distinct texts in {n:,} rows"
-    if distinct < n and distinct <= max(FEW, min(n // 20, MANY)):
-        return "categorical", f"{distinct:,} distinct texts"
     return "text", f"{words:.1f} words a value, {distinct:,} distinct texts"
 
 

@@ -52,10 +52,15 @@ def own(path: Path, allow_leak: Sequence[str] = (), variant: str | None = None) 
     made = build.make(reading.read(path, variant))
     stop, passed = leaks.judge(leaks.alarms(made), leaks.allowed(made, [*made.source.file.allow_leak, *filter(None, allow_leak)]))
     cohort = build.cohort(made)
-    splits.of(cohort, made.source.file.split.by, cut=str(made.source.file.split.cut or "0.7"))  # refused here, not by the run
+    _splits(cohort, made.source.file)
     return Looked(
         cohort, summary.summarise(cohort, made.source.columns), tuple(stop), tuple(passed), asks=_asks(cohort, made.source.file)
     )
+
+
+def _splits(cohort: Cohort, file: CohortFile) -> None:
+    """A split that cannot be made is refused here, not by the run. Folds at random are only counted, not dealt out."""
+    splits.of(cohort, file.split.by, cut=str(file.split.cut or "0.7"), repeats=0 if file.split.by == splits.RANDOM else 1)
 
 
 def _asks(cohort: Cohort, file: CohortFile) -> tuple[str, ...]:

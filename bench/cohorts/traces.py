@@ -100,13 +100,14 @@ def _hashes(modalities: Mapping[str, Modality], n: int) -> NDArray[np.uint64]:
     keys = np.zeros(n, np.uint64)
     for modality in modalities.values():
         if isinstance(modality, Tabular):
-            parts = [pd.util.hash_array(_plain(column), categorize=False) for _, column in modality.frame.items()]
+            parts = (pd.util.hash_array(_plain(c), categorize=False) for _, c in modality.frame.items())  # one held at a time
         elif isinstance(modality, Text):
             parts = [pd.util.hash_array(modality.strings)]
         else:
             parts = [_traced(modality)]
         for part in parts:
-            keys = keys * np.uint64(1_000_003) + part
+            keys *= np.uint64(1_000_003)
+            keys += part
     return keys
 
 

@@ -14,12 +14,12 @@ import duckdb
 import pandas as pd
 
 from bench.cohorts import tables
-from bench.cohorts.cells import LONGEST, Kind, absent, as_float, moment, number, readings, text
+from bench.cohorts.cells import LONGEST, Kind, as_float, moment, number, text
+from bench.cohorts.counts import ENOUGH, Count, counted, other_ways
 from bench.cohorts.schema import Table
 from bench.cohorts.tables import Raw
 from bench.core import BenchError
 
-ENOUGH = 0.95  # of a column's values, for it to be what they are
 EXACT = 2**53  # from here on whole numbers are not all float64
 SHORT_YEAR = "its dates have two digits for the year"
 NUMBERS = (
@@ -60,26 +60,6 @@ class Decided:
     what: str = ""
 
 
-@dataclass(frozen=True)
-class Count:
-    """What a column of loose texts holds. codes: numbers such as 007. points: with a decimal point. stray: a value that is no number."""
-
-    numbers: int
-    others: int
-    codes: int
-    points: int
-    largest: float
-    stray: str
-
-    @property
-    def values(self) -> int:
-        return self.numbers + self.others
-
-    @property
-    def settled(self) -> bool:
-        return self.numbers >= ENOUGH * self.values
-
-
 def read(
     con: duckdb.DuckDBPyConnection, raw: Raw, table: Table, as_written: Collection[str], numeric: Collection[str]
 ) -> tuple[pd.DataFrame, Typed]:
@@ -117,15 +97,15 @@ def find(con: duckdb.DuckDBPyConnection, raw: Raw, table: Table, as_written: Col
             loose.append(i)
         else:
             found[i] = _kept(f"c{i}", type_, table)
-    counts = _counted(con, raw, loose, table)
-    ways = _other_ways(con, raw, [i for i in loose if counts[i].others], table)
+    counts = counted(con, raw, loose, table)
+    ways = other_ways(con, raw, {i: count.values for i, count in counts.items() if count.others}, table)
     points = any(count.points and count.settled for count in counts.values())
     decided = {
         i: _decided(f"{raw.title}, column '{raw.names[i]}'", counts[i], ways.get(i, {}), table, raw.names[i] in numeric, points)
         for i in loose
     }
     _one_mark(con, raw, {i: one.kind for i, one in decided.items()}, table)
-    found |= {i: (one.kind, _cast(f"c{i}", one.kind, table)) for i, one in decided.items()}
+    found |= {i: (one.kind, _cast(f"c{i}", one.kind, table, counts[i].plain)) for i, one in decided.items()}
     sql = {i: found[i][1] for i, one in decided.items() if one.strays}
     doubts = {
         raw.names[i]: _doubt(raw, i, decided[i], counts[i].values, seen) for i, seen in _strays(con, raw, sql, table).items()
@@ -170,40 +150,6 @@ def _kept(column: str, type_: str, table: Table) -> tuple[Kind, str]:
     if plain == "DATE" or plain.startswith("TIMESTAMP"):
         return "iso", f"CAST({column} AS TIMESTAMP)"
     return "text", text(f"CAST({column} AS VARCHAR)", _of_texts(table))
-
-
-def _counted(con: duckdb.DuckDBPyConnection, raw: Raw, which: Sequence[int], table: Table) -> dict[int, Count]:
-    if not which:
-        return {}
-    kind: Kind = "comma" if table.decimal == "," else "number"
-    numbers = ", ".join(f"c{i}, {number(f'c{i}', kind, table.missing)} AS n{i}" for i in which)
-    strays = ", ".join(
-        f"c{i}, n{i}, CASE WHEN n{i} IS NULL AND c{i} IS NOT NULL AND NOT {absent(f'c{i}', table.missing)} THEN trim(c{i}) END AS s{i}"
-        for i in which
-    )
-    counts = ", ".join(
-        f"count(n{i}), count(s{i}), count_if(c{i} >= '00' AND c{i} < '0:' AND n{i} IS NOT NULL), "
-        f"count_if(contains(c{i}, '.') AND n{i} IS NOT NULL), max(abs(n{i})), min(s{i})"
-        for i in which
-    )
-    sql = f"SELECT {counts} FROM (SELECT {strays} FROM (SELECT {numbers} FROM {raw.sql}))"
-    row: Sequence[Any] = tables.run(con, sql, raw.title).fetchall()[0]
-    each = (row[6 * k : 6 * k + 6] for k in range(len(which)))
-    return {
-        i: Count(numbers, others, codes, points, largest or 0.0, stray or "")
-        for i, (numbers, others, codes, points, largest, stray) in zip(which, each, strict=True)
-    }
-
-
-def _other_ways(con: duckdb.DuckDBPyConnection, raw: Raw, which: Sequence[int], table: Table) -> dict[int, dict[str, int]]:
-    """Of columns that hold more than plain numbers: how many of their values can be read in each of the other ways."""
-    if not which:
-        return {}
-    inner = ", ".join(f"{text(f'c{i}', table.missing)} AS v{i}" for i in which)
-    sql = ", ".join(f"count({sql})" for i in which for sql in readings(f"v{i}").values())
-    row: Sequence[Any] = tables.run(con, f"SELECT {sql} FROM (SELECT {inner} FROM {raw.sql})", raw.title).fetchall()[0]
-    ways = list(readings("v"))
-    return {i: dict(zip(ways, row[len(ways) * k :], strict=False)) for k, i in enumerate(which)}
 
 
 def _decided(column: str, count: Count, ways: dict[str, int], table: Table, numeric: bool, points: bool) -> Decided:
@@ -322,7 +268,10 @@ def _short(value: str) -> str:
     return one if len(one) <= LONGEST else one[: LONGEST - 3] + "..."
 
 
-def _cast(column: str, kind: Kind, table: Table) -> str:
+def _cast(column: str, kind: Kind, table: Table, plain: bool) -> str:
+    """plain: whatever is in the column is a number. DuckDB then reads it as one, without a text in between."""
+    if kind == "number" and plain:
+        return f"CAST({column} AS DOUBLE)"
     if kind in ("number", "comma", "grouped", "points"):
         return number(column, kind, table.missing)
     if kind == "truth":
