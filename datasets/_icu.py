@@ -9,6 +9,7 @@ import io
 import re
 import sys
 from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,13 +93,9 @@ class Tables:
                     base.execute("SET disabled_optimizers = 'type_pushdown'")  # 2.0 casts strictly in the reader, TRY_CAST or not
                     for name, path in paths.items():
                         base.execute(f"CREATE VIEW {name} AS {_csv(path)}")
-                    base.execute(f"CREATE TABLE cohort AS {self.cohort}")
+                    _run(base, f"CREATE TABLE cohort AS {self.cohort}")
                     with _progress(base, f"{self.dataset}: {part}"):
-                        base.execute(f"COPY ({query}) TO {_quoted(out)} (FORMAT parquet)")
-            except RuntimeError as error:
-                if "interrupted" in str(error):  # DuckDB's word for Ctrl-C
-                    raise KeyboardInterrupt from None
-                raise
+                        _run(base, f"COPY ({query}) TO {_quoted(out)} (FORMAT parquet)")
             except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
                 raise BenchError(
                     f"{self.dataset}: {names} could not be read ({_reason(error)}). Are they whole, and is there free space in "
@@ -116,6 +113,17 @@ def _reason(error: duckdb.Error) -> str:
     """The first line and the file: the other lines may quote a row, which is a patient's."""
     file = re.search(r"^ +file = .*?([^/\\\n]+)$", str(error), re.MULTILINE)
     return str(error).partition("\n")[0][:200] + (f" of {file[1]}" if file else "")
+
+
+def _run(base: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Execute, in another thread: DuckDB looks for Ctrl-C between its tasks alone, and one may take all of an hour."""
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(base.execute, query)
+        try:
+            going.result()
+        except KeyboardInterrupt:
+            base.interrupt()
+            raise
 
 
 @contextmanager
