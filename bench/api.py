@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from typing import Protocol as Interface
 
 import numpy as np
@@ -17,8 +18,6 @@ from bench.draws import Draws
 from bench.execute import Event
 from bench.harness import Plan
 from bench.jobs import Job, forget
-from bench.protocol import Protocol
-from bench.registry import Spec
 from bench.report import Settings
 from bench.report.pairs import Matrices, Matrix
 from bench.report.pairs import write as write_pairs
@@ -107,13 +106,11 @@ def run(
     specs, others = registry.parse("methods", listed(methods)), registry.parse("datasets", listed(test_data)) if test_data else []
     rates, chosen = views.rates(missing), registry.parse("datasets", listed(dataset))
 
-    def protocols(spec: Spec) -> list[Protocol]:
-        return protocol.wanted(
-            spec, split, cut, folds=folds, repeats=repeats, seed=seed, quick=quick, train_size=train_size,
-            drop=registry.parts(listed(drop_modality)), at=at, text=text, series=series, outcomes=registry.parts(listed(outcomes)),
-        )  # fmt: skip
-
-    asked = [(one, under) for one in chosen for under in protocols(one)]
+    how: dict[str, Any] = {
+        "folds": folds, "repeats": repeats, "seed": seed, "quick": quick, "train_size": train_size, "at": at, "text": text,
+        "series": series, "drop": registry.parts(listed(drop_modality)), "outcomes": registry.parts(listed(outcomes)),
+    }  # fmt: skip
+    asked = [(one, under) for one in chosen for under in protocol.wanted(one, split, cut, **how)]
     _make(Path(reports))
     plans = [
         harness.plan(one, specs, under, Path(results), reference, accept_code, retry_failed, diagnose, rates, others)
