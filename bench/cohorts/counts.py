@@ -45,28 +45,36 @@ class Count:
         return self.numbers >= ENOUGH * self.values
 
 
-def counted(con: duckdb.DuckDBPyConnection, raw: Raw, which: Sequence[int], table: Table) -> dict[int, Count]:
-    """What each of these columns of texts holds, as plain numbers go."""
-    if not which:
-        return {}
+def counted(
+    con: duckdb.DuckDBPyConnection, raw: Raw, which: Sequence[int], ids: Sequence[int], table: Table
+) -> tuple[dict[int, Count], set[int]]:
+    """What each of these columns of texts holds, as plain numbers go; and those of `ids`, texts too, that are all written as 12.0,
+    by a program that took them for numbers. One pass over the file.
+    """
+    if not (which or ids):
+        return {}, set()
     kind: Kind = "comma" if table.decimal == "," else "number"
-    numbers = ", ".join(f"c{i}, {number(f'c{i}', kind, table.missing)} AS n{i}" for i in which)
-    strays = ", ".join(
+    numbers = [f"c{i}, {number(f'c{i}', kind, table.missing)} AS n{i}" for i in which]
+    numbers += [f"{text(f'c{i}', table.missing)} AS c{i}" for i in ids]
+    strays = [
         f"c{i}, n{i}, CASE WHEN n{i} IS NULL AND c{i} IS NOT NULL AND NOT {absent(f'c{i}', table.missing)} THEN trim(c{i}) END AS s{i}"
         for i in which
-    )
-    counts = ", ".join(
+    ]
+    strays += [f"c{i}" for i in ids]
+    counts = [
         f"count(c{i}), count(n{i}), count(s{i}), count_if(c{i} >= '00' AND c{i} < '0:' AND n{i} IS NOT NULL), "
         f"count_if(contains(c{i}, '.') AND n{i} IS NOT NULL), max(abs(n{i})), min(s{i})"
         for i in which
-    )
-    sql = f"SELECT {counts} FROM (SELECT {strays} FROM (SELECT {numbers} FROM {raw.sql}))"
+    ]
+    counts += [f"count(c{i}), count_if(regexp_full_match(c{i}, '\\d+\\.0+'))" for i in ids]
+    sql = f"SELECT {', '.join(counts)} FROM (SELECT {', '.join(strays)} FROM (SELECT {', '.join(numbers)} FROM {raw.sql}))"
     row: Sequence[Any] = tables.run(con, sql, raw.title).fetchall()[0]
-    each = (row[7 * k : 7 * k + 7] for k in range(len(which)))
-    return {
-        i: Count(cells, numbers, others, codes, points, largest or 0.0, stray or "")
-        for i, (cells, numbers, others, codes, points, largest, stray) in zip(which, each, strict=True)
-    }
+    found: dict[int, Count] = {}
+    for k, i in enumerate(which):
+        cells, numeric, others, codes, points, largest, stray = row[7 * k : 7 * k + 7]
+        found[i] = Count(cells, numeric, others, codes, points, largest or 0.0, stray or "")
+    rest = row[7 * len(which) :]
+    return found, {i for k, i in enumerate(ids) if 0 < rest[2 * k] == rest[2 * k + 1]}
 
 
 def other_ways(con: duckdb.DuckDBPyConnection, raw: Raw, values: Mapping[int, int], table: Table) -> dict[int, dict[str, int]]:

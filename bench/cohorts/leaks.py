@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.cohorts import separation, texts, traces
 from bench.cohorts.alarm import DUPLICATES, Alarm, quoted, way_out
-from bench.cohorts.separation import Sample, Told
+from bench.cohorts.separation import Told
 from bench.core import BenchError, Modality, Series, Tabular, Task, Text
 from bench.registry import unknown
 
@@ -41,23 +41,28 @@ class Candidate:
     absent: float = ABSENT
 
 
-def alarms(made: "Made") -> list[Alarm]:
-    """Every alarm of a cohort made of the user's own files, the surest first."""
-    return [*_late(made.late), *_split(made), *search(made.modalities, made.tasks, made.labels, made.ids)]
+def alarms(made: "Made", each: Iterable[Candidate] | None = None) -> list[Alarm]:
+    """Every alarm of a cohort made of the user's own files, the surest first. each: its candidates, where they are known already."""
+    return [*_late(made.late), *_split(made), *search(made.modalities, made.tasks, made.labels, made.ids, each)]
 
 
 def search(
-    modalities: Mapping[str, Modality], tasks: Sequence[Task], labels: NDArray[np.float32], patients: NDArray[Any]
+    modalities: Mapping[str, Modality],
+    tasks: Sequence[Task],
+    labels: NDArray[np.float32],
+    patients: NDArray[Any],
+    each: Iterable[Candidate] | None = None,
 ) -> list[Alarm]:
-    """The alarms that need no more than the inputs and labels of a cohort."""
-    taken = separation.sample(labels, patients)
-    found = [alarm for one in candidates(modalities, taken) for alarm in _judged(one, tasks, taken)]
+    """The alarms that need no more than the inputs and labels of a cohort. each: as for `alarms`."""
+    each = candidates(modalities, labels, patients) if each is None else each
+    found = [alarm for one in each for alarm in _judged(one, tasks)]
     found += [alarm for key, text in _of(modalities, Text) for alarm in texts.alarms(key, text, tasks, labels)]
     return [*found, *traces.identifiers(modalities), *traces.duplicates(modalities, patients)]
 
 
-def candidates(modalities: Mapping[str, Modality], taken: Sample) -> Iterator[Candidate]:
+def candidates(modalities: Mapping[str, Modality], labels: NDArray[np.float32], patients: NDArray[Any]) -> Iterator[Candidate]:
     """Every column, channel and text, with what it tells of the outcomes."""
+    taken = separation.sample(labels, patients)
     for _, table in _of(modalities, Tabular):
         frame = table.frame.iloc[taken.rows] if len(taken) < len(table) else table.frame
         for name, column in frame.items():
@@ -105,10 +110,9 @@ def refuse(stop: Sequence[Alarm], where: str) -> None:
     raise BenchError(f"leakage alarm: {stop[0].text}{more} `bench data check {where}` shows {'all' if others else 'it'}.")
 
 
-def _judged(one: Candidate, tasks: Sequence[Task], taken: Sample) -> list[Alarm]:
+def _judged(one: Candidate, tasks: Sequence[Task]) -> list[Alarm]:
     """At most one alarm of a column: the surest kind, of the outcome it tells most of."""
     told, end = one.told, way_out(one.column)
-    fewer = np.minimum(taken.event.sum(axis=0), taken.other.sum(axis=0))
     values = {"equal": told.phi, "alone": told.auroc, "settled": told.settled, "missing": told.missing}
     raised = {
         "equal": told.phi > SAME,
@@ -117,7 +121,7 @@ def _judged(one: Candidate, tasks: Sequence[Task], taken: Sample) -> list[Alarm]
         "missing": told.missing_low > one.absent,
     }
     for kind in ORDER:
-        hit = np.flatnonzero(raised[kind] & (fewer >= (EQUAL if kind == "equal" else EVENTS)))
+        hit = np.flatnonzero(raised[kind] & (told.fewer >= (EQUAL if kind == "equal" else EVENTS)))
         if len(hit):
             t = int(hit[np.argmax(values[kind][hit])])
             value, outcome = float(values[kind][t]), tasks[t].name

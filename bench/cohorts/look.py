@@ -41,21 +41,24 @@ def at(name: str, allow_leak: Sequence[str] = ()) -> Looked:
         said = {dial: str(value) for dial, value in spec.settings.items()}
         return own(Path(spec.path), [*allow_leak, *said.get("allow_leak", "").split("+")], said.get("variant"))
     cohort = registry.load(spec)
-    found = leaks.search(cohort.inputs.modalities, cohort.tasks, cohort.labels, cohort.patients)
-    stop, passed = leaks.judge(found, allow_leak)
+    inputs = cohort.inputs.modalities
+    each = list(leaks.candidates(inputs, cohort.labels, cohort.patients))
+    stop, passed = leaks.judge(leaks.search(inputs, cohort.tasks, cohort.labels, cohort.patients, each), allow_leak)
     note = SYNTHETIC if hasattr(registry.loaded(spec), "truth") else ""
-    return Looked(cohort, summary.summarise(cohort), tuple(stop), tuple(passed), note)
+    return Looked(cohort, summary.summarise(cohort, each=each), tuple(stop), tuple(passed), note)
 
 
 def own(path: Path, allow_leak: Sequence[str] = (), variant: str | None = None) -> Looked:
     """A cohort file, read, judged and checked; alarms are returned, not raised. variant: as for `bench.cohorts.load`."""
     made = build.make(reading.read(path, variant))
-    stop, passed = leaks.judge(leaks.alarms(made), leaks.allowed(made, [*made.source.file.allow_leak, *filter(None, allow_leak)]))
+    each = list(leaks.candidates(made.modalities, made.labels, made.ids))
+    stop, passed = leaks.judge(
+        leaks.alarms(made, each), leaks.allowed(made, [*made.source.file.allow_leak, *filter(None, allow_leak)])
+    )
     cohort = build.cohort(made)
     _splits(cohort, made.source.file)
-    return Looked(
-        cohort, summary.summarise(cohort, made.source.columns), tuple(stop), tuple(passed), asks=_asks(cohort, made.source.file)
-    )
+    seen = summary.summarise(cohort, made.source.columns, each)
+    return Looked(cohort, seen, tuple(stop), tuple(passed), asks=_asks(cohort, made.source.file))
 
 
 def _splits(cohort: Cohort, file: CohortFile) -> None:

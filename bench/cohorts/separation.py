@@ -49,7 +49,7 @@ class Told:
 
     auroc, low: of the value, in whichever direction is better, and the lower end of its 95 % interval. missing, missing_low: of
     being missing alone. phi: of a whole column of two values, else NaN. settled: share of the rows in levels where the
-    outcome is always `always`; outside: its rate in all others.
+    outcome is always `always`; outside: its rate in all others. fewer: rows of the rarer class.
     """
 
     auroc: Counts
@@ -60,6 +60,7 @@ class Told:
     settled: Counts
     always: Counts
     outside: Counts
+    fewer: Counts
 
 
 def numeric(values: Floats, taken: Sample) -> Told:
@@ -178,7 +179,7 @@ def _told(table: Counts, auroc: Counts, phi: Counts) -> Told:
     total = table.sum(axis=1)
     sums = total.sum(axis=0)
     auroc = np.where((sums == 0).any(axis=0), np.nan, auroc)
-    return Told(auroc, lower(auroc, sums[1], sums[0]), *_missing(total), phi, *_settled(total))
+    return Told(auroc, lower(auroc, sums[1], sums[0]), *_missing(total), phi, *_settled(total), sums.min(axis=0))
 
 
 def _missing(total: Counts) -> tuple[Counts, Counts]:

@@ -3,7 +3,7 @@
 Works on any cohort, bundled or one's own. Unknown labels, missing values and absent modalities are counted, never filled in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.cohorts import leaks, separation
+from bench.cohorts import leaks
 from bench.cohorts.separation import wilson
 from bench.core import Cohort, Floats, Modality, Series, Tabular, Task, Text
 
 if TYPE_CHECKING:
+    from bench.cohorts.leaks import Candidate
     from bench.cohorts.reading import Column
 
 STRONG = 3  # features listed per outcome
@@ -47,14 +48,19 @@ class Summary:
     variants: pd.DataFrame
 
 
-def summarise(cohort: Cohort, columns: "Mapping[str, Column] | None" = None) -> Summary:
-    """columns: how the columns of the user's own file are taken; of any other cohort, what its table holds."""
+def summarise(
+    cohort: Cohort, columns: "Mapping[str, Column] | None" = None, each: "Iterable[Candidate] | None" = None
+) -> Summary:
+    """columns: how the columns of the user's own file are taken; of any other cohort, what its table holds. each: what every column
+    tells by itself, where that is known already.
+    """
     modalities = cohort.inputs.modalities
+    each = leaks.candidates(modalities, cohort.labels, cohort.patients) if each is None else each
     return Summary(
         cohort.name, len(cohort), len(np.unique(cohort.patients)), len(np.unique(cohort.groups)),
         _outcomes(cohort.tasks, cohort.labels, cohort.weights), phi(cohort.labels),
         _columns(modalities, columns), _modalities(modalities), _channels(modalities),
-        _strongest(modalities, cohort.tasks, cohort.labels, cohort.patients), _subgroups(cohort), _variants(cohort),
+        _strongest(each, cohort.tasks), _subgroups(cohort), _variants(cohort),
     )  # fmt: skip
 
 
@@ -164,13 +170,12 @@ def _channels(modalities: Mapping[str, Modality]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["series", "channel", "unit", "rows", "share", "events"])
 
 
-def _strongest(modalities: Mapping[str, Modality], tasks: Sequence[Task], labels: Floats, patients: NDArray[Any]) -> pd.DataFrame:
+def _strongest(each: "Iterable[Candidate]", tasks: Sequence[Task]) -> pd.DataFrame:
     """The features that predict each outcome best by themselves: where a leak under the alarm's threshold would stand."""
-    taken = separation.sample(labels, patients)
-    found = [(one.column, one.told.auroc) for one in leaks.candidates(modalities, taken)]
+    found = [(one.column, one.told.auroc) for one in each]
     rows: list[dict[str, Any]] = []
     for t, task in enumerate(tasks):
-        ranked = sorted(((float(auroc[t]), name) for name, auroc in found if not np.isnan(auroc[t])), reverse=True)
+        ranked = sorted(((float(auroc[t]), name) for name, auroc in found if auroc[t] > 0.5), reverse=True)
         rows += [{"outcome": task.name, "column": name, "auroc": auroc} for auroc, name in ranked[:STRONG]]
     return pd.DataFrame(rows, columns=["outcome", "column", "auroc"])
 

@@ -87,17 +87,14 @@ def _of_texts(table: Table) -> tuple[str, ...]:
 def find(con: duckdb.DuckDBPyConnection, raw: Raw, table: Table, as_written: Collection[str], numeric: Collection[str]) -> Typed:
     """What every column is."""
     found: dict[int, tuple[Kind, str]] = {}  # column -> what it is, and the SQL of it
-    loose: list[int] = []
-    ids = [i for i, name in enumerate(raw.names) if name in as_written]
-    whole = _with_points(con, raw, [i for i in ids if raw.types[i] == "VARCHAR"], table)
+    texts = [i for i, type_ in enumerate(raw.types) if type_ == "VARCHAR"]
+    loose = [i for i in texts if raw.names[i] not in as_written]
+    counts, whole = counted(con, raw, loose, [i for i in texts if raw.names[i] in as_written], table)
     for i, (name, type_) in enumerate(zip(raw.names, raw.types, strict=True)):
         if name in as_written:
             found[i] = ("text", _as_written(f"c{i}", type_, table, i in whole))
-        elif type_ == "VARCHAR":
-            loose.append(i)
-        else:
+        elif i not in counts:
             found[i] = _kept(f"c{i}", type_, table)
-    counts = counted(con, raw, loose, table)
     ways = other_ways(con, raw, {i: count.values for i, count in counts.items() if count.others}, table)
     points = any(count.points and count.settled for count in counts.values())
     decided = {
@@ -114,20 +111,10 @@ def find(con: duckdb.DuckDBPyConnection, raw: Raw, table: Table, as_written: Col
     return Typed(select, kinds, (*raw.notices, *(one.notice for one in decided.values() if one.notice)), doubts)
 
 
-def _with_points(con: duckdb.DuckDBPyConnection, raw: Raw, which: Sequence[int], table: Table) -> set[int]:
-    """Columns of ids that are all written as 12.0, by a program that took them for numbers."""
-    if not which:
-        return set()
-    inner = ", ".join(f"{text(f'c{i}', table.missing)} AS v{i}" for i in which)
-    counts = ", ".join(f"count(v{i}), count_if(regexp_full_match(v{i}, '\\d+\\.0+'))" for i in which)
-    row: Sequence[int] = tables.run(con, f"SELECT {counts} FROM (SELECT {inner} FROM {raw.sql})", raw.title).fetchall()[0]
-    return {i for k, i in enumerate(which) if 0 < row[2 * k] == row[2 * k + 1]}
-
-
 def _as_written(column: str, type_: str, table: Table, points: bool) -> str:
     """Ids: without blanks around them. 12.0 in a column of doubles is the id 12, since a missing id made it one.
 
-    NULL, no text at all and what `missing` says are missing. points: of a column of texts, as for `_with_points`.
+    NULL, no text at all and what `missing` says are missing. points: all of a column of texts are written as 12.0.
     """
     plain = f"CAST({column} AS VARCHAR)"
     if type_ in ("FLOAT", "DOUBLE"):
