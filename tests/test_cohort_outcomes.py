@@ -9,7 +9,7 @@ import pytest
 from cohort_files import HEAD, cohort, made, written
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from bench import core, registry
+from bench import cohorts, core, registry
 from bench.cohorts import build, outcomes, reading
 from bench.cohorts.build import Made
 from bench.core import BenchError
@@ -226,3 +226,9 @@ def test_series_and_groups_equal_the_bundled_cohorts(mayo: tuple[Made, ModuleTyp
     case = people["case.id"]
     assert len(set(built.groups)) == case.nunique() + case.isna().sum()
     assert got.late == {"tests": (0, len(want.time))}
+
+
+def test_a_text_spelled_otherwise_is_a_notice_of_the_cohort(tmp_path: Path) -> None:
+    rows = "\n".join(f"{i},{('yes', 'Yes', 'no')[i % 3]},{i % 7}" for i in range(60))
+    path = written(tmp_path, HEAD + "[outcomes]\nicu = \"icu = 'yes'\"\n", {"t.csv": f"id,icu,x\n{rows}\n"})
+    assert any("takes 'Yes' (20) of column 'icu' for something else" in one for one in cohorts.load(path).notices)

@@ -213,3 +213,17 @@ def test_the_functions_of_this_duckdb_are_known() -> None:
     assert {"random", "now"} <= rules._changing()
     assert not {"coalesce", "lower", "date_diff", "+", "greatest", "round"} & (rules._of_many_rows() | rules._changing())
     assert duckdb.__version__.split(".")[0] >= "2"
+
+
+def test_another_spelling_of_a_text_in_a_rule_is_said() -> None:
+    frame = pd.DataFrame({"icu": ["yes", "Yes", "YES", "no", "Yes", None], "a b": ["x", "X", "y", "y", "y", "y"]}, dtype="str")
+    (said,) = rules.spellings("icu = 'yes'", frame, "outcome 'a'")
+    assert said == (
+        "outcome 'a': 'icu = 'yes'' takes 'Yes' (2), 'YES' (1) of column 'icu' for something else. If they are the same, write "
+        "lower(trim(icu)) and small letters."
+    )
+    (said,) = rules.spellings("""NOT ("a b" IN ('q', 'x'))""", frame, "outcome 'a'")
+    assert "'X' (1) of column 'a b'" in said
+    assert 'lower(trim("a b"))' in said
+    for rule in ("icu IN ('yes', 'Yes', 'YES')", "lower(icu) = 'yes'", "icu <> 'no'", "icu IS NULL", "icu"):
+        assert rules.spellings(rule, frame, "outcome 'a'") == []

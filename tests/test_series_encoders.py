@@ -14,7 +14,7 @@ from bench import metrics, prep, registry, train
 from bench.core import BenchError, Cohort, Encodings, Inputs, Run, Series
 from bench.nets import masking
 from bench.nets.encoders import Encoder
-from bench.nets.series import CLOCK, UNITS, DecayGRU, Steps, body
+from bench.nets.series import CLOCK, UNITS, Convolution, DecayGRU, Steps, body
 from bench.prep.series import ENCODINGS, PATCH, STEPS, SeriesColumns, SeriesSteps
 
 OVER_STEPS = ("grud", "tcn", "patch")
@@ -160,6 +160,24 @@ def test_channels_have_no_order_but_that_of_the_weights(encoding: str) -> None:
     state = net.state_dict()
     same.load_state_dict({k: v[..., moved[k]] if k in moved else v for k, v in state.items()})
     torch.testing.assert_close(same(other)[0], net(steps)[0], atol=2e-6, rtol=1e-5)
+
+
+def test_the_convolution_hears_a_step_in_no_earlier_one_and_thirty_later() -> None:
+    # kernel 3 at dilations 1, 2, 4, 8: 2 * (1 + 2 + 4 + 8) = 30 steps back
+    torch.manual_seed(0)
+    n, at = 48, 10
+    values, rest = torch.randn(1, n, 2), (torch.ones(1, n, 2), torch.linspace(2, 0, n)[None], torch.ones(1, n, dtype=torch.bool))
+    net = Convolution(2, 16, 0.0).eval()
+    heard: list[Tensor] = []
+    net.norms[0].register_forward_hook(lambda _net, got, _out: heard.append(torch.zeros_like(got[0])))
+    for block in net.blocks:
+        block.register_forward_hook(lambda _net, _got, out: heard[-1].add_(functional.gelu(out)))
+    other = values.clone()
+    other[0, at] += 5
+    for one in (values, other):
+        net(Steps(one, *rest))
+    moved = (heard[0] - heard[1])[0].abs().amax(1) > 0
+    assert moved.nonzero()[:, 0].tolist() == list(range(at, at + 31))
 
 
 def test_grud_follows_the_papers_equations_one_step_after_another() -> None:

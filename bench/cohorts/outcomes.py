@@ -41,7 +41,9 @@ def labelled(outcome: Outcome, frame: pd.DataFrame, what: str) -> Labelled:
         labels[rules.evaluate(outcome.known, frame, f"{what}, known") != 1] = np.nan
     if weights is not None:
         weights = np.where(np.isnan(labels), 1.0, weights).astype(np.float32)
-    return Labelled(labels.astype(np.float32), weights, notices)
+    asked = (outcome.rule, outcome.known, outcome.event, outcome.death)
+    said = [notice for rule in asked if rule is not None for notice in rules.spellings(rule, frame, what)]
+    return Labelled(labels.astype(np.float32), weights, (*notices, *said))
 
 
 def variants(outcomes: Mapping[str, Outcome], frame: pd.DataFrame) -> dict[str, Labelled]:

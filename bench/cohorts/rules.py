@@ -106,6 +106,30 @@ def used(rule: str, columns: Sequence[str], what: str) -> list[str]:
     return [column for column in columns if column in named]
 
 
+def spellings(rule: str, frame: pd.DataFrame, what: str) -> list[str]:
+    """A notice where a text the rule compares a column with stands there in other letter case too, or with blanks around: not the same."""
+    columns = list(frame.columns)
+    if rule in columns:
+        return []
+    found: list[str] = []
+    for node in _nodes(_parsed(rule, columns, what)):
+        if node["class"] != "COMPARISON" and node["type"] not in ("COMPARE_IN", "COMPARE_NOT_IN"):
+            continue
+        sides = [one for key in ("left", "right", "children") for one in _next(node.get(key))]
+        meant = [one["literal"]["text"] for one in sides if one["class"] == "CONSTANT" and one["literal"]["kind"] == "STRING"]
+        named = [_column(one["column_names"], columns, rule, what) for one in sides if one["class"] == "COLUMN_REF"]
+        for name in (name for name in named if frame[name].dtype == "str"):
+            there = frame[name].dropna().value_counts()
+            alike = {one.strip().casefold() for one in meant}
+            others = [f"'{one}' ({n:,})" for one, n in there.items() if str(one).strip().casefold() in alike and one not in meant]
+            if others:
+                found.append(
+                    f"{what}: '{rule}' takes {', '.join(others)} of column '{name}' for something else. If they are the same, write "
+                    f"lower(trim({name if name.isidentifier() else quoted(name)})) and small letters."
+                )
+    return list(dict.fromkeys(found))
+
+
 def _values(rule: str, frame: pd.DataFrame, what: str) -> tuple["pd.Series[Any]", str]:
     """What the expression gives in each row, in their order, and DuckDB's type of it."""
     names = used(rule, list(frame.columns), what)
