@@ -64,11 +64,15 @@ def make_report(
     results: str | Path = "results",
     reports: str | Path = "reports",
     quick: bool = False,
+    protocol: str | None = None,
     settings: report.Settings | None = None,
 ) -> Outcome:
-    """The report again, from stored results alone. methods: those of the last run if None, `all` for every one stored."""
+    """The report again, from stored results alone. methods: those of the last run if None, `all` for every one stored.
+
+    protocol: the newest if None, else one of `bench.store.runs`, as cv5-n500@8fd27715, or what stands before its @.
+    """
     outcome = Outcome({}, {}, {})
-    for found in _stored(dataset, methods, reference, Path(results), quick):
+    for found in _stored(dataset, methods, reference, Path(results), quick, protocol):
         add(outcome, found, Path(reports), settings)
     return ranked(outcome, Path(reports))
 
@@ -83,6 +87,7 @@ def draw_figure(
     results: str | Path = "results",
     reports: str | Path = "reports",
     quick: bool = False,
+    protocol: str | None = None,
     settings: report.Settings | None = None,
 ) -> list[Path]:
     """One figure of the report alone, as PDF, SVG and PNG: the files. task: an outcome or `mean`; None for each there is.
@@ -91,10 +96,10 @@ def draw_figure(
     """
     if name == across.DIAGRAM:
         how = settings or report.Settings()
-        every = _stored(dataset, methods, reference, Path(results), quick)
+        every = _stored(dataset, methods, reference, Path(results), quick, protocol)
         return across.diagram({found.dataset: report.scored(found, how) for found in every}, Path(reports))
     paths: list[Path] = []
-    for found in _stored(dataset, methods, reference, Path(results), quick):
+    for found in _stored(dataset, methods, reference, Path(results), quick, protocol):
         paths += report.figure(found, folder_of(Path(reports), found), name, task, settings)
     return paths
 
@@ -108,11 +113,12 @@ def compare(
     margin: float | None = None,
     results: str | Path = "results",
     quick: bool = False,
+    protocol: str | None = None,
     resamples: int | None = None,
     seed: int = 0,
 ) -> report.Compared:
     """Is a better than b? One paragraph and a table, from stored results alone. margin: a difference that would not matter."""
-    found = list(_stored(dataset, [a, b], None, Path(results), quick))
+    found = list(_stored(dataset, [a, b], None, Path(results), quick, protocol))
     if len(found) > 1:
         raise BenchError(f"two methods are compared on one dataset, but {len(found)} are named: {dataset}")
     pair = found[0].methods[0], found[0].methods[-1]  # as they are stored; one and the same is refused further down
@@ -126,6 +132,7 @@ def diagnostics(
     results: str | Path = "results",
     reports: str | Path = "reports",
     quick: bool = False,
+    protocol: str | None = None,
     full: bool = False,
 ) -> dict[Path, Sheet]:
     """What `run(..., diagnose=True)` found in the fitted models, from stored cells alone: a folder with diagnostics.csv, a sheet.
@@ -133,16 +140,21 @@ def diagnostics(
     full: every outcome and pair of outcomes on the sheet, not their means alone. The file has all of them.
     """
     out: dict[Path, Sheet] = {}
-    for found in _stored(dataset, methods, None, Path(results), quick):
+    for found in _stored(dataset, methods, None, Path(results), quick, protocol):
         folder = folder_of(Path(reports), found)
         out[folder] = diagnosis.write(found, folder, full)
     return out
 
 
 def _stored(
-    dataset: str | Sequence[str], methods: str | Sequence[str] | None, reference: str | None, results: Path, quick: bool
+    dataset: str | Sequence[str],
+    methods: str | Sequence[str] | None,
+    reference: str | None,
+    results: Path,
+    quick: bool,
+    protocol: str | None,
 ) -> Iterator[store.Results]:
-    """The newest results of each dataset, as the user names datasets and methods."""
+    """The results of each dataset, as the user names datasets, methods and protocol."""
     there = store.labels(results, quick)
     names = registry.parts(text(dataset))
     if not names:
@@ -154,7 +166,16 @@ def _stored(
         chosen = None if reference is None else _as_stored("methods", reference, known)
         if labels is not None and chosen is None and "single_task" in (there.get(stored, ()) if labels == ["all"] else labels):
             chosen = "single_task"  # as a run of these methods would have it
-        yield store.read(results, stored, quick=quick, methods=labels, reference=chosen)
+        under = None if protocol is None else _protocol(protocol, list(store.runs(results, stored, quick)))
+        yield store.read(results, stored, quick=quick, methods=labels, reference=chosen, under=under)
+
+
+def _protocol(name: str, there: Sequence[str]) -> str:
+    """The newest of those that are called so, with or without the hash."""
+    found = [one for one in there if name in (one, one.rpartition("@")[0])]
+    if not found:
+        raise BenchError(f"no results under protocol '{name}'. There are, the newest last: {', '.join(there)}.")
+    return found[-1]
 
 
 def text(specs: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]") -> str:

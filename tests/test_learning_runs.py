@@ -1,6 +1,7 @@
 """Runs of several training sizes: what is read beside the largest, when it is reported, what it says, and the same bytes again."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -108,6 +109,17 @@ def test_a_run_of_three_sizes_with_missing_modalities(tmp_path: Path) -> None:
     command(tmp_path, "run", *data, *methods, "--train-size", "100,200,all", "--missing", "0.5", "--workers", "0")
     names = {p.name: p for p in (tmp_path / "reports").iterdir()}
     assert set(names) == {f"surgical_n=500{size}-quick" for size in ("", "_train_size=100", "_train_size=200")}
+    (names["surgical_n=500_train_size=100-quick"] / "table.md").unlink()
+    command(tmp_path, "report", *data, "--protocol", "quick-cv2-n100")
+    assert (names["surgical_n=500_train_size=100-quick"] / "table.md").exists()
+    wrong = subprocess.run(
+        [sys.executable, "-m", "bench", "compare", "hard_sharing", "single_task", *data, "--protocol", "cv9"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert wrong.returncode == 1
+    assert re.search(
+        r"no results under protocol 'cv9'\. There are, the newest last: .*quick-cv2-n200@\w+, quick-cv2@\w+\.", wrong.stderr
+    )
     folder = names["surgical_n=500-quick"]
     assert {p.name for name in names if "train" in name for p in names[name].iterdir()} & set(LEVELS) == {"robustness.csv"}
     scores, robust, learned, worth = (pd.read_csv(folder / name) for name in ("scores.csv", *LEVELS))

@@ -10,6 +10,7 @@ def diagnose(
     methods: Annotated[str | None, Option(help="Methods to show, separated by commas. [default: those of the last run]")] = None,
     results: Annotated[str, Option(help="The folder of stored results.")] = "results",
     reports: Annotated[str, Option(help="The folder diagnostics.csv is written to.")] = "reports",
+    protocol: Annotated[str | None, Option(help="Of several stored ones, as cv5-n500. [default: the newest]")] = None,
     quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
     full: Annotated[bool, Option("--full", help="Every outcome and pair of outcomes, not their means alone.")] = False,
 ) -> None:
@@ -24,6 +25,8 @@ def diagnose(
     from bench import stored
     from bench.report.terminal import Screen
 
-    for folder, sheet in stored.diagnostics(dataset, methods, results=results, reports=reports, quick=quick, full=full).items():
+    for folder, sheet in stored.diagnostics(
+        dataset, methods, results=results, reports=reports, quick=quick, protocol=protocol, full=full
+    ).items():
         Console().print(Screen(sheet))
         print(f"Written to {folder / 'diagnostics.csv'}")

@@ -29,6 +29,7 @@ def report(
     resamples: Annotated[int | None, Option(help="Of the bootstrap. [default: 2000; 200 with --quick]")] = None,
     results: Annotated[str, Option(help="The folder of stored results.")] = "results",
     reports: Annotated[str, Option(help="The folder the report is written to.")] = "reports",
+    protocol: Annotated[str | None, Option(help="Of several stored ones, as cv5-n500. [default: the newest]")] = None,
     quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
 ) -> int:
     """Write tables, figures and index.html again from stored results: no training.
@@ -50,11 +51,27 @@ def report(
     settings = Settings(style=style, primary=metrics, adjust=adjust, interval=interval, resamples=resamples)
     if figure is None:
         outcome = stored.make_report(
-            dataset, methods, reference=reference, results=results, reports=reports, quick=quick, settings=settings
+            dataset,
+            methods,
+            reference=reference,
+            results=results,
+            reports=reports,
+            quick=quick,
+            protocol=protocol,
+            settings=settings,
         )
         return screen.show(outcome)
     for path in stored.draw_figure(
-        figure, task, dataset, methods, reference=reference, results=results, reports=reports, quick=quick, settings=settings
+        figure,
+        task,
+        dataset,
+        methods,
+        reference=reference,
+        results=results,
+        reports=reports,
+        quick=quick,
+        protocol=protocol,
+        settings=settings,
     ):
         print(path)
     return 0
