@@ -170,7 +170,9 @@ def test_performance_is_that_of_the_frames(plain: Frames) -> None:
         names += [("recalibrated", c) for c in ("slope", "ici", "ici_floor", "brier")]
         assert row[:9] == [fixed(own.loc[name]) for name in names]
         gains = plain.benefit_differences.query("method == 'other' and task == @task and version == 'raw' and threshold.isna()")
-        assert row[9:] == [shown(gains.set_index("against").loc[policy], "difference") for policy in ("treat all", "treat none")]
+        numbers = 1000 * gains.set_index("against")[["difference", "low", "high"]]  # per 1,000 patients
+        said = [[f"{x:.1f}".replace("-", MINUS) for x in numbers.loc[policy]] for policy in ("treat all", "treat none")]
+        assert row[9:] == [f"{d} ({low} to {high})" for d, low, high in said]
 
 
 def test_measures_name_their_resamples_family_and_thresholds(plain: Frames) -> None:

@@ -54,6 +54,10 @@ def _value(row: Mapping[str, Any] | None, column: str) -> str:
     return interval(float(row[column]), float(row["low"]), float(row["high"])) if row else DASH
 
 
+def _per_1000(row: Mapping[str, Any] | None) -> str:
+    return interval(*(1000 * float(row[c]) for c in ("difference", "low", "high")), digits=1) if row else DASH
+
+
 def _number(row: Mapping[str, Any] | None, column: str) -> str:
     return decimal(float(row[column])) if row else DASH
 
@@ -61,7 +65,7 @@ def _number(row: Mapping[str, Any] | None, column: str) -> str:
 def _clinical(frames: Frames, task: str) -> str:
     head = [
         "Method", "intercept", "slope", "ICI", "ICI if perfect", "Brier", "recalibrated: slope", "ICI", "ICI if perfect", "Brier",
-        "net benefit over treating all", "over treating none",
+        "net benefit per 1,000 patients over treating all", "over treating none",
     ]  # fmt: skip
     found = lookup(where(frames.calibration, task=task), "method", "version")
     gained = where(frames.benefit_differences, task=task, version="raw")
@@ -69,7 +73,7 @@ def _clinical(frames: Frames, task: str) -> str:
     rows: list[list[str]] = []
     for method in frames.results.methods:
         cells = [_number(found.get((method, version)), column) for version, columns in NUMBERS.items() for column in columns]
-        cells += [_value(averages.get((method, policy)), "difference") for policy in POLICIES]
+        cells += [_per_1000(averages.get((method, policy))) for policy in POLICIES]
         rows.append([say(method), *cells])
     return table(head, rows)
 

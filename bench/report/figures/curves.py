@@ -94,7 +94,8 @@ def decision(table: pd.DataFrame, methods: Sequence[str], reference: str, task: 
     low, high = float(of_task["threshold"].min()), float(of_task["threshold"].max())
     top = _ceiling([part["value"] for (method, _), part in own.items() if method not in (ALL, NONE)], 1e-4, 1.0, room=1.08)
     x = Axis(low, high, ticks(low, high, 4, percent=True), "threshold risk, %")
-    y = Axis(-0.2 * top, top, ticks(-0.2 * top, top, 4, percent=True), "net benefit, per 100")
+    marks = tuple((value / 1000, text) for value, text in ticks(-200 * top, 1000 * top, 4))
+    y = Axis(-0.2 * top, top, marks, "net benefit, per 1,000")
     shown = [Panel(m, (), _versions(own, m, "threshold", "value")) for m in methods]
     behind = [
         _line([low, high], [0, 0], Pen(INK, 0.4)), *_drawn(own, ALL, "raw", TREAT_ALL, "threshold", "value"),
