@@ -227,6 +227,14 @@ def test_a_figure_of_an_unknown_kind_has_a_place(frames: Frames) -> None:
     assert re.search(r'<section id="more".*<figure data-task="stroke"[^>]*><svg><path/></svg>', made, re.S)
 
 
+def test_affinities_stand_where_a_method_was_diagnosed(frames: Frames) -> None:
+    known = replace(frames, affinity=frames.affinity.assign(affinity=0.25))
+    unknown = replace(frames, affinity=frames.affinity.assign(affinity=np.nan, cosine=np.nan))
+    head, *rows = tables(page.render(known, {}))["Correlation and affinity of outcomes"]
+    assert (head, rows[0][3]) == (["Outcome", "other outcome", "phi", "affinity", "cosine"], "+0.250")
+    assert tables(page.render(unknown, {}))["Correlation of outcomes"][0] == head[:3]
+
+
 def test_diagnostics_that_cells_hold(frames: Frames) -> None:
     cells = frames.results.cells.copy()
     told = {"diagnosis": {"leakage": {"p:stroke -> any_event": {"value": 0.7125}}, "gates": {"g": {"entropy": 0.5, "e0": 1.0}}}}

@@ -20,6 +20,7 @@ GAINS = (
 )
 UNIONS = "The mean over all outcomes beside the mean over those that are no union of others: a union repeats its parts."
 COHERENCE = "Violations: share of patients whose risk of the union is below that of its part. Excess: by how much, on average."
+PHI = "Phi: correlation of the labels. `bench run --diagnose` adds what a training step for one outcome does to the other."
 AFFINITY = (
     "Phi: correlation of the labels. Affinity: share of the other outcome's loss that a step for this one takes away. Cosine: of their "
     "gradients. Means over the methods that were diagnosed."
@@ -80,12 +81,11 @@ def coherence(frames: Frames) -> Grid | None:
 
 
 def affinity(frames: Frames) -> Grid | None:
-    fields = (
-        grid.text("other outcome", "other"),
-        grid.figure("phi", "phi", grid.plus(2)),
-        grid.figure("affinity", "affinity", grid.plus(3)),
-        grid.figure("cosine", "cosine", grid.plus(2)),
-    )
+    """Affinities where a method was diagnosed, correlations in any case."""
+    fields = [grid.text("other outcome", "other"), grid.figure("phi", "phi", grid.plus(2))]
+    if frames.affinity.empty or frames.affinity["affinity"].isna().all():
+        return grid.build(frames.affinity, "Correlation of outcomes", fields, {}, name="task", corner="Outcome", about=PHI)
+    fields += [grid.figure("affinity", "affinity", grid.plus(3)), grid.figure("cosine", "cosine", grid.plus(2))]
     return grid.build(
         frames.affinity, "Correlation and affinity of outcomes", fields, {}, name="task", corner="Outcome", about=AFFINITY
     )  # fmt: skip
