@@ -211,7 +211,8 @@ class Cohort:
 
     labels: (n, T) float32, 0, 1 or NaN. weights: (n, T) float32, inverse probability of not being censored, or None.
     patients, groups: (n,) str; a group never crosses a split. variants: other definitions of outcomes, which nobody learns from: a
-    column `variant:OUTCOME~NAME` of labels each, and `variant-weight:OUTCOME~NAME` where follow-up ends early.
+    column `variant:OUTCOME~NAME` of labels each, and `variant-weight:OUTCOME~NAME` where follow-up ends early. definitions: of an outcome,
+    or of OUTCOME~NAME, the rule as its user wrote it.
     """
 
     name: str
@@ -227,6 +228,8 @@ class Cohort:
     subgroups: pd.DataFrame | None = None
     variants: pd.DataFrame | None = None
     notices: tuple[str, ...] = ()  # what the checks changed, in words
+    leaks: tuple[tuple[str, str], ...] = ()  # alarms let through by name: the column, and the text, which is among the notices
+    definitions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for each in fields(self):

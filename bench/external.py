@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.core import BenchError, Cohort, Inputs, Modality, Series, Tabular, Text
+from bench.core import BenchError, Cohort, Inputs, Modality, Series, Tabular, Task, Text
 
 SAID = 8  # names in a notice
 UNSEEN = "columns and outcomes are matched by name alone: whether units and definitions are the same is for you to check"
 
 
 def aligned(other: Cohort, like: Cohort) -> tuple[Cohort, list[str]]:
-    """`other` with the modalities and outcomes of `like`, and in words what did not match. BenchError with no outcome in common."""
+    """`other` with the modalities and outcomes of `like`, and in words what did not match and what its own reading said.
+
+    An outcome keeps what its own cohort says of it. BenchError with no outcome in common.
+    """
     notices = [UNSEEN]
     modalities = {name: _modality(name, first, other, notices) for name, first in like.inputs.modalities.items()}
     extra = [name for name in other.inputs.modalities if name not in modalities]
@@ -34,8 +37,30 @@ def aligned(other: Cohort, like: Cohort) -> tuple[Cohort, list[str]]:
     unknown = np.full((len(other), 1), np.nan, np.float32)
     labels = np.column_stack([other.labels, unknown])[:, columns]
     weights = None if other.weights is None else np.column_stack([other.weights, unknown])[:, columns]
-    made = replace(other, inputs=Inputs(modalities), tasks=like.tasks, labels=labels, weights=weights, notices=())
-    return made, [f"external cohort '{other.name}': {notice}" for notice in notices]
+    tasks, unseen = _own_words(other, like), _named(other) - _named(like)  # what no method is shown there leaks nothing
+    leaks = tuple((column, f"{_of(other)}: {text}") for column, text in other.leaks if column not in unseen)
+    said = tuple(f"{_of(other)}: {notice}" for notice in (*notices, *other.notices))
+    made = replace(other, inputs=Inputs(modalities), tasks=tasks, labels=labels, weights=weights, leaks=leaks, notices=said)
+    return made, list(said)
+
+
+def _of(other: Cohort) -> str:
+    return f"external cohort '{other.name}'"
+
+
+def _named(cohort: Cohort) -> set[str]:
+    return {*cohort.inputs.modalities, *(str(c) for table in cohort.inputs.of(Tabular).values() for c in table.frame)}
+
+
+def _own_words(other: Cohort, like: Cohort) -> tuple[Task, ...]:
+    """The outcomes of `like`, labelled and with deaths coded as `other` says of them."""
+    there = {task.name: task for task in other.tasks}
+    return tuple(
+        replace(task, label=there[task.name].label or task.label, competing=there[task.name].competing)
+        if task.name in there
+        else task
+        for task in like.tasks
+    )
 
 
 def distinct(other: Cohort, learned: Cohort) -> None:
@@ -50,7 +75,11 @@ def _outcomes(other: Cohort, like: Cohort, notices: list[str]) -> list[int]:
     coded = {task.name: task.competing for task in other.tasks}
     for task in like.tasks:
         if coded.get(task.name, task.competing) != task.competing:
-            notices.append(f"outcome '{task.name}' is another there: {coded[task.name] or 'it does not say how deaths count'}")
+            said, first = (text or "it does not say how deaths count" for text in (coded[task.name], task.competing))
+            notices.append(f"outcome '{task.name}' is another there: {said}; where it is learned from: {first}")
+        rules = [cohort.definitions.get(task.name, "") for cohort in (other, like)]
+        if all(rules) and rules[0] != rules[1]:
+            notices.append(f"outcome '{task.name}' is defined there as {rules[0]}, where it is learned from as {rules[1]}")
     common = [name for name in like.task_names if name in there]
     if not common:
         raise BenchError(

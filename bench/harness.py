@@ -58,16 +58,18 @@ def plan(
     cohort, protocol, dials, made = _laid_out(dataset, protocol)
     dataset_part = Part(dataset.label, {"dataset": dataset.id, "dials": dials, "digest": cohort.digest})
     truth = getattr(registry.loaded(dataset), "truth", None)
-    described: dict[str, JSON] = {"tasks": [task_json(t) for t in cohort.tasks], "note": SYNTHETIC if truth else ""}
-    store.open(dataset_part, _cohort_frame(cohort, truth) if made else None, described)
+    note = {"note": SYNTHETIC if truth else ""}
+    store.open(dataset_part, _cohort_frame(cohort, truth) if made else None, {**_described(cohort), **note})
     cohort = cohort if isinstance(protocol, Draws) else narrowed(cohort, protocol.outcomes)
     labels = tuple(spec.label for spec in methods)
     chosen = _reference(reference, list(labels))
     notices = [*cohort.notices]
-    asked, files = list[View](), dict[str, JSON]()
+    asked, words = list[View](), dict[str, JSON]()
     if isinstance(protocol, Protocol) and made:
-        asked, files, said = _views(store, dataset, dataset_part, cohort, protocol, missing, test_data)
-        notices += [*made.notices, *_too_few(cohort, protocol, made), *said]
+        notices += [*made.notices, *_too_few(cohort, protocol, made)]
+        asked, elsewhere, said = _views(store, dataset, dataset_part, cohort, protocol, missing, test_data)
+        words = {**_words(cohort, notices), "elsewhere": elsewhere}
+        notices += said
     places = {(s.repeat, s.fold): (cohort.digest, splits.digest(s)) for s in made.parts} if made else _draws(protocol)
     by = diagnose.version() if diagnosed else ""
     jobs, folders = list[Job](), dict[str, Mapping[str, JSON]]()
@@ -85,7 +87,7 @@ def plan(
         jobs += [Job(dataset, spec, protocol, *place, *roots, *digests, *about) for place, digests in places.items()]
     if isinstance(protocol, Protocol) and made:
         receipt = splits.receipt(cohort, made.parts, made.kind, made.names)
-        _save_run(store, dataset_part, protocol, chosen, folders, receipt, files)
+        _save_run(store, dataset_part, protocol, chosen, folders, receipt, words)
     stored, left = _sorted(store, jobs, labels, retry_failed)
     return Plan(dataset, cohort, dataset_part, protocol, chosen, labels, stored, left, tuple(notices))
 
@@ -113,8 +115,8 @@ def _views(
     protocol: Protocol,
     missing: Sequence[float],
     test_data: Sequence[Spec],
-) -> tuple[list[View], dict[str, JSON], list[str]]:
-    """What every cell predicts besides; where the rows of other cohorts are stored, by name; and what to say."""
+) -> tuple[list[View], dict[str, Mapping[str, JSON]], list[str]]:
+    """What every cell predicts besides; of other cohorts, by name, where their rows are stored and what is said of them; all that to say."""
     left = set(cohort.inputs.modalities) - set(protocol.drop if protocol.at != "train" else ())
     if missing and len(left) < 2:
         raise BenchError(
@@ -122,14 +124,25 @@ def _views(
             f"{len(left)}: {', '.join(sorted(left))}"
         )
     made = [View.of_missing(rate) for rate in missing]
-    files, said = dict[str, JSON](), list[str]()
+    elsewhere, said = dict[str, Mapping[str, JSON]](), list[str]()
     for spec in test_data:
         other, notices = other_cohort(dataset, protocol, spec)
         view = View.of_external(spec, other.digest)
-        files[spec.label] = store.save_external(part, spec.label, other.digest, _cohort_frame(other, None))
+        file = store.save_external(part, spec.label, other.digest, _cohort_frame(other, None))
+        elsewhere[spec.label] = {"file": file, **_described(other), **_words(other, notices)}
         made.append(view)
         said += notices
-    return made, files, said
+    return made, elsewhere, said
+
+
+def _described(cohort: Cohort) -> dict[str, JSON]:
+    return {"tasks": [task_json(t) for t in cohort.tasks], "definitions": dict(cohort.definitions)}
+
+
+def _words(cohort: Cohort, notices: Sequence[str]) -> dict[str, JSON]:
+    """As a run's record has them: alarms that were let through apart from all other notices."""
+    alarms = {text for _, text in cohort.leaks}
+    return {"notices": [text for text in notices if text not in alarms], "leaks": [list(leak) for leak in cohort.leaks]}
 
 
 def _sorted(
@@ -216,9 +229,12 @@ def _save_run(
     reference: str,
     folders: Mapping[str, Mapping[str, JSON]],
     receipt: Mapping[str, Any],
-    external: Mapping[str, JSON],
+    words: Mapping[str, Any],
 ) -> None:
-    """Methods of earlier runs under the same protocol stay listed, so that `bench report` can show them beside these."""
+    """Methods of earlier runs under the same protocol stay listed, so that `bench report` can show them beside these.
+
+    words: what was said of the cohort and, under `elsewhere`, of others.
+    """
     before = store.run(dataset, protocol.part)
     known = before.get("methods", {})
     folders = {
@@ -229,10 +245,11 @@ def _save_run(
     )  # a repeat's splits are always the same
     record: dict[str, JSON] = {
         "asked": list(folders), "reference": reference, "repeats": protocol.repeats,
-        "protocol": dict(protocol.part.identity), "methods": {**known, **folders}, "receipt": receipt,
+        "protocol": dict(protocol.part.identity), "methods": {**known, **folders}, "receipt": receipt, **words,
     }  # fmt: skip
-    files = {**before.get("external", {}), **external}
-    record |= {"external": files} if files else {}
+    elsewhere = {**before.get("elsewhere", {}), **words["elsewhere"]}
+    files = {**before.get("external", {}), **{name: about["file"] for name, about in elsewhere.items()}}
+    record |= {"external": files, "elsewhere": elsewhere} if files else {}
     store.save_run(dataset, protocol.part, record)
 
 

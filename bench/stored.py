@@ -16,6 +16,7 @@ from bench.report import across, diagnosis
 from bench.report.sheet import Sheet
 
 EXTERNAL = "external"  # the split of results on another cohort
+UNSTORED = "how a death before it counts there is not stored; the same `bench run --test-data` stores it"
 
 
 @dataclass(frozen=True)
@@ -205,10 +206,12 @@ def elsewhere(found: store.Results, name: str) -> store.Results:
     """The results of the fitted models on another cohort that they predicted (external validation).
 
     All are tested on the same rows, so that each model is a repeat: the value per model, then the mean. A cell that was stored
-    without these predictions counts as declined. Risks are as predicted: validation rows are of the first cohort.
+    without these predictions counts as declined. Risks are as predicted: validation rows are of the first cohort. What is said of the
+    outcomes is the other cohort's; a leak that was let through in either counts.
     """
+    words = found.elsewhere.get(name) or store.Words(tuple(replace(task, competing=UNSTORED, label="") for task in found.tasks))
     rows = found.predictions[found.predictions["view"] == f"{EXTERNAL}:{name}"]
-    tasks = tuple(task for task in found.tasks if rows[f"y:{task.name}"].notna().any())
+    tasks = tuple(task for task in words.tasks if rows[f"y:{task.name}"].notna().any())
     folds, repeats = (int(str(found.protocol[key])) for key in ("folds", "repeats"))
     known = rows.drop_duplicates("row")
     labels = {task.name: known[f"y:{task.name}"] for task in tasks}
@@ -227,7 +230,8 @@ def elsewhere(found: store.Results, name: str) -> store.Results:
         found, dataset=f"{found.dataset} tested on {name}", tasks=tasks, cohort=found.external[name],
         predictions=_a_model_a_repeat(rows.assign(view="test"), folds), cells=_a_model_a_repeat(cells, folds),
         protocol={**found.protocol, "split": EXTERNAL, "folds": 1, "repeats": folds * repeats},
-        receipt={"names": [f"learned from {found.dataset}, tested on {name}"], "folds": counts}, digest="", external={}, sizes={},
+        receipt={"names": [f"learned from {found.dataset}, tested on {name}"], "folds": counts}, digest="", external={}, sizes={}, others=(),
+        words=replace(words, leaks=(*found.words.leaks, *words.leaks)), elsewhere={},
     )  # fmt: skip
 
 
@@ -254,6 +258,7 @@ def name_of(found: store.Results) -> str:
     """The dataset's label, and what of its protocol is not a cross-validation on all that there is."""
     given = found.protocol
     parts = [f"split={given['split']}"] if given.get("split", EXTERNAL) != EXTERNAL else []
+    parts += [f"cut={given['cut']}"] if "cut" in given else []
     parts += [f"train_size={given['train_size']}"] if "train_size" in given else []
     parts += [f"{given.get('at', 'test')}-without={'+'.join(map(str, dropped))}"] if (dropped := _list(given.get("drop"))) else []
     parts += [f"{name}={given[name]}" for name in ("text", "series") if name in given]

@@ -221,7 +221,7 @@ def test_unknown_outcomes_weights_and_competing_events_are_told() -> None:
     item = part(checklists.tripod(made), "11")
     assert "Unknown outcomes, left out: death 50 (12.5 %)." in item
     assert "known (1.00 to 1.25)" in item
-    assert "Competing events: stroke: a death counts as 0." in item
+    assert "Competing events: stroke: a death counts as 0; death: how a death before it counts is not said." in item
     assert "| death | 120 | 230 | 50 |" in part(checklists.tripod(made), "20a")
     assert "death (death within a year)" in part(checklists.tripod(made), "10")
     assert "weighted by the inverse probability" in part(checklists.probast(made), "Evaluation 4.3")

@@ -223,6 +223,12 @@ def test_mistakes_in_shapes() -> None:
         bench.Cohort.from_arrays(np.ones((4, 2)), np.ones(4), features=["a"])
     with pytest.raises(BenchError, match="different names, but both have 'a'"):
         bench.Cohort.from_arrays(np.ones((4, 1)), np.ones(4), features=["a"], outcomes=["a"])
+    with pytest.raises(BenchError, match=r"x must have rows and columns, but has the shape \(4, 2, 3\)"):
+        bench.Cohort.from_arrays(np.ones((4, 2, 3)), np.ones(4))
+    with pytest.raises(BenchError, match=r"y must have rows and columns, but has the shape \(\)"):
+        bench.Cohort.from_arrays(np.ones((4, 2)), 1)
+    with pytest.raises(BenchError, match=r"groups must name one patient a row, but has the shape \(4, 1\)"):
+        bench.Cohort.from_arrays(np.ones((4, 2)), np.ones(4), np.ones((4, 1)))
 
 
 def test_a_run_of_what_is_in_memory(tmp_path: Path) -> None:

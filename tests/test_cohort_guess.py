@@ -59,6 +59,11 @@ def test_a_decimal_mark_that_cannot_be_told_is_written_down(tmp_path: Path) -> N
     assert reading.read(tmp_path / "mine.toml").frame["platelets"].max() >= 1_000
 
 
+def test_a_web_page_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"^t\.csv is an HTML page, not a table$"):
+        first(tmp_path, "<!DOCTYPE html>", ["<html><body>Please log in</body></html>"])
+
+
 def test_a_database_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "t.sqlite").touch()
     with pytest.raises(BenchError, match=r't\.sqlite is a database, .* table = \{ database = "t\.sqlite", query = "SELECT'):

@@ -198,6 +198,7 @@ def test_databases_are_opened_for_reading_only(tmp_path: Path) -> None:
     [
         ("", r"t\.csv is empty: a table needs a header line and rows"),
         (" \n\n", r"t\.csv is empty"),
+        ("<!DOCTYPE html>\n<title>Log in</title>\n", r"t\.csv is an HTML page \('Log in'\), not a table"),
         ("id,dead\n", r"t\.csv has a header but no rows"),
         ("id,dead,id\n1,0,2\n", r"columns of t\.csv need names, each once, but 'id' stands over columns 1 and 3\. Rename one\."),
         ("1,0\n2,1\n", r"the first line of t\.csv must hold the columns' names, but holds numbers \(1, 0 \.\.\.\)"),

@@ -215,6 +215,21 @@ def test_the_functions_of_this_duckdb_are_known() -> None:
     assert duckdb.__version__.split(".")[0] >= "2"
 
 
+def test_a_label_where_a_text_says_that_nothing_is_known_is_said() -> None:
+    frame = pd.DataFrame({"icu": ["ja", "Nein", "unbekannt", "k.A.", "k.A.", "none", None]}, dtype="str")
+    rule = "icu <> 'Nein'"
+    y = rules.evaluate(rule, frame, "outcome 'a'")
+    (said,) = rules.unanswered(rule, frame, y, "outcome 'a'")
+    assert said.startswith("outcome 'a' counts as known where 'icu' says 'unbekannt' (1 rows, 1 events), 'k.A.' (2 rows, 2 events). If")
+    assert "'k.A.' (2 rows, 0 events)" in rules.unanswered("icu = 'ja'", frame, np.where(np.isnan(y), NAN, 0), "a")[0]
+    assert rules.unanswered(rule, frame, np.where(frame["icu"].isin(["ja", "Nein"]), y, NAN), "outcome 'a'") == []
+
+
+def test_a_decimal_comma_in_a_rule_is_refused() -> None:
+    with pytest.raises(BenchError, match=r"'los > 7,5' holds a comma outside of a function\. A decimal number has a point here"):
+        rules.evaluate("los > 7,5", FRAME, "outcome 'a'")
+
+
 def test_another_spelling_of_a_text_in_a_rule_is_said() -> None:
     frame = pd.DataFrame({"icu": ["yes", "Yes", "YES", "no", "Yes", None], "a b": ["x", "X", "y", "y", "y", "y"]}, dtype="str")
     (said,) = rules.spellings("icu = 'yes'", frame, "outcome 'a'")

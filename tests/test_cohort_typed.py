@@ -31,6 +31,23 @@ def test_a_few_stray_texts_in_numbers_are_counted_and_named(tmp_path: Path) -> N
     assert "18 of 19 values are numbers, others are not (such as '>100'). Name it under columns.numeric" in said
 
 
+def test_decimal_commas_among_too_many_texts_are_said_and_can_be_named(tmp_path: Path) -> None:
+    # 18 of 20 values: 90 %
+    values = [f"{i},5" for i in range(18)] + ["n.b.", "<0,2"]
+    _, dtype, said = column(tmp_path, values)
+    assert dtype == "str"
+    assert said == (
+        "t.csv, column 'x' is read as text: 18 of 20 values are numbers with a decimal comma, others are not. Say decimal = ',' under "
+        "its table, and name it under columns.numeric to have the others count as missing."
+    )
+    _, dtype, said = column(tmp_path, [f"1.{i:03},82" for i in range(18)] + ["n.b.", "-"])
+    assert (dtype, "18 of 20 values are numbers with a decimal comma" in said) == ("str", True)
+    table = "id,dead,x\n" + "".join(f'{i},{i % 2},"{cell}"\n' for i, cell in enumerate(values))
+    got = source(tmp_path, table, DEAD + '[columns]\nnumeric = "x"\n')
+    np.testing.assert_array_equal(got.frame["x"], [*(i + 0.5 for i in range(18)), np.nan, np.nan])
+    assert got.notices == ("t.csv, column 'x' is read as numbers with a decimal comma; 2 of 20 values are none and count as missing",)
+
+
 def test_named_numeric_takes_what_there_is_of_numbers(tmp_path: Path) -> None:
     table = "id,dead,x\n1,0,5\n2,1,low\n3,0,high\n"
     got = source(tmp_path, table, DEAD + '[columns]\nnumeric = "x"\n')

@@ -18,6 +18,7 @@ from bench.protocol import Protocol
 QUICK = Protocol(2, quick=True, rows=1500)
 ELSEWHERE = f"{DATA}:n=300:seed=5"
 NAME = "wards:n=300:seed=5"
+SILENT = "it does not say how deaths count"
 
 
 def cohort(**dials: Any) -> Cohort:
@@ -99,8 +100,23 @@ def test_long_codes_keep_all_their_digits(learned: list[Any], there: list[Any]) 
 def test_an_outcome_that_counts_deaths_otherwise_is_said() -> None:
     like, other = cohort(), cohort(seed=5)
     told = replace(other, tasks=(replace(other.tasks[0], competing="a death counts as 1"), *other.tasks[1:]))
-    _, notices = external.aligned(told, like)
-    assert "external cohort 'wards': outcome 'death' is another there: a death counts as 1" in notices
+    made, notices = external.aligned(told, like)
+    first = like.tasks[0].competing
+    said = f"outcome 'death' is another there: a death counts as 1; where it is learned from: {first or SILENT}"
+    assert f"external cohort 'wards': {said}" in notices
+    assert [task.competing for task in made.tasks] == ["a death counts as 1", like.tasks[1].competing]
+    assert made.digest == told.digest
+
+
+def test_another_rule_is_said_and_a_leak_counts_where_methods_are_shown_it() -> None:
+    like = replace(cohort(), definitions={"death": "died = 1", "stroke": "stroke"})
+    let = (("age", "age tells."), ("Lab", "Lab tells."))
+    notices = tuple(text for _, text in let)
+    there = replace(cohort(seed=5, other="true"), definitions={"death": "died >= 1"}, leaks=let, notices=notices)
+    made, said = external.aligned(there, like)
+    assert "external cohort 'other': outcome 'death' is defined there as died >= 1, where it is learned from as died = 1" in said
+    assert made.leaks == (("age", "external cohort 'other': age tells."),)  # Lab is left out
+    assert said[-2:] == ["external cohort 'other': age tells.", "external cohort 'other': Lab tells."]
 
 
 def test_another_kind_or_unit_is_said() -> None:

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from bench import metrics
-from bench.cohorts import leaks, separation, texts
+from bench.cohorts import leaks, separation
 from bench.cohorts.alarm import Alarm
-from bench.core import Modality, Series, Tabular, Task, Text
+from bench.core import Modality, Series, Tabular, Task
 
 N = 600
 ONE = [Task("aki", "acute kidney injury")]
@@ -60,6 +60,28 @@ def test_lower_end_by_hand() -> None:
     # variance (.09 + 9 * .008182 + 19 * .042632) / 200 = (.09 + .073636 + .81) / 200 = .00486818; .9 - 1.959964 * .0697724
     low = separation.lower(np.array([0.9]), np.array([10.0]), np.array([20.0]))
     assert low[0] == pytest.approx(0.9 - 1.959964 * 0.0697724, abs=1e-5)
+
+
+def test_among_the_measured_rows_by_hand() -> None:
+    # 240 rows, 120 events; measured: 30 events (2) and 30 others (1). Among them AUROC 1, phi 1; of all rows 60 in 240
+    y = np.tile([1.0, 0.0], 120).astype(np.float32)[:, None]
+    x = np.where(np.arange(240) < 60, 1 + y[:, 0], np.nan)
+    told = separation.numeric(x, separation.sample(y, np.arange(240)))
+    assert (told.among[0], told.among_low[0], told.phi[0], told.measured[0]) == (1.0, 1.0, 1.0, 0.25)
+    assert told.auroc[0] < 0.75
+    x[:22] = np.nan  # 19 of either class: too few
+    told = separation.numeric(x, separation.sample(y, np.arange(240)))
+    assert np.isnan([told.among[0], told.among_low[0], told.phi[0]]).all()
+
+
+def test_the_interval_among_the_measured_rows_is_of_their_number() -> None:
+    y = labels(0.5, 4000)
+    x = np.where(np.random.default_rng(2).random(4000) < 0.9, np.nan, np.random.default_rng(3).normal(size=4000) + 2 * y[:, 0])
+    seen = ~np.isnan(x)
+    told = separation.numeric(x, separation.sample(y, np.arange(4000)))
+    auroc, events = metrics.auroc(y[seen, 0], x[seen]), y[seen].sum(axis=0).astype(float)
+    assert told.among[0] == pytest.approx(auroc, abs=1e-12)
+    assert told.among_low[0] == pytest.approx(separation.lower(told.among, events, seen.sum() - events)[0], abs=1e-12)
 
 
 def test_levels_do_not_learn_their_own_rows() -> None:
@@ -139,6 +161,24 @@ def test_a_leak_is_named(name: str) -> None:
     assert "'aki'" in alarms[0].text
 
 
+@pytest.mark.parametrize("gone", [0.3, 0.55, 0.6, 0.75, 0.9])
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (lambda y, rng: y, "equal"),
+        (lambda y, rng: pd.Categorical(np.where(y == 1, "ja", "nein")), "equal"),
+        (lambda y, rng: 10 * y + rng.normal(size=len(y)), "alone"),
+        (lambda y, rng: np.where(y == 1, rng.normal(0, 0.1, len(y)), rng.choice([-3, 3], len(y))), "alone"),  # in no order
+    ],
+)
+def test_a_leak_that_is_mostly_missing(gone: float, value: Any, kind: str) -> None:
+    rng, y = np.random.default_rng(40), labels(0.2, 2000)
+    lost = rng.random(2000) < gone
+    alarms = found(pd.DataFrame({"x": rng.normal(size=2000), "later": pd.Series(value(y[:, 0], rng)).mask(lost)}), y)
+    assert [(a.column, a.kind) for a in alarms] == [("later", kind)]
+    assert gone < 0.5 or f" (in the {1 - lost.mean():.0%} of the rows where it is measured)" in alarms[0].text
+
+
 def test_the_outcome_it_tells_most_of_is_named_and_the_others_are_counted() -> None:
     y = np.column_stack([Y[:, 0], np.where(np.arange(N) % 40 == 0, 1 - Y[:, 0], Y[:, 0])])
     alarm = found(table(copy=Y[:, 0]), y, [Task("a"), Task("b")])[0]
@@ -160,49 +200,6 @@ def test_a_series_by_its_last_value_and_by_being_there() -> None:
         np.concatenate([[0], np.cumsum(there)]), np.ones(there.sum()), np.zeros(there.sum()), np.ones(there.sum()), ["urine"]
     )
     assert [(a.column, a.kind) for a in found(sparse, Y)] == [("one.urine", "missing")]
-
-
-def test_a_text_that_is_written_for_some_only() -> None:
-    notes = Text([f"seen on ward {i}" if y else "" for i, y in enumerate(Y[:, 0])])
-    assert [a.kind for a in found(notes, Y)] == ["missing", "words"]
-    assert "whether text 'one' is missing predicts 'aki' with AUROC 1.000" in found(notes, Y)[0].text
-
-
-@pytest.mark.parametrize(
-    ("event", "other", "seen"),
-    [
-        ("postoperative aki stage 2", "no event", True),
-        ("Akute Kidney-Insuffizienz", "unauffällig", True),  # a word of the label inside the text
-        ("developed aki", "no aki", True),  # both hold the word; one negates it
-        ("knee replacement", "hip replacement", True),  # any word that separates
-        ("knee replacement, planned", "knee replacement, elective", True),
-        ("elective", "elective", False),
-        ("patient, acute", "patient, acute", False),  # words of the label, the same in both
-    ],
-)
-def test_words(event: str, other: str, seen: bool) -> None:
-    notes = Text([event if y else other for y in FLIP])
-    alarms = texts.alarms("note", notes, ONE, Y)
-    assert bool(alarms) == seen
-    assert all((a.column, a.kind) == ("note", "words") and "--allow-leak note." in a.text for a in alarms)
-
-
-def test_a_word_of_the_label_in_few_notes_that_is_always_right() -> None:
-    notes = ["acute kidney injury" if y and i % 5 == 0 else "unremarkable" for i, y in enumerate(Y[:, 0])]
-    alarm = texts.alarms("note", Text(notes), ONE, Y)[0]
-    assert "holds the word 'acute' of outcome 'aki', which is 1 in 100%" in alarm.text
-
-
-def test_a_label_in_chinese() -> None:
-    notes = ["术后急性肾损伤" if y else "恢复良好" for y in Y[:, 0]]
-    assert texts.own_words(Task("aki", "急性肾损伤")) == ["aki", "急性肾损伤"]
-    assert texts.alarms("note", Text(notes), [Task("aki", "急性肾损伤")], Y)
-
-
-def test_an_operation_that_always_ends_in_the_outcome_is_knowledge() -> None:
-    # 6 in 100 operations are transplantations, all of which need intensive care
-    notes = ["liver transplantation" if y and i % 5 == 0 else "hernia repair" for i, y in enumerate(Y[:, 0])]
-    assert texts.alarms("operation", Text(notes), [Task("icu", "intensive care")], Y) == []
 
 
 @pytest.mark.parametrize(
@@ -279,6 +276,16 @@ def test_a_good_predictor_is_no_leak() -> None:
         rng = np.random.default_rng(seed)
         x = rng.normal(size=1000) + 1.812 * y[:, 0]  # AUROC .90
         assert found(pd.DataFrame({"x": x, "z": rng.normal(size=1000)}), y) == []
+
+
+@pytest.mark.parametrize("gone", [0.55, 0.8, 0.95, 0.98])
+def test_a_good_predictor_that_is_mostly_missing_is_no_leak(gone: float) -> None:
+    for seed in range(6):
+        y, rng = labels(0.2, 4000, seed), np.random.default_rng([seed, 9])
+        good = {f"x{j}": rng.normal(size=4000) + 1.812 * y[:, 0] for j in range(10)}  # AUROC .90
+        flags = {f"f{j}": np.where(rng.random(4000) < 0.15, 1 - y[:, 0], y[:, 0]) for j in range(10)}  # right in 85 of 100
+        frame = pd.DataFrame({**good, **flags})
+        assert found(frame.mask(rng.random(frame.shape) < gone), y) == []
 
 
 def test_one_class_or_no_known_label_is_left_alone() -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from own_files import own_cohort
 
-from bench import cohorts
+from bench import cohorts, splits
 from bench.cohorts import build, leaks, look, reading
 from bench.cohorts.alarm import Alarm
 from bench.core import BenchError, Tabular, Task
@@ -73,21 +73,58 @@ def test_measured_after_the_prediction(tmp_path: Path) -> None:
     assert "labs" not in {a.column for a in leaks.alarms(build.make(reading.read(windowed)))}
 
 
+def torn(part: list[object], **more: object) -> pd.DataFrame:
+    """80 rows of 40 patients, the first half of them in `part[0]`; row 40, of patient 20, too."""
+    n = np.arange(80)
+    frame = {"id": n // 2, "x": np.sin(n), "part": np.where(n < 41, *part), "y": (n // 3) % 2}
+    return pd.DataFrame({**frame, **more})
+
+
 def test_a_patient_on_both_sides_of_a_given_split(tmp_path: Path) -> None:
-    n = 80
-    frame = pd.DataFrame(
-        {
-            "id": np.arange(n) // 2,
-            "x": np.sin(np.arange(n)),
-            "part": np.where(np.arange(n) < 41, "train", "test"),
-            "y": np.arange(n) % 2,
-        }
-    )
-    path = own_cohort(tmp_path, frame, 'y = "y"', '[split]\nby = "part"\n')
+    frame, by = torn(["train", "test"]), '[split]\nby = "part"\n'
+    path = own_cohort(tmp_path, frame, 'y = "y"', by)
     alarm = leaks.alarms(build.make(reading.read(path)))[0]
     assert (alarm.column, alarm.kind) == ("part", "split")
     assert "1 of 40 have rows on several sides (first: patient 20)" in alarm.text  # row 40 is train, row 41 test
-    whole = own_cohort(
-        tmp_path, frame.assign(part=np.where(frame["id"] < 20, "train", "test")), 'y = "y"', '[split]\nby = "part"\n'
-    )
+    whole = own_cohort(tmp_path, frame.assign(part=np.where(frame["id"] < 20, "train", "test")), 'y = "y"', by)
     assert leaks.alarms(build.make(reading.read(whole))) == []
+
+
+def test_a_torn_split_is_shown_with_the_cohort_and_is_never_let_through(tmp_path: Path) -> None:
+    path = own_cohort(tmp_path, torn(["train", "test"]), 'y = "y"', '[split]\nby = "part"\n')
+    seen = look.at(str(path), ["part"])
+    assert [(a.column, a.kind) for a in seen.stop] == [("part", "split")]
+    assert len(seen.cohort) == 80
+    with pytest.raises(
+        BenchError, match=r"^leakage alarm: column 'part' splits the patients, .* No --allow-leak lets this through\."
+    ):
+        cohorts.load(path, "part")
+
+
+def test_a_group_on_both_sides_of_a_given_split(tmp_path: Path) -> None:
+    n = np.arange(80)
+    frame = torn(["a", "b"]).assign(part=np.where(n < 40, "train", "test"), match=(n + 2) // 4)  # patients 19 and 20 are matched
+    path = own_cohort(tmp_path, frame, 'y = "y"', 'group = "match"\n[split]\nby = "part"\n')
+    assert "1 of 21 groups have rows on several sides (first: patient 19)" in look.at(str(path)).stop[0].text
+
+
+@pytest.mark.parametrize("part", [[0, 1], [0.0, 1.0], ["a", "b"], ["a ", "b"]])
+def test_a_row_without_a_level_is_on_no_side(part: list[object], tmp_path: Path) -> None:
+    frame = torn(part)
+    frame["part"] = frame["part"].astype(object)
+    frame.loc[40, "part"] = None  # else on the other side
+    frame.loc[[1, 79], "part"] = None
+    path = own_cohort(tmp_path, frame, 'y = "y"', '[split]\nby = "part"\n')
+    seen = look.at(str(path))
+    assert seen.stop == ()
+    assert "3 rows without a part are in no fold" in seen.notices
+
+
+def test_a_patient_at_two_sites_is_left_out_of_what_is_learned_and_it_is_said(tmp_path: Path) -> None:
+    frame = torn(["north", "south"])
+    path = own_cohort(tmp_path, frame, 'y = "y"', 'site = "part"\n[split]\nby = "site"\n')
+    seen = look.at(str(path))
+    assert seen.stop == ()
+    at_once = splits.of(seen.cohort, "site")  # what --split site does
+    assert set(at_once.notices) <= set(seen.notices)
+    assert "1 rows of patients on both sides of site north are not learned from (first: patient 20)" in seen.notices

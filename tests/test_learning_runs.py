@@ -140,3 +140,11 @@ def test_a_run_of_three_sizes_with_missing_modalities(tmp_path: Path) -> None:
     again = tmp_path / "again" / folder.name
     assert {p.relative_to(again) for p in again.rglob("*")} == {p.relative_to(folder) for p in folder.rglob("*")}
     assert all(p.read_bytes() == (folder / p.relative_to(again)).read_bytes() for p in again.rglob("*") if p.is_file())
+    command(tmp_path, "run", *data, "--methods", "constant", "--split", "random", "--folds", "3", "--workers", "0")
+    absent = subprocess.run(
+        [sys.executable, "-m", "bench", "compare", "hard_sharing", "constant", "--quick", "--data", "surgical:n=500"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert re.search(
+        r"of hard_sharing under quick-cv3@\w+ .*: constant\. hard_sharing is .* --protocol quick-cv2-n100@", absent.stderr
+    )

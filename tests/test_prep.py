@@ -10,7 +10,7 @@ from bench import checks, prep
 from bench.core import Cohort, Inputs, Series, Tabular, Task, Text
 from bench.prep.columns import NormalScores
 from bench.prep.series import STATS, WINDOW_STATS, SeriesColumns, SeriesWindows
-from bench.prep.text import TextVectors
+from bench.prep.text import TextVectors, tfidf
 
 
 def cohort(modalities: dict[str, Any]) -> Cohort:
@@ -219,6 +219,27 @@ def test_notes_without_a_frequent_word_are_one_column_of_zeros(notes: list[str])
 def test_a_small_vocabulary_is_kept_as_it_is() -> None:
     vectors = TextVectors.fit(Text(["knee"] * 3 + ["hip"] * 3))
     np.testing.assert_array_equal(vectors(Text(["knee", "hip", "knee knee"])), [[0, 1], [1, 0], [0, 1]])
+
+
+SPACED = "Knie Hüfte de\u0301ce\u0300s décès a x_1 5 12,5mg Müller-Straße ΘΆΝΑΤΟΣ смерть β-HCG ½ naïve 9a _ __ İ o'clock"
+
+
+def test_notes_with_spaces_are_read_as_scikit_learn_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    notes = Text([" ".join(rng.choice(SPACED.split(), 9)) for _ in range(300)])
+    now = TextVectors.fit(notes)(notes)
+    monkeypatch.setattr(tfidf, "TOKEN", r"(?u)\b\w\w+\b")  # its default
+    assert now.tobytes() == TextVectors.fit(notes)(notes).tobytes()
+
+
+@pytest.mark.parametrize(("bad", "good"), [("患者术后出现高热", "恢复良好无不适"), ("手術後に発熱した", "経過は良好です")])
+def test_notes_without_spaces_are_read_by_their_signs(bad: str, good: str) -> None:
+    rng = np.random.default_rng(1)
+    y = np.arange(200) % 2
+    notes = Text(["".join(rng.permutation([bad if one else good, f"{i}号", "今日"])) for i, one in enumerate(y)])
+    x = TextVectors.fit(notes)(notes)
+    distance = ((x[:, None] - x) ** 2).sum(2) + np.eye(200) * 99
+    assert (y[distance.argmin(1)] == y).mean() > 0.95  # a note lies beside one that says the same
 
 
 # Tokens, and the memo

@@ -135,7 +135,7 @@ def test_outcomes_weights_and_groups_are_explained() -> None:
     tasks = (Task("death", label="Death within 5 years"), Task("stroke", competing="the dead count as 0"))
     cohort = given.cohort.assign(group=given.cohort["row"].astype(str).str[:2])
     text = written(replace(given, tasks=tasks, cohort=cohort))["table.md"]
-    assert "death: Death within 5 years." in text
+    assert "death: Death within 5 years; how a death before it counts is not said." in text
     assert "stroke: the dead count as 0." in text
     assert "inverse probability" in text
     assert re.search(r"death<br>n 300<br>\d+ events<br>[\d.]+ %<br>naive [\d.]+ %", text)

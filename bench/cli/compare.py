@@ -8,7 +8,7 @@ from typer import Argument, Option
 def compare(
     a: Annotated[str, Argument(help="A method.")],
     b: Annotated[str, Argument(help="The method it is compared with.")],
-    dataset: Annotated[str, Option(help="The dataset as `bench run` was given it.")] = "surgical",
+    dataset: Annotated[str, Option("--dataset", "--data", help="The dataset as `bench run` was given it.")] = "surgical",
     metric: Annotated[str, Option(help="auroc, ap, brier or log_loss.")] = "auroc",
     margin: Annotated[
         float | None, Option(help="A difference that would not matter, as 0.01: for non-inferiority and equivalence.")

@@ -92,7 +92,7 @@ def check(
     if seen.stop:
         print(f"{len(seen.stop)} alarm{'s' * (len(seen.stop) > 1)} would stop a run.")
     else:
-        print("No alarm: a run can start.")
+        print("No alarm: a run can start. No proof: columns must have been known at the moment of prediction.")
     return 1 if seen.stop else 0
 
 

@@ -6,7 +6,9 @@ from typer import Option
 
 
 def report(
-    dataset: Annotated[str, Option(help="Datasets as `bench run` was given them, separated by commas.")] = "surgical",
+    dataset: Annotated[
+        str, Option("--dataset", "--data", help="Datasets as `bench run` was given them, separated by commas.")
+    ] = "surgical",
     methods: Annotated[str | None, Option(help="Methods to show, separated by commas. [default: those of the last run]")] = None,
     reference: Annotated[
         str | None,

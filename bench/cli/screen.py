@@ -1,6 +1,7 @@
 """What a run looks like while it goes on: a table that grows on a terminal, plain lines anywhere else."""
 
 import os
+import shlex
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -69,11 +70,12 @@ def show(outcome: stored.Outcome | api.Judged | api.Paired) -> int:
     for page, folder in pages:
         console.print(page)
         print(f"Written to {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
-    for name, found in (outcome.results if isinstance(outcome, stored.Outcome) else {}).items():
+    for found in (outcome.results if isinstance(outcome, stored.Outcome) else {}).values():
         if found.others:
             more, quick = f"{len(found.others)} more method{'s' * (len(found.others) > 1)}", " --quick" if found.quick else ""
             print(
-                f"There are results of {more} of this protocol: `bench report --dataset {name} --methods all{quick}` shows them too."
+                f"There are results of {more} of this protocol: `bench report --dataset {shlex.quote(found.dataset)} --methods all{quick}` "
+                "shows them too."
             )
     if isinstance(outcome, stored.Outcome) and outcome.across is not None:
         console.print(Screen(outcome.across))

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from bench import checks
 from bench.cohorts import outcomes, series
+from bench.cohorts.alarm import way_out
 from bench.cohorts.outcomes import Labelled
 from bench.cohorts.reading import Source
+from bench.cohorts.schema import Outcome
 from bench.core import BenchError, Cohort, Modality, Tabular, Task, Text
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ def make(source: Source) -> Made:
 
 
 def cohort(made: Made, alarms: "Sequence[Alarm]" = ()) -> Cohort:
-    """The checked cohort; what reading and the alarms said are among its notices."""
+    """The checked cohort; what reading and the alarms, which were let through, said are among its notices."""
     source = made.source
     if made.source.file.row is not None:
         _check_rows(made)
@@ -89,7 +91,27 @@ def cohort(made: Made, alarms: "Sequence[Alarm]" = ()) -> Cohort:
         source.file.name or source.path.stem, made.modalities, made.tasks, made.labels, made.ids, groups=made.groups,
         weights=made.weights, site=made.site, time=made.time, subgroups=made.subgroups, variants=_variants(made.variants),
     )  # fmt: skip
-    return replace(built, notices=(*source.notices, *made.notices, *built.notices, *(alarm.text for alarm in alarms)))
+    let = tuple((alarm.column, _let_through(alarm)) for alarm in alarms)
+    notices = (*source.notices, *made.notices, *built.notices, *(text for _, text in let))
+    return replace(built, notices=notices, leaks=let, definitions=definitions(source.file.outcomes))
+
+
+def _let_through(alarm: "Alarm") -> str:
+    """What it said, without the advice that its user has not taken."""
+    return f"{alarm.text.removesuffix(way_out(alarm.column)).strip()} Let through by name."
+
+
+def definitions(given: Mapping[str, Outcome]) -> dict[str, str]:
+    """Outcome, or OUTCOME~VARIANT -> its keys of the cohort file as a phrase."""
+    variants = {f"{name}~{variant}": other for name, one in given.items() for variant, other in one.variants.items()}
+    return {name: _definition(one) for name, one in (*given.items(), *variants.items())}
+
+
+def _definition(one: Outcome) -> str:
+    said = [one.rule or f"{one.event} within {one.horizon:g} by {one.time}"]
+    for key in ("death", "followed", "known"):
+        said += [f"{key}: {text}"] if (text := getattr(one, key)) is not None else []
+    return "; ".join(said)
 
 
 def _check_rows(made: Made) -> None:

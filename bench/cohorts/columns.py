@@ -12,12 +12,15 @@ import pyarrow.compute as pc
 
 from bench.cohorts.schema import CohortFile
 from bench.core import BenchError
+from bench.prep.text.scripts import UNSPACED
 from bench.registry import unknown
 
 Kind: TypeAlias = Literal["numeric", "categorical", "text", "ignored", "role"]
 FEW = 20  # distinct texts that are codes in a table of any size
 MANY = 200  # and where there are at least 20 rows a code
 SENTENCE = 3.0  # words a value, on average, that make a text
+DISTINCT, ONE = 0.9, 1.5  # share of distinct values above which values of one word, on average, name rows
+WORD = rf"[{UNSPACED}]{{1,2}}|[^\s{UNSPACED}]+"  # of a script without spaces two signs count as a word
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,15 +132,20 @@ def _inferred_text(known: "pd.Series[Any]", complete: bool) -> tuple[Kind, str]:
         return ("ignored", f"constant: {only}") if complete else ("categorical", f"{only} or missing")
     if distinct < n and distinct <= max(FEW, min(n // 20, MANY)):
         return "categorical", f"{distinct:,} distinct texts"
-    words = _words(known)
-    if distinct == n > 2 and words < SENTENCE:
-        return "ignored", f"id-like: {n:,} distinct texts in {n:,} rows"
+    words = words_each(known)
+    if (distinct == n > 2 and words < SENTENCE) or names_rows(distinct, n, words):
+        return "ignored", f"id-like: {distinct:,} distinct texts in {n:,} rows"
     return "text", f"{words:.1f} words a value, {distinct:,} distinct texts"
 
 
-def _words(known: "pd.Series[Any]") -> float:
+def names_rows(distinct: int, n: int, words: float) -> bool:
+    """Whether n texts look like names of rows or patients: nearly all are distinct, and one word long."""
+    return n > 2 and distinct > DISTINCT * n and words < ONE
+
+
+def words_each(known: "pd.Series[Any]") -> float:
     """Words a value, on average, counted in Arrow."""
-    counts = pc.call_function("count_substring_regex", [pa.array(known, pa.large_string())], pc.MatchSubstringOptions(r"\S+"))
+    counts = pc.call_function("count_substring_regex", [pa.array(known, pa.large_string())], pc.MatchSubstringOptions(WORD))
     return float(np.mean(counts.to_numpy(zero_copy_only=False)))
 
 

@@ -17,6 +17,7 @@ from typing import IO
 
 from bench.cohorts.schema import Table
 from bench.core import BenchError
+from bench.sources.http import page
 
 CHUNK = 1 << 23  # bytes a read
 LINE = 1 << 25  # bytes a line may have; DuckDB by itself then reads 16 times as many at once, too many for two cores to share
@@ -54,6 +55,9 @@ def literal(text: str) -> str:
 
 def find(path: Path, table: Table, work: Path) -> Delimited:
     """How `path` is to be read. work: an own folder for a rewritten copy. BenchError: empty, no text, no header, names twice."""
+    title = page(next(_bytes(path), b""))
+    if title is not None:
+        raise BenchError(f"{path.name} is an HTML page{title}, not a table")
     looks = _look(path, table.encoding)
     readable = path
     if looks.rewritten or path.suffix == ".gz":

@@ -124,6 +124,8 @@ class Cohort(core.Cohort):
         inputs, labels = _framed(x, features, "x"), _framed(y, outcomes, "y")
         names, targets = [str(c) for c in inputs], [str(c) for c in labels]
         ids = np.arange(len(inputs)) if groups is None else np.asarray(groups)
+        if ids.ndim != 1:
+            raise BenchError(f"groups must name one patient a row, but has the shape {ids.shape}")
         if not len(inputs) == len(labels) == len(ids):
             raise BenchError(f"x, y and groups must have one row each, but have {len(inputs)}, {len(labels)} and {len(ids)}")
         if both := sorted(set(names) & set(targets)):
@@ -179,6 +181,9 @@ def _column(name: str, column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def _framed(values: Any, names: Sequence[str] | None, letter: str) -> pd.DataFrame:
     dense = values.toarray() if hasattr(values, "toarray") else values
+    shape = np.shape(dense)
+    if len(shape) not in (1, 2):
+        raise BenchError(f"{letter} must have rows and columns, but has the shape {shape}")
     frame = dense.reset_index(drop=True) if isinstance(dense, pd.DataFrame) else pd.DataFrame(np.asarray(dense))
     if names is not None and len(names) != frame.shape[1]:
         raise BenchError(f"{letter} has {frame.shape[1]} columns, but {len(names)} names were given")

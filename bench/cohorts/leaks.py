@@ -18,6 +18,7 @@ from bench.cohorts.alarm import DUPLICATES, Alarm, quoted, way_out
 from bench.cohorts.separation import Told
 from bench.core import BenchError, Modality, Series, Tabular, Task, Text
 from bench.registry import unknown
+from bench.splits import kinds
 
 if TYPE_CHECKING:
     from bench.cohorts.build import Made
@@ -27,6 +28,7 @@ ALONE, ABSENT, SAME = 0.95, 0.65, 0.9  # AUROC of a value, AUROC of being missin
 # tells death at .68 by being there): only what no practice explains is an alarm.
 ABSENT_CHANNEL = 0.8
 SETTLED, APART = 0.2, 0.25  # share of rows in which an outcome is settled, and how far its rate lies from there elsewhere
+SPLIT = "split"  # kind of the alarm of a torn split
 EVENTS, EQUAL = 8, 3  # rows of either class; of a column that is the outcome itself
 ORDER = ("equal", "alone", "missing", "settled")  # of a column only the first that holds is said
 
@@ -92,12 +94,16 @@ def allowed(made: "Made", names: Iterable[str]) -> list[str]:
 
 
 def judge(found: Iterable[Alarm], allow: Iterable[str]) -> tuple[list[Alarm], list[Alarm]]:
-    """(alarms that stop a run, alarms let through). allow: columns, `series.channel`, a whole series, or "duplicates"."""
+    """(alarms that stop a run, alarms let through). allow: columns, `series.channel`, a whole series, or "duplicates".
+
+    A split that tears patients apart is never let through: no run could be made of it.
+    """
     names = set(allow)
     stop: list[Alarm] = []
     passed: list[Alarm] = []
     for alarm in found:
-        (passed if {alarm.column, alarm.column.partition(".")[0]} & names else stop).append(alarm)
+        let = alarm.kind != SPLIT and {alarm.column, alarm.column.partition(".")[0]} & names
+        (passed if let else stop).append(alarm)
     return stop, passed
 
 
@@ -113,10 +119,16 @@ def refuse(stop: Sequence[Alarm], where: str) -> None:
 def _judged(one: Candidate, tasks: Sequence[Task]) -> list[Alarm]:
     """At most one alarm of a column: the surest kind, of the outcome it tells most of."""
     told, end = one.told, way_out(one.column)
-    values = {"equal": told.phi, "alone": told.auroc, "settled": told.settled, "missing": told.missing}
+    whole = (told.low > ALONE) & (told.auroc > told.missing + 0.005)  # else it is the missing that tells
+    values = {
+        "equal": told.phi,
+        "alone": np.where(whole, told.auroc, told.among),
+        "settled": told.settled,
+        "missing": told.missing,
+    }
     raised = {
         "equal": told.phi > SAME,
-        "alone": (told.low > ALONE) & (told.auroc > told.missing + 0.005),  # else it is the missing that tells
+        "alone": whole | (told.among_low > ALONE),
         "settled": (told.settled >= SETTLED) & (np.abs(told.outside - told.always) >= APART),
         "missing": told.missing_low > one.absent,
     }
@@ -125,7 +137,8 @@ def _judged(one: Candidate, tasks: Sequence[Task]) -> list[Alarm]:
         if len(hit):
             t = int(hit[np.argmax(values[kind][hit])])
             value, outcome = float(values[kind][t]), tasks[t].name
-            said = _sentence(kind, one, outcome, value, t)
+            among = kind == "equal" or (kind == "alone" and not whole[t])
+            said = _sentence(kind, one, outcome, value, t) + (_where_measured(told.measured[t]) if among else "")
             others = f" (and of {len(hit) - 1} more outcome{'s' * (len(hit) > 2)})" if len(hit) > 1 else ""
             return [Alarm(one.column, outcome, kind, value, f"{said}{others}. {end}")]
     return []
@@ -143,6 +156,10 @@ def _sentence(kind: str, one: Candidate, outcome: str, value: float, t: int) -> 
     return f"{what} settles '{outcome}' in {value:.0%} of the rows: {always} there, in {told.outside[t]:.0%} of the others"
 
 
+def _where_measured(share: float) -> str:
+    return f" (in the {share:.0%} of the rows where it is measured)" if share < 1 else ""
+
+
 def _late(late: Mapping[str, tuple[int, int]]) -> list[Alarm]:
     """What was measured after the moment of prediction."""
     return [
@@ -156,20 +173,23 @@ def _late(late: Mapping[str, tuple[int, int]]) -> list[Alarm]:
 
 
 def _split(made: "Made") -> list[Alarm]:
-    """A patient whose rows a given split puts on both sides."""
+    """A patient whose rows a given split puts on both sides. A split by site or time leaves such rows out of what is learned."""
     by = made.source.file.split.by
-    column = str(made.source.file.site if by == "site" else by)
-    if by in ("random", "time") or column not in made.source.frame:
+    if by in ("random", "site", "time"):
         return []
-    sides = pd.DataFrame({"patient": np.asarray(made.ids), "side": made.source.frame[column].astype(str).to_numpy()})
-    torn = sides.drop_duplicates().groupby("patient", sort=False).size() > 1
+    owner = pd.Series(made.ids if made.groups is None else made.groups)
+    rows = pd.DataFrame({"owner": owner.to_numpy(), "patient": np.asarray(made.ids), "side": kinds.levels(made.source.frame[by])})
+    rows = rows[rows["side"] != ""]  # in no fold
+    torn = rows.groupby("owner", sort=False)["side"].nunique() > 1
     if not torn.any():
         return []
+    first = rows["patient"][(rows["owner"] == torn[torn].index[0]).to_numpy()].iloc[0]
     text = (
-        f"column '{column}' splits the patients, but {torn.sum():,} of {len(torn):,} have rows on several sides (first: patient "
-        f"{torn[torn].index[0]}). Give each patient one value, or split by patient: leave split.by out."
+        f"column '{by}' splits the patients, but {torn.sum():,} of {len(torn):,}{'' if made.groups is None else ' groups'} have rows "
+        f"on several sides (first: patient {first}). Give each patient one value, or split by patient: leave split.by out. "
+        "No --allow-leak lets this through."
     )
-    return [Alarm(column, "", "split", float(torn.mean()), text)]
+    return [Alarm(by, "", SPLIT, float(torn.mean()), text)]
 
 
 def _of(modalities: Mapping[str, Modality], kind: type[Modality]) -> list[tuple[str, Any]]:

@@ -16,8 +16,8 @@ SYNTHETIC = "Synthetic patients, made by a generator."
 
 @dataclass(frozen=True, eq=False)
 class Looked:
-    """stop: alarms that stop a run. passed: those let through by name. note: a warning that belongs above everything, or "". asks: what
-    the cohort file leaves open.
+    """stop: alarms that stop a run. passed: those let through by name. note: a warning that belongs above everything, or "". asks: rows
+    that the split leaves out, and what the cohort file leaves open.
     """
 
     cohort: Cohort
@@ -56,14 +56,19 @@ def own(path: Path, allow_leak: Sequence[str] = (), variant: str | None = None) 
         leaks.alarms(made, each), leaks.allowed(made, [*made.source.file.allow_leak, *filter(None, allow_leak)])
     )
     cohort = build.cohort(made)
-    _splits(cohort, made.source.file)
+    torn = any(alarm.kind == leaks.SPLIT for alarm in stop)  # the alarm says more than the refusal would
+    said = () if torn else _splits(cohort, made.source.file)
     seen = summary.summarise(cohort, made.source.columns, each)
-    return Looked(cohort, seen, tuple(stop), tuple(passed), asks=_asks(cohort, made.source.file))
+    return Looked(cohort, seen, tuple(stop), tuple(passed), asks=(*said, *_asks(cohort, made.source.file)))
 
 
-def _splits(cohort: Cohort, file: CohortFile) -> None:
-    """A split that cannot be made is refused here, not by the run. Folds at random are only counted, not dealt out."""
-    splits.of(cohort, file.split.by, cut=str(file.split.cut or "0.7"), repeats=0 if file.split.by == splits.RANDOM else 1)
+def _splits(cohort: Cohort, file: CohortFile) -> tuple[str, ...]:
+    """What the file's split says of its rows; one that cannot be made is refused here, not by the run.
+
+    Folds at random are only counted, not dealt out.
+    """
+    repeats = 0 if file.split.by == splits.RANDOM else 1
+    return splits.of(cohort, file.split.by, cut=str(file.split.cut or "0.7"), repeats=repeats).notices
 
 
 def _asks(cohort: Cohort, file: CohortFile) -> tuple[str, ...]:

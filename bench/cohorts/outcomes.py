@@ -43,6 +43,8 @@ def labelled(outcome: Outcome, frame: pd.DataFrame, what: str) -> Labelled:
         weights = np.where(np.isnan(labels), 1.0, weights).astype(np.float32)
     asked = (outcome.rule, outcome.known, outcome.event, outcome.death)
     said = [notice for rule in asked if rule is not None for notice in rules.spellings(rule, frame, what)]
+    if outcome.rule is not None:
+        said += rules.unanswered(outcome.rule, frame, labels, what)
     return Labelled(labels.astype(np.float32), weights, (*notices, *said))
 
 

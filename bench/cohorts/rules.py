@@ -28,6 +28,12 @@ ONE_ROW = (
     "CONSTANT", "COMPARISON", "CONJUNCTION", "COLUMN_REF", "FUNCTION", "OPERATOR", "CAST", "TYPE", "CASE", "BETWEEN", "COLLATE",
 )  # fmt: skip
 CODES = 6  # so many numbers of a column are shown
+# What says in a table of texts that something is not known; "none" and "no" are answers.
+NO_ANSWER = re.compile(
+    r"(?i)\W*(|unknown|unk|unclear|uncertain|undetermined|missing|n\W?a|n\W?[bd]|k\W?\s?a|not (known|recorded|documented|available|done|assessed)"
+    r"|unbekannt|unklar|fehlt|fehlend|keine angaben?|nicht (bekannt|erfasst|dokumentiert|erhoben|beurteilbar)"
+    r"|inconnue?|non (renseignée?|connue?)|desconocid[oa]|sconosciut[oa]|onbekend|okän[dt]|ukjent|ukendt|不明|不详|未知)\W*"
+)
 ORDER = (
     "COMPARE_LESSTHAN",
     "COMPARE_GREATERTHAN",
@@ -130,6 +136,21 @@ def spellings(rule: str, frame: pd.DataFrame, what: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def unanswered(rule: str, frame: pd.DataFrame, labels: NDArray[np.float64], what: str) -> list[str]:
+    """A notice where a column of texts says that something is not known, and the label is 0 or 1 all the same. labels: (n,)."""
+    found: list[str] = []
+    for name in (name for name in used(rule, list(frame.columns), what) if frame[name].dtype == "str"):
+        known = frame[name][~np.isnan(labels)]
+        seen = [(one, labels[known.index[known == one]]) for one in map(str, known.dropna().unique()) if NO_ANSWER.fullmatch(one)]
+        if seen:
+            counts = ", ".join(f"'{one}' ({len(y):,} rows, {int(y.sum()):,} events)" for one, y in seen)
+            found.append(
+                f"{what} counts as known where '{name}' says {counts}. If that means not known, list it as `missing` under its table, or "
+                "leave such rows out by `known`."
+            )
+    return found
+
+
 def _values(rule: str, frame: pd.DataFrame, what: str) -> tuple["pd.Series[Any]", str]:
     """What the expression gives in each row, in their order, and DuckDB's type of it."""
     names = used(rule, list(frame.columns), what)
@@ -192,6 +213,8 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 def _refuse(node: dict[str, Any], rule: str, what: str) -> None:
     kind = node["class"]
     function = str(node.get("function_name", ""))
+    if function == "row":
+        raise BenchError(f"{what}: '{rule}' holds a comma outside of a function. A decimal number has a point here, as in 7.5.")
     if kind not in ONE_ROW or (kind == "FUNCTION" and function in _of_many_rows()):
         seen = f"{function}()" if function else "a " + kind.lower().replace("_", " ")
         raise BenchError(f"{what}: a rule is an expression about one row, but '{rule}' holds {seen}")

@@ -17,6 +17,7 @@ from bench.core import Floats
 MOST = 100_000  # rows looked at; more would say the same
 BINS, FINE = 64, 1024  # levels of a number: for a free relation, and for its order
 NORMAL = 1.959964  # of a two-sided 95 % interval
+LEAST, FLOOR = 8, 20  # measured rows of either class that say something by themselves: of half of the rows, of fewer
 Counts: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 
@@ -47,13 +48,17 @@ def sample(labels: Floats, patients: NDArray[Any], most: int = MOST) -> Sample:
 class Told:
     """What a column tells of each outcome; every array is (T,), NaN where the outcome has one class only.
 
-    auroc, low: of the value, in whichever direction is better, and the lower end of its 95 % interval. missing, missing_low: of
-    being missing alone. phi: of a whole column of two values, else NaN. settled: share of the rows in levels where the
-    outcome is always `always`; outside: its rate in all others. fewer: rows of the rarer class.
+    auroc, low: of the value, in whichever direction is better, and the lower end of its 95 % interval. among, among_low: the same
+    among the rows where it is measured, NaN where all or too few are. measured: their share. missing, missing_low: of being
+    missing alone. phi: of two values, among the measured rows, NaN where there are others. settled: share of the rows in levels
+    where the outcome is always `always`; outside: its rate in all others. fewer: rows of the rarer class.
     """
 
     auroc: Counts
     low: Counts
+    among: Counts
+    among_low: Counts
+    measured: Counts
     missing: Counts
     missing_low: Counts
     phi: Counts
@@ -75,13 +80,13 @@ def numeric(values: Floats, taken: Sample) -> Told:
     table = _counts(codes, taken)
     coarse = _coarse(table, min(BINS, max(8, len(taken) // 50)))
     total = table.sum(axis=1)
-    return _told(coarse, np.fmax(_ranked(total[:, 1], total[:, 0]), _free(coarse)), _phi(total))
+    return _told(coarse, np.fmax(_ranked(total), _free(coarse)), np.fmax(_ordered(total), _free_among(coarse)), total)
 
 
 def levels(codes: NDArray[Any], taken: Sample) -> Told:
     """codes: (n,) of the sample's rows, -1 = missing. Scored by the rates of the other half of the patients."""
     table = _counts(codes.astype(np.int64), taken)
-    return _told(table, _free(table), _phi(table.sum(axis=1)))
+    return _told(table, _free(table), _free_among(table), table.sum(axis=1))
 
 
 def lower(auroc: Counts, events: Counts, others: Counts) -> Counts:
@@ -130,22 +135,31 @@ def _coarse(table: Counts, bins: int) -> Counts:
     return np.concatenate([table[:1], np.add.reduceat(table[1:], starts, axis=0)])
 
 
-def _ranked(event: Counts, other: Counts) -> Counts:
-    """AUROC over the measured rows, and over all with the missing ones lowest or highest: the best of the three, either direction.
+def _ranked(total: Counts) -> Counts:
+    """AUROC over all rows with the missing ones lowest or highest, the better of the two, either direction.
 
-    event, other: (levels, T), in rising order after the first, which is what is missing.
+    total: (levels, 2, T), in rising order after the first, which is what is missing.
     """
-    e, o, gone_e, gone_o = event[1:], other[1:], event[0], other[0]
-    won = (e * (np.cumsum(o, axis=0) - o / 2)).sum(axis=0)
-    measured_e, measured_o = e.sum(axis=0), o.sum(axis=0)
-    every = (measured_e + gone_e) * (measured_o + gone_o)
-    tied = gone_e * gone_o / 2
+    (gone_o, gone_e), (other, event) = total[0], total[1:].sum(axis=0)
+    every = (event + gone_e) * (other + gone_o)
+    won = _won(total) + gone_e * gone_o / 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        # of few measured rows the AUROC among them says little of the outcome: it counts where half of either class is measured
-        half = (measured_e >= (measured_e + gone_e) / 2) & (measured_o >= (measured_o + gone_o) / 2)
-        among = np.where(half, won / (measured_e * measured_o), np.nan)
-        tries = np.stack([among, (won + tied + measured_e * gone_o) / every, (won + tied + gone_e * measured_o) / every])
+        tries = np.stack([(won + event * gone_o) / every, (won + gone_e * other) / every])
     return np.fmax.reduce(np.fmax(tries, 1 - tries), axis=0)
+
+
+def _ordered(total: Counts) -> Counts:
+    """AUROC over the measured rows, either direction. total: as of `_ranked`."""
+    other, event = total[1:].sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        auroc = _won(total) / (event * other)
+    return np.fmax(auroc, 1 - auroc)
+
+
+def _won(total: Counts) -> Counts:
+    """Pairs of measured rows in which the event is higher, ties half."""
+    o, e = total[1:, 0], total[1:, 1]
+    return (e * (np.cumsum(o, axis=0) - o / 2)).sum(axis=0)
 
 
 def _counts(codes: NDArray[np.int64], taken: Sample) -> Counts:
@@ -175,11 +189,29 @@ def _free(table: Counts) -> Counts:
     return found
 
 
-def _told(table: Counts, auroc: Counts, phi: Counts) -> Told:
-    total = table.sum(axis=1)
-    sums = total.sum(axis=0)
+def _free_among(table: Counts) -> Counts:
+    """As `_free`, of the measured rows alone; NaN where these are all."""
+    if not table[0].any():
+        return np.full(table.shape[3], np.nan)
+    return _free(np.concatenate([np.zeros_like(table[:1]), table[1:]]))
+
+
+def _told(table: Counts, auroc: Counts, among: Counts, total: Counts) -> Told:
+    """auroc, among: (T,) over all rows, and over those with a value. total: (levels, 2, T), finer than the table's may be."""
+    sums, seen = total.sum(axis=0), total[1:].sum(axis=0)  # (2, T)
     auroc = np.where((sums == 0).any(axis=0), np.nan, auroc)
-    return Told(auroc, lower(auroc, sums[1], sums[0]), *_missing(total), phi, *_settled(total), sums.min(axis=0))
+    half = (seen >= sums / 2).all(axis=0)
+    enough = seen.min(axis=0) >= np.where(half, LEAST, FLOOR)
+    among = np.where(enough & (seen < sums).any(axis=0), among, np.nan)
+    low, among_low = lower(auroc, sums[1], sums[0]), lower(among, seen[1], seen[0])
+    # of few measured rows the AUROC among them says little of the outcome: it is the column's where half of either class is measured
+    best, best_low = (np.fmax(x, np.where(half, y, np.nan)) for x, y in ((auroc, among), (low, among_low)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = seen.sum(axis=0) / sums.sum(axis=0)
+    phi = np.where(enough | (seen == sums).all(axis=0), _phi(total[1:]), np.nan)
+    return Told(
+        best, best_low, among, among_low, share, *_missing(table.sum(axis=1)), phi, *_settled(table.sum(axis=1)), sums.min(axis=0)
+    )
 
 
 def _missing(total: Counts) -> tuple[Counts, Counts]:
@@ -191,11 +223,11 @@ def _missing(total: Counts) -> tuple[Counts, Counts]:
     return auroc, lower(auroc, sums[1], sums[0])
 
 
-def _phi(total: Counts) -> Counts:
-    """|phi| of a column of two values, (T,); NaN where it has more or fewer, or misses some. total: (levels, 2, T)."""
-    seen = total[total.sum(axis=(1, 2)) > 0]
-    if len(seen) != 2 or total[0].any():
-        return np.full(total.shape[2], np.nan)
+def _phi(measured: Counts) -> Counts:
+    """|phi| of a column of two values, (T,); NaN where it has more or fewer. measured: (levels, 2, T)."""
+    seen = measured[measured.sum(axis=(1, 2)) > 0]
+    if len(seen) != 2:
+        return np.full(measured.shape[2], np.nan)
     (a, b), (c, d) = seen  # (T,) each
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.abs(a * d - b * c) / np.sqrt((a + b) * (c + d) * (a + c) * (b + d))

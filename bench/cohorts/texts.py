@@ -1,10 +1,12 @@
 """Texts that tell the outcome: a word that alone separates, or the outcome's own words where they are mostly right.
 
 The outcome's words are those of its name and label, so "unplanned ICU admission" in a note written afterwards is found while an
-operation that always ends in intensive care is not: that is knowledge, not a leak. An empty note holds no word.
+operation that always ends in intensive care is not: that is knowledge, not a leak. An empty note holds no word. Inflected forms
+are other words, but where one holds the other. Scripts that write without spaces are read in pieces of two signs.
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from bench.cohorts import separation
 from bench.cohorts.alarm import Alarm, way_out
 from bench.core import Floats, Task, Text
+from bench.prep.text.scripts import SIGN, UNSPACED
 
 ROWS, LETTERS = 20_000, 20_000_000  # at most so many notes, and letters in all
 WORDS = 20_000  # most frequent ones looked at
@@ -21,9 +24,15 @@ ALONE, OWN = 0.95, 0.8  # AUROC of a word's presence: of any, and of an outcome'
 SURE, ODDS = 0.8, 10.0  # or, of an outcome's own word: lower end of the outcome's rate where it stands, and odds ratio
 LEAST = 10  # rows that hold it
 GENERAL = frozenset(
-    ["the", "and", "for", "with", "without", "within", "after", "before", "from", "into", "over", "under", "above", "below", "any", "all", "not", "non", "new", "old", "high", "low", "day", "days", "hour", "hours", "week", "weeks", "month", "months", "year", "years", "min", "time", "patient", "patients", "hospital", "outcome", "event", "label", "days30", "die", "der", "das", "und", "mit", "ohne"]
+    ["the", "and", "for", "with", "without", "within", "after", "before", "from", "into", "over", "under", "above", "below", "any", "all", "not", "non", "new", "old", "high", "low", "day", "days", "hour", "hours", "week", "weeks", "month", "months", "year", "years", "min", "time", "patient", "patients", "hospital", "outcome", "event", "label", "days30", "die", "der", "das", "und", "mit", "ohne", "患者", "病人", "住院", "入院", "院内", "院後", "术后", "術後", "期间", "期間", "환자", "병원"]
 )  # fmt: skip
-NEGATED = r"\b(?:no|not|without|denies|denied|never|kein\w*|ohne|nicht|negative for|free of)\s+(?:\w+\s+)?"
+NEGATED = (
+    r"(?:\b(?:no|not|without|denies|denied|never|kein\w*|ohne|nicht|negative for|free of)\s+(?:\w+\s+)?"
+    r"|(?:未|无|無|没有|沒有|否认|否認)(?:发生|發生|出现|出現|见|見)?)"
+)
+# every two signs of a script without spaces, overlapping; of others a word of two letters or more
+PIECE = rf"(?=([{UNSPACED}]{{2}}|(?<![^\W{UNSPACED}])[^\W{UNSPACED}]{{2,}}))"
+RUN = re.compile(rf"[{UNSPACED}]+|[^\W_{UNSPACED}]+")
 
 
 def alarms(key: str, text: Text, tasks: Sequence[Task], labels: NDArray[np.float32]) -> list[Alarm]:
@@ -41,23 +50,33 @@ def alarms(key: str, text: Text, tasks: Sequence[Task], labels: NDArray[np.float
 
 
 def _notes(text: Text, labels: NDArray[np.float32]) -> tuple[list[str], NDArray[np.float32]]:
-    """Notes in small letters, and the labels of their rows."""
+    """Plain notes, and the labels of their rows."""
     n = len(text)
     rows = np.arange(n) if n <= ROWS else np.sort(np.random.default_rng(2).choice(n, ROWS, replace=False))
-    notes = [str(text.strings[r]).casefold() if text.present[r] else "" for r in rows]
+    notes = [_plain(str(text.strings[r])) if text.present[r] else "" for r in rows]
     total = np.cumsum([len(note) for note in notes])
     enough = int(np.searchsorted(total, LETTERS, "right")) + 1
     return notes[:enough], labels[rows[:enough]]
 
 
+def _plain(text: str) -> str:
+    """In small letters, each written in one way: an accent is part of its letter, a full-width letter a letter."""
+    return unicodedata.normalize("NFKC", text.casefold())
+
+
 def own_words(task: Task) -> list[str]:
-    """Words of an outcome's name and label that are about it."""
-    parts = re.findall(r"[^\W_]+", f"{task.name} {task.label}".casefold())
+    """Words of an outcome's name and label that are about it; of a run without spaces its pieces besides."""
+    runs = RUN.findall(_plain(f"{task.name} {task.label}"))
+    parts = [part for run in runs for part in (run, *(_pairs(run) if SIGN.match(run) else ()))]
     return [
         word
         for word in dict.fromkeys(parts)
         if not word.isdigit() and word not in GENERAL and len(word) > (1 if not word.isascii() else 2)
     ]
+
+
+def _pairs(run: str) -> list[str]:
+    return [run[i : i + 2] for i in range(len(run) - 1)]
 
 
 def _own(key: str, task: Task, notes: Sequence[str], y: Floats) -> Alarm | None:
@@ -108,7 +127,8 @@ def _presence(notes: Sequence[str]) -> tuple[Any, list[str]]:
     """(notes, words) sparse, 1 where the note holds the word."""
     from sklearn.feature_extraction.text import CountVectorizer
 
-    vectorizer = CountVectorizer(binary=True, token_pattern=r"(?u)\w\w+", min_df=LEAST, max_features=WORDS)
+    pattern = PIECE if any(SIGN.search(note) for note in notes) else r"\w\w+"
+    vectorizer = CountVectorizer(binary=True, token_pattern=pattern, min_df=LEAST, max_features=WORDS)
     try:
         return vectorizer.fit_transform(notes), vectorizer.get_feature_names_out().tolist()
     except ValueError:  # scikit-learn's word for "no word is left"

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.cohorts.alarm import DUPLICATES, Alarm, way_out
+from bench.cohorts.columns import names_rows, words_each
 from bench.core import Floats, Modality, Series, Tabular, Text
 
 ROWS = 20  # of fewer rows an order says nothing
@@ -30,13 +31,23 @@ def last(series: Series, channel: int) -> Floats:
 def identifiers(modalities: Mapping[str, Modality]) -> list[Alarm]:
     """Columns that name rows or patients: a model would learn the order of the file."""
     found: list[Alarm] = []
-    for table in modalities.values():
-        if isinstance(table, Tabular) and len(table) >= ROWS:
-            for name, column in table.frame.items():
-                said = _identity(str(name), column)
-                if said:
-                    found.append(_identified(str(name), said))
+    for key, one in modalities.items():
+        if isinstance(one, Tabular) and len(one) >= ROWS:
+            said = {str(name): _identity(str(name), column) for name, column in one.frame.items()}
+            found += [_identified(f"column '{name}'", name, why) for name, why in said.items() if why]
+        elif isinstance(one, Text) and (why := _written_identity(one)):
+            found.append(_identified(f"text '{key}'", key, why))
     return found
+
+
+def _written_identity(text: Text) -> str:
+    """As `_identity`, of texts; an empty one is none."""
+    known = pd.Series(text.strings[text.present], dtype=object)
+    known = known[known != ""]
+    n, distinct = len(known), int(known.nunique())
+    if n < ROWS or not names_rows(distinct, n, words_each(known)):
+        return ""
+    return f"{distinct:,} distinct words in {n:,} rows"
 
 
 def _identity(name: str, column: "pd.Series[Any]") -> str:
@@ -65,8 +76,8 @@ def _identity(name: str, column: "pd.Series[Any]") -> str:
     return ""
 
 
-def _identified(name: str, said: str) -> Alarm:
-    return Alarm(name, "", "identifier", 1.0, f"column '{name}' looks like an identifier ({said}). {way_out(name)}")
+def _identified(what: str, name: str, said: str) -> Alarm:
+    return Alarm(name, "", "identifier", 1.0, f"{what} looks like an identifier ({said}). {way_out(name)}")
 
 
 def duplicates(modalities: Mapping[str, Modality], patients: NDArray[Any]) -> list[Alarm]:

@@ -145,7 +145,8 @@ def _decided(column: str, count: Count, ways: dict[str, int], table: Table, nume
     enough = ENOUGH * count.values
     if count.values == 0:
         return Decided(kind)
-    if table.decimal is None and ways.get("comma", 0) >= max(enough, count.numbers + 1) and not (points and count.settled):
+    least = max(1 if numeric else enough, count.numbers + 1)
+    if table.decimal is None and ways.get("comma", 0) >= least and not (points and count.settled):
         if ways["grouped"] >= ways["comma"]:
             raise DecimalMark(
                 f"{column}: the comma in '{_short(count.stray)}' may be a decimal or a thousands one. Say decimal = ',' or "
@@ -164,7 +165,15 @@ def _decided(column: str, count: Count, ways: dict[str, int], table: Table, nume
         if not count.numbers:
             raise BenchError(f"{column} is named in columns.numeric, but holds no number (such as '{_short(count.stray)}')")
         return _as_number(column, kind, count, numeric)
-    return _as_date(column, count, ways)
+    found = _as_date(column, count, ways)
+    commas = max(ways["comma"], ways["points"]) if table.decimal is None else 0
+    if found.kind != "text" or found.notice or commas <= count.values / 2:
+        return found
+    return Decided(
+        "text",
+        f"{column} is read as text: {commas:,} of {count.values:,} values are numbers with a decimal comma, others are not. Say "
+        "decimal = ',' under its table, and name it under columns.numeric to have the others count as missing.",
+    )
 
 
 def _as_number(column: str, kind: Kind, count: Count, numeric: bool) -> Decided:

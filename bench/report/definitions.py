@@ -44,7 +44,7 @@ def fates(definitions: pd.DataFrame, variants: pd.DataFrame, scoring: Scoring) -
 def marks(variants: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
     """The rows of differences that are marked in the main table."""
     of = scoring.comparisons
-    marked = of[[bool(verdict(row)) for _, row in of.iterrows()]]
+    marked = of[np.array([bool(verdict(row)) for _, row in of.iterrows()], bool)]  # of one method there is no row
     return variants.merge(marked[["method", "task", "metric"]], on=["method", "task", "metric"])
 
 

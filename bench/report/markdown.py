@@ -18,7 +18,7 @@ def render(sheet: Sheet) -> str:
     for number, text in enumerate(sheet.footnotes, 1):
         lines.append(f"- <sup>{number}</sup> {say(text)}")
     lines += [""] if sheet.footnotes else []
-    lines += [f"- {say(text)}" for text in sheet.remarks]
+    lines += [f"- {say(text)}" for text in (*sheet.remarks, *sheet.notices)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,6 @@
 """The words under a table: what was estimated and tested, what failed, what to beware of."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from itertools import chain
@@ -16,6 +17,9 @@ FAMILIES = ("linear", "trees", "tabular deep", "single-task", "sharing", "balanc
 GAP = 0.005  # pooled against stratified AUROC
 CAPPED = 0.2  # share of cells
 FEW = 1000  # resamples under which a whole run is called rough
+SAID, LISTED = 8, 8  # notices that stand under a table, columns in a warning
+UNSAID = "how a death before it counts is not said"
+PATIENT = re.compile(r" ?\(first: patients? [^()]*\)")  # no report names one
 METRIC_NAMES = {"auroc": "AUROC", "ap": "AP", "brier": "Brier score", "log_loss": "log loss"}
 INTERVALS = {"percentile": "percentiles", "bca": "BCa"}
 # The numbers: bench/docs/statistics.md, section 6, trained models.
@@ -81,7 +85,33 @@ def warnings(results: Results, scoring: Scoring | None = None) -> tuple[str, ...
         f"only {scoring.resamples:,} resamples: intervals and p values are rough",
     )  # fmt: skip
     quick = ("quick look, not a result",) if results.quick else ()
-    return quick + few + ((results.note,) if results.note else ())
+    return quick + _let_through(results) + few + ((results.note,) if results.note else ())
+
+
+def _let_through(results: Results) -> tuple[str, ...]:
+    columns = [short(column, 40) for column in dict.fromkeys(column for column, _ in results.words.leaks)]
+    if not columns:
+        return ()
+    more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
+    return (
+        f"leakage alarms were let through by name ({', '.join(columns[:LISTED])}{more}): methods may have been shown the outcomes",
+    )
+
+
+def leaks(results: Results) -> tuple[str, ...]:
+    """What each alarm said that was let through."""
+    return tuple(f"Leakage alarm: {PATIENT.sub('', text)}" for _, text in results.words.leaks)
+
+
+def notices(results: Results) -> tuple[str, ...]:
+    """All that reading the cohort and dealing out its folds said, the alarms first."""
+    return (*leaks(results), *(PATIENT.sub("", text) for text in dict.fromkeys(results.words.notices)))
+
+
+def few_notices(results: Results) -> tuple[str, ...]:
+    """The same as it stands under a table: every alarm, of many others how many there are."""
+    let, others = leaks(results), notices(results)[len(results.words.leaks) :]
+    return (*let, f"Reading the cohort gave {len(others)} notices: see index.html.") if len(others) > SAID else (*let, *others)
 
 
 def families(results: Results) -> dict[str, list[str]]:
@@ -244,12 +274,13 @@ def _few(scoring: Scoring) -> tuple[str, ...]:
 
 
 def outcomes(results: Results) -> tuple[str, ...]:
-    """What an outcome's name stands for and how competing death is coded, one line each where there is something to say."""
+    """What an outcome's name stands for and how competing death is coded, one line each; its other definitions after it."""
     lines: list[str] = []
+    rules = {name: f"defined as {text}" for name, text in results.words.definitions.items() if text != name}
     for task in results.tasks:
-        said = [task.label if task.label != task.name else "", task.competing]
-        if any(said):
-            lines.append(f"{task.name}: {'; '.join(s for s in said if s)}.")
+        said = [task.label if task.label != task.name else "", rules.get(task.name, ""), task.competing or UNSAID]
+        lines.append(f"{task.name}: {'; '.join(s for s in said if s)}.")
+        lines += [f"{name}: {rule}." for name, rule in rules.items() if name.startswith(f"{task.name}~")]
     return tuple(lines)
 
 

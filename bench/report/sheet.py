@@ -68,7 +68,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A dataset's tables. warnings: to be seen first. footnotes: numbered from 1. remarks: how to read it all."""
+    """A dataset's tables. warnings: to be seen first. footnotes: numbered from 1. remarks: how to read it all.
+
+    notices: what reading the cohort said; a terminal, which has shown them before the run, leaves them out.
+    """
 
     title: str
     protocol: str
@@ -76,6 +79,7 @@ class Sheet:
     blocks: tuple[Block, ...]
     footnotes: tuple[str, ...]
     remarks: tuple[str, ...]
+    notices: tuple[str, ...] = ()
 
 
 def build(results: Results, scoring: Scoring, style: str = "paper", calibration: pd.DataFrame | None = None) -> Sheet:
@@ -98,6 +102,7 @@ def build(results: Results, scoring: Scoring, style: str = "paper", calibration:
         blocks=(*blocks, _cost_block(results, scoring, marks)),
         footnotes=footnotes,
         remarks=notes.remarks(results, scoring, style),
+        notices=notes.few_notices(results),
     )
 
 

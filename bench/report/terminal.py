@@ -36,6 +36,8 @@ class Screen:
             yield Text(say(f"[{number}] {text}"))
         for text in self.sheet.remarks:
             yield Text(say(text), style="dim")
+        if self.sheet.notices:
+            yield Text("What reading the cohort said: see index.html.", style="dim")
 
 
 def fitting(block: Block, width: int) -> list[Block]:

@@ -33,7 +33,7 @@ def by_site(cohort: Cohort, rows: Rows) -> tuple[list[Fold], list[str]]:
     """Leave one site out: a fold a site, in the order of their names."""
     if cohort.site is None:
         raise BenchError(f"the split by site needs a cohort that names sites, but '{cohort.name}' names none")
-    level, known, notices = _levels(cohort.site, rows, SITE)
+    level, known, notices = _levels(_written(cohort.site), rows, SITE)
     return _folds(cohort, level, known, SITE, strict=False, notices=notices)
 
 
@@ -71,7 +71,7 @@ def by_column(cohort: Cohort, rows: Rows, column: str) -> tuple[list[Fold], list
         raise BenchError(
             f"the levels of split column '{column}' must be names or whole numbers, but one is {values.dropna().max():g}"
         )
-    level, known, notices = _levels(values.map(_name, na_action="ignore").to_numpy(object), rows, column)
+    level, known, notices = _levels(levels(values), rows, column)
     there = sorted(set(level[known].tolist()))
     if "test" not in there or "train" not in there:
         return _folds(cohort, level, known, column, strict=True, notices=notices)
@@ -90,14 +90,23 @@ def columns(cohort: Cohort) -> list[str]:
     return [] if cohort.subgroups is None else [str(c) for c in cohort.subgroups]
 
 
+def levels(column: "pd.Series[Any]") -> NDArray[np.object_]:
+    """(n,) the level of every row of a split column as a text, "" where it has none."""
+    return _written(column.map(_name, na_action="ignore").to_numpy(object))
+
+
+def _written(values: NDArray[Any]) -> NDArray[np.object_]:
+    texts = ("" if pd.isna(value) else str(value).strip() for value in values)
+    return np.array(["" if text in NONE else text for text in texts], object)
+
+
 def _name(level: Any) -> str:
     return f"{level:g}" if isinstance(level, float) else str(level)
 
 
-def _levels(values: NDArray[Any], rows: Rows, what: str) -> tuple[NDArray[np.object_], Rows, list[str]]:
-    """(n,) the level of every row as a text, the rows that have one, and a notice of the others."""
-    level = np.array([NONE[0] if pd.isna(value) else str(value).strip() for value in values], object)
-    known = rows[~np.isin(level[rows].astype(str), NONE)]
+def _levels(level: NDArray[np.object_], rows: Rows, what: str) -> tuple[NDArray[np.object_], Rows, list[str]]:
+    """The levels, the rows that have one, and a notice of the others."""
+    known = rows[level[rows] != ""]
     return level, known, _missing(len(rows) - len(known), what)
 
 

@@ -15,6 +15,16 @@ from bench.store.files import loaded, read_frame, read_json
 
 
 @dataclass(frozen=True)
+class Words:
+    """What a cohort says of itself. tasks: in its own words. leaks, definitions: as `Cohort` has them; notices: without the leaks."""
+
+    tasks: tuple[Task, ...] = ()
+    notices: tuple[str, ...] = ()
+    leaks: tuple[tuple[str, str], ...] = ()
+    definitions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Results:
     """What a report is made of. Columns of the frames: see `read`.
 
@@ -22,7 +32,8 @@ class Results:
     text, see `bench.cards.adapted`. environment: of the cells: python, platform, bench. digest: of the cohort. others: methods
     with results under the same protocol that are not shown. external: NAME -> the rows behind the view `external:NAME`, columns as
     `cohort`. sizes: patients learned from -> test predictions of the same methods after so many, columns as `predictions`: of the runs that
-    differ from this one in the training size alone, where this one is the largest. Each is empty where the folder does not say.
+    differ from this one in the training size alone, where this one is the largest. words: of the cohort; elsewhere: of the others in
+    `external`. Each is empty where the folder does not say.
     """
 
     dataset: str
@@ -43,6 +54,8 @@ class Results:
     external: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     sizes: Mapping[int, pd.DataFrame] = field(default_factory=dict)
+    words: Words = Words()
+    elsewhere: Mapping[str, Words] = field(default_factory=dict)
 
     @property
     def learned(self) -> int:
@@ -71,14 +84,18 @@ def read(
     path = path if under is None else path.with_name(f"{under}.json")
     run = loaded(path)
     about = loaded(path.parent.parent / "dataset.json")
+    tasks: Sequence[str] = run["protocol"].get("outcomes", [])
     asked: Sequence[str] = run["asked"] if methods is None else list(run["methods"]) if methods == ["all"] else methods
     labels = list(dict.fromkeys(asked))
     if not labels:
         raise BenchError(f"no method given; there are stored results of: {', '.join(run['methods'])}")
     unknown = [label for label in labels if label not in run["methods"]]
     if unknown:
+        others = [name for name in runs(root, dataset, quick) if unknown[0] in loaded(path.with_name(f"{name}.json"))["methods"]]
+        hint = f". {unknown[0]} is stored under another: --protocol {' or '.join(others)}" if others else ""
         raise BenchError(
-            f"no stored results of {', '.join(unknown)} in {path.parent.parent}; there are: {', '.join(run['methods'])}"
+            f"no stored results of {', '.join(unknown)} under {path.stem} in {path.parent.parent}; there are: "
+            f"{', '.join(run['methods'])}{hint}"
         )
     if methods is not None:
         run["repeats"] = min(run["methods"][label].get("repeats", run["repeats"]) for label in labels)
@@ -91,7 +108,7 @@ def read(
         dataset=about["label"],
         note=about["note"],
         quick=run["protocol"]["quick"],
-        tasks=_tasks(about["tasks"], run["protocol"].get("outcomes", [])),
+        tasks=_tasks(about["tasks"], tasks),
         protocol={**run["protocol"], "repeats": run["repeats"]},
         reference=chosen,
         cohort=read_frame(path.parent.parent / "cohort.parquet"),
@@ -106,6 +123,8 @@ def read(
         external={name: read_frame(path.parent.parent / file) for name, file in run.get("external", {}).items()},
         others=tuple(label for label in run["methods"] if label not in labels),
         sizes=_sizes(path, run, labels, frames),
+        words=_words({**run, **about}, tasks),
+        elsewhere={name: _words(other, tasks) for name, other in run.get("elsewhere", {}).items()},
     )
 
 
@@ -237,6 +256,11 @@ def _tasks(values: Sequence[Mapping[str, Any]], chosen: Sequence[str]) -> tuple[
     tasks = tuple(_task(value) for value in values if not chosen or value["name"] in chosen)
     names = {task.name for task in tasks}
     return tuple(replace(task, implies=tuple(name for name in task.implies if name in names)) for task in tasks)
+
+
+def _words(value: Mapping[str, Any], chosen: Sequence[str]) -> Words:
+    leaks = tuple((column, text) for column, text in value.get("leaks", []))
+    return Words(_tasks(value["tasks"], chosen), tuple(value.get("notices", [])), leaks, value.get("definitions", {}))
 
 
 def _task(value: Mapping[str, Any]) -> Task:

@@ -7,16 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core import Text
+from bench.prep.text.scripts import UNSPACED
 
 COMPONENTS = 32
 WORDS = 20_000  # most frequent words and pairs kept
+TOKEN = rf"[{UNSPACED}]|[^\W{UNSPACED}]{{2,}}"  # scikit-learn's words of two letters or more, or one sign of an unspaced script
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextVectors:
     """n notes -> (n, k) float32, k <= 32. A row without the modality is NaN; an empty note, or one of unknown words, is 0.
 
-    Words and pairs seen in fewer than three training notes are left out. When nothing is left, k = 1 and every vector is 0.
+    Words and pairs seen in fewer than three training notes are left out; of a script that writes without spaces each sign is a word.
+    When nothing is left, k = 1 and every vector is 0.
     With at most 32 words and pairs left there is nothing to reduce, and the vectors are the TF-IDF weights themselves.
     """
 
@@ -31,7 +34,7 @@ class TextVectors:
 
         notes = [str(s) for s in text.strings[text.present] if s]
         vectorizer: Any = TfidfVectorizer(
-            ngram_range=(1, 2), min_df=min(3, max(len(notes), 1)), max_features=WORDS, sublinear_tf=True
+            token_pattern=TOKEN, ngram_range=(1, 2), min_df=min(3, max(len(notes), 1)), max_features=WORDS, sublinear_tf=True
         )
         try:
             weights: Any = vectorizer.fit_transform(notes)

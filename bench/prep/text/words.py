@@ -1,6 +1,5 @@
 """Notes as numbered words, for an encoder that learns its own embedding of them."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core import Text
+from bench.prep.text.scripts import WORD
 
 KEPT = 20_000  # most frequent words
 LENGTH = 256  # words of a note that are read
-# a word, or one sign of a script that writes without spaces
-WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]+")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

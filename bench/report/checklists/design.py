@@ -84,7 +84,9 @@ def weighted(results: Results) -> bool:
 def _competing(results: Results) -> list[str]:
     texts = dict.fromkeys(task.competing for task in results.tasks if task.competing)
     said = [f"{names(task.name for task in results.tasks if task.competing == text)}: {say(text)}" for text in texts]
-    return [f"Competing events: {'; '.join(said)}."] if said else []
+    silent = names(task.name for task in results.tasks if not task.competing)
+    said += [f"{silent}: {notes.UNSAID}"] if silent else []
+    return [f"Competing events: {'; '.join(said)}."]
 
 
 def unfinished(frames: Frames) -> list[str]:

@@ -113,14 +113,18 @@ def untreated(frames: Frames, facts: Facts) -> tuple[str, str]:
 
 
 def leakage(frames: Frames, facts: Facts) -> tuple[str, str]:
-    """No, where a patient or group has rows on two sides of a fold; probably yes otherwise, for predictors are not stored."""
+    """No, where a patient or group has rows on two sides of a fold; probably no, where a leakage alarm was let through.
+
+    Probably yes otherwise, for predictors are not stored.
+    """
     if not facts.scored:
         return OPEN, NOTHING
     stored = frames.results.receipt.get("groups_on_two_sides")
     receipt = "" if stored is None else f" The receipt of the splits counts {int(stored):,}."
     owners = "group or patient" if facts.crossing == 1 else "groups or patients"
     text = f"{facts.crossing:,} {owners} with rows on two sides of a fold.{receipt}"
-    return (NO if facts.crossing or stored else PROBABLY), text
+    let = [say(alarm) for alarm in notes.leaks(frames.results)]
+    return NO if facts.crossing or stored else PROBABLY_NOT if let else PROBABLY, " ".join([text, *let])
 
 
 def replicated(frames: Frames, facts: Facts) -> tuple[str, str]:

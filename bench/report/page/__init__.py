@@ -50,6 +50,7 @@ def _facts(frames: Frames, made: Iterable[sections.Section]) -> tuple[tuple[str,
         for _, lines in section.grids[0].groups
         for line in lines
     )
+    said = len(notes.notices(results))
     return (
         ("patients", f"{results.cohort['patient'].nunique():,}", ""),
         ("outcomes", f"{len(results.tasks)}", ""),
@@ -57,6 +58,7 @@ def _facts(frames: Frames, made: Iterable[sections.Section]) -> tuple[tuple[str,
         ("reference", clean(results.reference), ""),
         ("resamples", f"{frames.scoring.resamples:,}", ""),
         ("alarms", f"{found} kinds" if found != 1 else "1 kind", "alarms") if found else ("alarms", "none", "alarms"),
+        *([("notices", f"{said}", "notices")] if said else []),
     )
 
 

@@ -120,6 +120,7 @@ def _marks(frames: Frames) -> str:
 
 def _trust(frames: Frames, texts: Sequence[str], marks: compare.Marks) -> tuple[Section, ...]:
     return (
+        Section("notices", "What reading the cohort said", items=tuple(clean(text) for text in notes.notices(frames.results))),
         Section(
             "alarms",
             "Alarms and footnotes",

@@ -32,7 +32,7 @@ def summary(frames: Frames) -> Grid | None:
     """A row per definition and metric."""
     if frames.definitions.empty:
         return None
-    fates = words.fates(frames.definitions, frames.variants, frames.scoring)
+    fates, rules = words.fates(frames.definitions, frames.variants, frames.scoring), frames.results.words.definitions
     frame = frames.definitions.assign(name=frames.definitions["task"] + "~" + frames.definitions["variant"])
     fields = (
         Field("metric", lambda row: grid.said(name_of(row["metric"])), words=True),
@@ -49,6 +49,7 @@ def summary(frames: Frames) -> Grid | None:
             lambda row: grid.said(fates.get(str(row["name"]), ("", ""))[0] if row["best_survives"] else ""),
             words=True,
         ),
+        *([Field("defined as", lambda row: grid.said(clean(rules.get(str(row["name"]), ""))), words=True)] if rules else []),
     )
     return grid.build(frame, "Definitions", fields, {}, name="name", corner="Definition", about=SUMMARY)
 
