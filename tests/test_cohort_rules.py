@@ -220,7 +220,9 @@ def test_a_label_where_a_text_says_that_nothing_is_known_is_said() -> None:
     rule = "icu <> 'Nein'"
     y = rules.evaluate(rule, frame, "outcome 'a'")
     (said,) = rules.unanswered(rule, frame, y, "outcome 'a'")
-    assert said.startswith("outcome 'a' counts as known where 'icu' says 'unbekannt' (1 rows, 1 events), 'k.A.' (2 rows, 2 events). If")
+    assert said.startswith(
+        "outcome 'a' counts as known where 'icu' says 'unbekannt' (1 rows, 1 events), 'k.A.' (2 rows, 2 events). If"
+    )
     assert "'k.A.' (2 rows, 0 events)" in rules.unanswered("icu = 'ja'", frame, np.where(np.isnan(y), NAN, 0), "a")[0]
     assert rules.unanswered(rule, frame, np.where(frame["icu"].isin(["ja", "Nein"]), y, NAN), "outcome 'a'") == []
 

@@ -45,7 +45,9 @@ def test_decimal_commas_among_too_many_texts_are_said_and_can_be_named(tmp_path:
     table = "id,dead,x\n" + "".join(f'{i},{i % 2},"{cell}"\n' for i, cell in enumerate(values))
     got = source(tmp_path, table, DEAD + '[columns]\nnumeric = "x"\n')
     np.testing.assert_array_equal(got.frame["x"], [*(i + 0.5 for i in range(18)), np.nan, np.nan])
-    assert got.notices == ("t.csv, column 'x' is read as numbers with a decimal comma; 2 of 20 values are none and count as missing",)
+    assert got.notices == (
+        "t.csv, column 'x' is read as numbers with a decimal comma; 2 of 20 values are none and count as missing",
+    )
 
 
 def test_named_numeric_takes_what_there_is_of_numbers(tmp_path: Path) -> None:

@@ -165,7 +165,9 @@ def test_check_says_what_a_run_would_see(folder: Path, capsys: pytest.CaptureFix
     assert re.search(r"^icu_days +role +used by outcome 'icu_days_1'", out, re.M)
     assert re.search(rf"^labs +series +{N} +100\.0 +6 measurements \(6 to 6\)", out, re.M)
     assert re.search(r"^labs\.crp ", out, re.M)
-    assert out.splitlines()[-1] == "No alarm: a run can start. No proof: columns must have been known at the moment of prediction."
+    assert (
+        out.splitlines()[-1] == "No alarm: a run can start. No proof: columns must have been known at the moment of prediction."
+    )
     assert max(map(len, out.splitlines())) <= 100
 
 

@@ -28,7 +28,12 @@ class Screen:
         say = plain if options.ascii_only else clean
         s = self.summary
         groups = f", {s.groups:,} groups" if s.groups != s.patients else ""
-        yield Text(say(f"{s.name}: {s.rows:,} rows, {s.patients:,} patients{groups}, {len(s.outcomes)} outcome{'s' * (len(s.outcomes) != 1)}"), style="bold")
+        yield Text(
+            say(
+                f"{s.name}: {s.rows:,} rows, {s.patients:,} patients{groups}, {len(s.outcomes)} outcome{'s' * (len(s.outcomes) != 1)}"
+            ),
+            style="bold",
+        )
         for make in (outcomes, variants, together, modalities, channels, columns, strongest):
             for table in make(s, say):
                 yield Text("")
