@@ -209,6 +209,9 @@ def test_the_receipt_is_stored_or_counted(frames: Frames) -> None:
     assert rows[0] == ["repeat 0, fold 0", "train", "9", "2 of 8 (25.0 %)"]
     assert rows[1] == ["repeat 0, fold 0", "test", "9", f"0 of 0 ({words.DASH} %)"]
     assert "Groups on two sides of a split: 0. Hash of all splits: abc." in made
+    stays = {**stored, "folds": [row | {"patients": 7}]}
+    several = tables(page.render(replace(frames, results=replace(frames.results, receipt=stays)), {}))["Split receipt"]
+    assert (several[0][2:4], several[1][2:4]) == (["rows", "patients"], ["9", "7"])
 
 
 def test_without_a_single_prediction() -> None:

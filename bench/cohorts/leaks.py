@@ -153,7 +153,7 @@ def _sentence(kind: str, one: Candidate, outcome: str, value: float, t: int) -> 
     if kind == "missing":
         return f"whether {what} is missing predicts '{outcome}' with AUROC {value:.3f}, above {one.absent:g}: it may be asked of some only"
     always = "always" if told.always[t] else "never"
-    return f"{what} settles '{outcome}' in {value:.0%} of the rows: {always} there, in {told.outside[t]:.0%} of the others"
+    return f"{what} decides '{outcome}' in {value:.0%} of the rows: there it {always} happens, in the others to {told.outside[t]:.0%}"
 
 
 def _where_measured(share: float) -> str:

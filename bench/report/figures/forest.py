@@ -172,9 +172,7 @@ def subgroups(table: pd.DataFrame, differences: pd.DataFrame, families: Families
         _level(part, f"{variable}: {level}", Axis(low, high, ticks(low, high, 3)))
         for (variable, level), part in own.groupby(["variable", "level"], sort=False)
     ]
-    said = [
-        f"{METRICS.get(metric, metric)} in %, with 95 % interval; under each column events of patients. An arrow: beyond the axis."
-    ]
+    said = [f"{METRICS.get(metric, metric)} in %, with 95 % interval; under each column events of n. An arrow: beyond the axis."]
     return rows.page(
         f"{dataset}, {said_of(task)}: subgroups", families, columns, (), [*said, *_spread(differences, task, metric)]
     )

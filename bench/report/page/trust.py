@@ -60,23 +60,33 @@ def _check(check: str, said: Sequence[str], found: Mapping[str, Sequence[str]], 
 
 
 def receipt(frames: Frames) -> Grid | None:
-    """n, events and prevalence of every fold, side and outcome; of training rows where the store holds the receipt."""
+    """n, events and prevalence of every fold, side and outcome; of training rows where the store holds the receipt.
+
+    Rows and patients, where a patient has several rows.
+    """
     stored = frames.results.receipt
     rows = stored.get("folds") or _counted(frames.results)
     if not rows:
         return None
     tasks = list(dict.fromkeys(str(row["task"]) for row in rows))
-    places = list(dict.fromkeys((row["repeat"], row["fold"], str(row["side"]), row["n"]) for row in rows))
+    several = any(row.get("patients", row["n"]) != row["n"] for row in rows)
+    sizes = ("n", "patients") if several else ("n",)
+    places = list(dict.fromkeys((row["repeat"], row["fold"], str(row["side"]), *(row[key] for key in sizes)) for row in rows))
     found = {(row["repeat"], row["fold"], row["side"], row["task"]): row for row in rows}
 
     names = dict(enumerate(stored.get("names", [])))  # of a split that is not random: the site, the dates
 
-    def line(repeat: int, fold: int, side: str, n: int) -> Line:
+    def line(repeat: int, fold: int, side: str, *counts: int) -> Line:
         cells = (_fold(found[repeat, fold, side, task]) for task in tasks)
         place = f"repeat {repeat}, fold {fold}" + (f": {clean(str(names[fold]))}" if fold in names else "")
-        return Line(place, (grid.said(side), grid.valued(float(n), number), *cells))
+        return Line(place, (grid.said(side), *(grid.valued(float(n), number) for n in counts), *cells))
 
-    columns = (Column(("side",), words=True), Column(("patients",)), *(Column((clean(t), "events"), t) for t in tasks))
+    heads = ("rows", "patients") if several else ("patients",)
+    columns = (
+        Column(("side",), words=True),
+        *(Column((head,)) for head in heads),
+        *(Column((clean(t), "events"), t) for t in tasks),
+    )
     return Grid("Split receipt", "Fold", columns, (("", tuple(line(*place) for place in places)),), about=_proof(stored))
 
 
