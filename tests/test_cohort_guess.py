@@ -68,3 +68,18 @@ def test_a_database_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "t.sqlite").touch()
     with pytest.raises(BenchError, match=r't\.sqlite is a database, .* table = \{ database = "t\.sqlite", query = "SELECT'):
         guess.first([tmp_path / "t.sqlite"], tmp_path / "mine.toml")
+
+
+def test_the_key_of_a_long_table_names_the_rows(tmp_path: Path) -> None:
+    lines = [f"P{i // 2},F{i},{'ja' if i % 3 else 'nein'},{i % 2},{i % 12},{50 + i % 30}" for i in range(60)]
+    labs = [f"F{i},{-h},crea,{i / 10}" for i in range(60) for h in range(3)]
+    (tmp_path / "labor.csv").write_text("\n".join(["Fallnummer,stunde,parameter,wert", *labs]))
+    (tmp_path / "t.csv").write_text("\n".join(["PatNr,Fallnummer,ITS,Raucher,Verweildauer,Alter", *lines]))
+    text = guess.first([tmp_path / "t.csv", tmp_path / "labor.csv"], tmp_path / "mine.toml")
+    assert 'row = "Fallnummer"  # a name for each row, by which labor.csv knows it' in text
+    assert outcomes(text) == ['ITS = "\\"ITS\\" = \'ja\'"', 'Verweildauer_over_7 = "\\"Verweildauer\\" > 7"']
+    assert "# columns of yes and no that are taken as features, and may be outcomes: Raucher" in text
+    (tmp_path / "mine.toml").write_text(text)
+    series = build.make(reading.read(tmp_path / "mine.toml")).modalities["labor"]
+    assert series.channels == ("crea",)
+    assert len(series.value) == 180

@@ -24,16 +24,16 @@ PERSON = r"(?:^|_|\b)(?:patient|subject|person|participant|pat|pid|mrn|usubjid|p
 RECORD = r"^(?:id|sno|nr|case|row|record|stay|encounter|admission|hadm|visit|icustay)(?:_?(?:id|no|nr))?$|id$"
 OUTCOME = (
     r"death|dead|died|mort|expire|tod$|verstorben|surviv|outcome|icu|intensiv|readmi|complic|komplik|\baki|_aki|kidney_inj|renal_fail|sepsis|"
-    r"infect|stroke|bleed|transfus|ventil|relaps|recur|progress|adverse|label|target|^y_?\d*$|event"
+    r"infect|stroke|bleed|transfus|ventil|relaps|recur|progress|adverse|label|target|^y_?\d*$|event|(?:^|_)its(?:_|$)|reop"
 )
 BEFORE = r"^(?:pre|baseline|hx|history|prior|previous|past|vor)|history|_hx|_pre$"
 IDENT = r"(?:^|_)(?:id|no|nr|num|number)$|id$"
-STAY = r"los|stay|icu_?days|length_of|liegedauer|days_in|_days$"
+STAY = r"los|stay|icu_?days|length_of|liegedauer|verweildauer|aufenthalt|days_in|_days$"
 SITE = r"^(?:site|cent(?:er|re)|hospital|klinik|clinic|institution|facility|hospital_?id|site_?id)$"
 WHEN = r"date|datum|time|admi|aufnahme|index|year|jahr"
 GROUPS = r"^(?:sex|gender|geschlecht|race|ethnicity)$"
 LONG = {
-    "time": r"time|date|day|hour|min|zeit|charttime|offset",
+    "time": r"time|date|day|hour|min|zeit|stund|datum|(?:^|_)tag|charttime|offset",
     "name": r"name|item|test|param|label|variable|code|channel",
     "value": r"value|result|wert|num",
 }
@@ -154,6 +154,8 @@ def _outcomes(guess: Guess, frame: pd.DataFrame) -> None:
         guess.open.append(
             f'[outcomes], name = "a column of 0 and 1, or a rule such as los_days > 7"; no column looks like one{near}'
         )
+    elif proposals:
+        guess.remarks.append(f"columns of yes and no that are taken as features, and may be outcomes: {', '.join(proposals[:8])}")
 
 
 def _outcome(guess: Guess, name: str, rule: str, frame: pd.DataFrame) -> None:
@@ -198,6 +200,8 @@ def _further(guess: Guess, frame: pd.DataFrame, path: Path, out: Path) -> None:
         guess.remarks.append(f"{path.name} shares no column with the first table: not used")
         return
     key = str(keys[0])
+    if "row" not in guess.keys and key != guess.keys.get("patient") and frame[key].notna().all() and frame[key].is_unique:
+        guess.say("row", key, f"a name for each row, by which {path.name} knows it")
     if other[key].notna().all() and not other[key].duplicated().any():
         guess.joins.append({"file": _seen(path, out), **decimal, "key": key})
         return
