@@ -325,9 +325,8 @@ def test_unknown_labels_take_no_part_and_weights_do() -> None:
 def test_the_weights_are_constants_to_the_gradient() -> None:
     net, (y, w) = network(":mi=0:swap=0"), labels()
     each, _ = terms(net)
-    weights, total = net.weigh(torch.arange(ROWS)), w.sum(0)
-    logits = net.both(*net.streams(table()))[0]
-    expected = ((torch.sigmoid(logits) - y) * weights * w).sum(0) / total  # dL/dbias = sum w W (p - y) / sum w
+    weights, logits = net.weigh(torch.arange(ROWS)), net.both(*net.streams(table()))[0]
+    expected = ((torch.sigmoid(logits) - y) * weights * w).sum(0) / w.sum(0)  # dL/dbias = sum w W (p - y) / sum w
     same(torch.autograd.grad(each.sum(), net.heads.bias)[0], expected, 1e-9)
     assert not weights.requires_grad
 

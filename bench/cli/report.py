@@ -1,6 +1,6 @@
 """`bench report`: tables, figures and page again, from stored results alone."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
@@ -51,29 +51,11 @@ def report(
         )
     metrics = tuple(name.strip() for name in primary.split(","))
     settings = Settings(style=style, primary=metrics, adjust=adjust, interval=interval, resamples=resamples)
+    where: dict[str, Any] = {
+        "reference": reference, "results": results, "reports": reports, "quick": quick, "protocol": protocol, "settings": settings,
+    }  # fmt: skip
     if figure is None:
-        outcome = stored.make_report(
-            dataset,
-            methods,
-            reference=reference,
-            results=results,
-            reports=reports,
-            quick=quick,
-            protocol=protocol,
-            settings=settings,
-        )
-        return screen.show(outcome)
-    for path in stored.draw_figure(
-        figure,
-        task,
-        dataset,
-        methods,
-        reference=reference,
-        results=results,
-        reports=reports,
-        quick=quick,
-        protocol=protocol,
-        settings=settings,
-    ):
+        return screen.show(stored.make_report(dataset, methods, **where))
+    for path in stored.draw_figure(figure, task, dataset, methods, **where):
         print(path)
     return 0
