@@ -37,11 +37,13 @@ def test_decimal_commas_among_too_many_texts_are_said_and_can_be_named(tmp_path:
     _, dtype, said = column(tmp_path, values)
     assert dtype == "str"
     assert said == (
-        "t.csv, column 'x' is read as text: 18 of 20 values are numbers with a decimal comma, others are not. Say decimal = ',' under "
-        "its table, and name it under columns.numeric to have the others count as missing."
+        "t.csv, column 'x' is read as text: 18 of 20 values are numbers with a decimal comma. Say decimal = ',' under its table, and name it under columns.numeric to have the others count as missing."
     )
     _, dtype, said = column(tmp_path, [f"1.{i:03},82" for i in range(18)] + ["n.b.", "-"])
     assert (dtype, "18 of 20 values are numbers with a decimal comma" in said) == ("str", True)
+    assert column(tmp_path, ["1.234,5", "2.345,6"])[2].endswith(
+        " 2 of 2 values are numbers with a decimal comma. Say decimal = ',' under its table."
+    )
     table = "id,dead,x\n" + "".join(f'{i},{i % 2},"{cell}"\n' for i, cell in enumerate(values))
     got = source(tmp_path, table, DEAD + '[columns]\nnumeric = "x"\n')
     np.testing.assert_array_equal(got.frame["x"], [*(i + 0.5 for i in range(18)), np.nan, np.nan])

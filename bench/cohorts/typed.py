@@ -169,10 +169,11 @@ def _decided(column: str, count: Count, ways: dict[str, int], table: Table, nume
     commas = max(ways["comma"], ways["points"]) if table.decimal is None else 0
     if found.kind != "text" or found.notice or commas <= count.values / 2:
         return found
+    rest = ", and name it under columns.numeric to have the others count as missing" if commas < count.values else ""
     return Decided(
         "text",
-        f"{column} is read as text: {commas:,} of {count.values:,} values are numbers with a decimal comma, others are not. Say "
-        "decimal = ',' under its table, and name it under columns.numeric to have the others count as missing.",
+        f"{column} is read as text: {commas:,} of {count.values:,} values are numbers with a decimal comma. Say decimal = ',' under its "
+        f"table{rest}.",
     )
 
 
