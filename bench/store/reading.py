@@ -85,18 +85,7 @@ def read(
     run = loaded(path)
     about = loaded(path.parent.parent / "dataset.json")
     tasks: Sequence[str] = run["protocol"].get("outcomes", [])
-    asked: Sequence[str] = run["asked"] if methods is None else list(run["methods"]) if methods == ["all"] else methods
-    labels = list(dict.fromkeys(asked))
-    if not labels:
-        raise BenchError(f"no method given; there are stored results of: {', '.join(run['methods'])}")
-    unknown = [label for label in labels if label not in run["methods"]]
-    if unknown:
-        others = [name for name in runs(root, dataset, quick) if unknown[0] in loaded(path.with_name(f"{name}.json"))["methods"]]
-        hint = f". {unknown[0]} is stored under another: --protocol {' or '.join(others)}" if others else ""
-        raise BenchError(
-            f"no stored results of {', '.join(unknown)} under {path.stem} in {path.parent.parent}; there are: "
-            f"{', '.join(run['methods'])}{hint}"
-        )
+    labels = _labels(path, run, methods)
     if methods is not None:
         run["repeats"] = min(run["methods"][label].get("repeats", run["repeats"]) for label in labels)
     cells, frames = _cells(path, run, labels)
@@ -128,12 +117,33 @@ def read(
     )
 
 
+def _labels(path: Path, run: Mapping[str, Any], methods: Sequence[str] | None) -> list[str]:
+    """The methods that are asked for, as `read` has them. BenchError, with the protocols that have it, for one that is not stored."""
+    asked: Sequence[str] = run["asked"] if methods is None else list(run["methods"]) if methods == ["all"] else methods
+    labels = list(dict.fromkeys(asked))
+    if not labels:
+        raise BenchError(f"no method given; there are stored results of: {', '.join(run['methods'])}")
+    unknown = [label for label in labels if label not in run["methods"]]
+    if unknown:
+        others = [name for name, one in _kept(path.parent, run["protocol"]["quick"]).items() if unknown[0] in one["methods"]]
+        hint = f". {unknown[0]} is stored under another: --protocol {' or '.join(others)}" if others else ""
+        raise BenchError(
+            f"no stored results of {', '.join(unknown)} under {path.stem} in {path.parent.parent}; there are: "
+            f"{', '.join(run['methods'])}{hint}"
+        )
+    return labels
+
+
 def runs(root: Path, dataset: str, quick: bool = False) -> dict[str, dict[str, Any]]:
     """Every protocol a dataset (its label) was run under, the newest last: the protocol's folder name -> its fields, repeats too."""
-    folder = _newest_run(root, dataset, quick).parent
-    found = {path.stem: read_json(path) or {} for path in sorted(folder.glob("*.json"), key=_age)}
-    kept = {name: run for name, run in found.items() if run.get("protocol", {}).get("quick") == quick}
+    kept = _kept(_newest_run(root, dataset, quick).parent, quick)
     return {name: {**run["protocol"], "repeats": run["repeats"]} for name, run in kept.items()}
+
+
+def _kept(folder: Path, quick: bool) -> dict[str, dict[str, Any]]:
+    """The records of a dataset's runs by the protocol's folder name, the newest last; a damaged one is left out."""
+    found = {path.stem: read_json(path) or {} for path in sorted(folder.glob("*.json"), key=_age)}
+    return {name: run for name, run in found.items() if run.get("protocol", {}).get("quick") == quick}
 
 
 def labels(root: Path, quick: bool) -> dict[str, list[str]]:
