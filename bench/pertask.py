@@ -7,30 +7,37 @@ An outcome without both classes among the training rows is predicted by the cons
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.core import JSON, Cohort, Inputs, Run
+from bench.core import JSON, Cohort, Inputs, Rows, Run
 from bench.recalibrate import HALF_VOTE
 
 EPS = 1e-7
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Data:
-    """The rows at which one outcome is known. x: (n, p). y: (n,) 0 or 1. w: (n,) weights above 0."""
+    """The rows at which one outcome is known. x: (n, p). y: (n,) 0 or 1. w: (n,) weights above 0.
+
+    at: (n,) which of the fold's rows they are, None for all, in their order.
+    """
 
     x: NDArray[Any]
     y: NDArray[np.float32]
     w: NDArray[np.float32]
+    at: Rows | None = None
 
     @classmethod
     def of(cls, cohort: Cohort, x: NDArray[Any], task: int) -> "Data":
         known = cohort.mask[:, task]
-        return cls(x[known], cohort.labels[known, task], cohort.loss_weights[known, task])
+        if known.all():
+            return cls(x, cohort.labels[:, task], cohort.loss_weights[:, task])
+        return cls(x[known], cohort.labels[known, task], cohort.loss_weights[known, task], np.flatnonzero(known))
 
     @property
     def prevalence(self) -> float:
@@ -41,6 +48,22 @@ class Data:
     def stops(self) -> bool:
         """Whether these rows can tell a good model from a bad one: they hold both classes."""
         return 0.0 < self.prevalence < 1.0
+
+
+def once(make: Callable[[NDArray[Any]], T]) -> Callable[[Data], T]:
+    """`make(x)` of an outcome's rows, as binning does, made once for all outcomes that are known at the same rows.
+
+    Not once for all rows: those of unknown outcome would set the edges of its bins, and are to say nothing.
+    """
+    made: dict[bytes | None, T] = {}
+
+    def get(data: Data) -> T:
+        key = None if data.at is None else data.at.tobytes()
+        if key not in made:
+            made[key] = make(data.x)
+        return made[key]
+
+    return get
 
 
 class Model(Protocol):

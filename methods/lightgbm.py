@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench import prep
 from bench.core import Cohort, Count, NonNegative, Positive, PositiveShare, Run
-from bench.pertask import Data, PerTask, fit_per_task
+from bench.pertask import Data, PerTask, fit_per_task, once
 
 UNSTOPPED_ROUNDS = QUICK_ROUNDS = 100
 
@@ -55,21 +55,26 @@ class LightGBM:
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> PerTask:
         flat = prep.flatten(train)
         codes = np.flatnonzero(flat.categorical).tolist()
-        return fit_per_task(flat, train, valid, run, lambda data, held_out: self._fit(data, held_out, codes, run))
+        binned = once(lambda x: lgb.Dataset(x, categorical_feature=codes))
 
-    def _fit(self, data: Data, held_out: Data, codes: list[int], run: Run) -> Ensemble:
+        def fit(data: Data, held_out: Data) -> Ensemble:
+            rows = binned(data).set_label(data.y).set_weight(data.w)
+            held = rows.create_valid(held_out.x, held_out.y, weight=held_out.w) if held_out.stops else None
+            return self._fit(rows, held, run)
+
+        return fit_per_task(flat, train, valid, run, fit)
+
+    def _fit(self, rows: lgb.Dataset, held: lgb.Dataset | None, run: Run) -> Ensemble:
         cap = min(self.rounds, QUICK_ROUNDS) if run.quick else self.rounds
         scores: dict[str, dict[str, list[float]]] = {}
         stopping: dict[str, Any] = {}
-        rows = lgb.Dataset(data.x, data.y, weight=data.w, categorical_feature=codes)
-        if held_out.stops:
+        if held is not None:
             callbacks = [lgb.early_stopping(self.patience, verbose=False), lgb.record_evaluation(scores)]
-            valid = rows.create_valid(held_out.x, held_out.y, weight=held_out.w)
-            stopping = {"valid_sets": [valid], "valid_names": ["valid"], "callbacks": callbacks}
+            stopping = {"valid_sets": [held], "valid_names": ["valid"], "callbacks": callbacks}
         else:
             cap = min(cap, UNSTOPPED_ROUNDS)
         booster = lgb.train(self._parameters(run), rows, cap, **stopping)
-        kept = booster.best_iteration if held_out.stops else cap
+        kept = cap if held is None else booster.best_iteration
         leaves = sum(tree["num_leaves"] for tree in booster.dump_model(num_iteration=kept)["tree_info"])
         history = scores["valid"]["binary_logloss"] if scores else []
         done = len(history) or cap  # the booster itself forgets the rounds after the best

@@ -12,13 +12,12 @@ Cost: 6 s per cell of surgical (8,450 training rows, one thread).
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
 from bench import prep
 from bench.core import Cohort, Count, NonNegative, Positive, PositiveShare, Run
-from bench.pertask import Data, PerTask, fit_per_task
+from bench.pertask import Data, PerTask, fit_per_task, once
 
 UNSTOPPED_ROUNDS = QUICK_ROUNDS = 100
 
@@ -35,7 +34,7 @@ class Ensemble:
     scores: list[float]
 
     def predict(self, x: NDArray[Any]) -> NDArray[Any]:
-        return self.booster.predict(_matrix(x, self.types))
+        return self.booster.predict(xgb.DMatrix(x, feature_types=self.types, enable_categorical=True, nthread=1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +53,28 @@ class XGBoost:
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> PerTask:
         flat = prep.flatten(train)
         types = ["c" if code else "q" for code in flat.categorical]
-        return fit_per_task(flat, train, valid, run, lambda data, held_out: self._fit(data, held_out, types, run))
+        how: Any = {"feature_types": types, "enable_categorical": True, "nthread": run.threads}
+        binned = once(lambda x: xgb.QuantileDMatrix(x, **how))
 
-    def _fit(self, data: Data, held_out: Data, types: list[str], run: Run) -> Ensemble:
+        def fit(data: Data, held_out: Data) -> Ensemble:
+            rows = binned(data)
+            rows.set_info(label=data.y, weight=data.w)
+            held = xgb.DMatrix(held_out.x, label=held_out.y, weight=held_out.w, **how) if held_out.stops else None
+            return self._fit(rows, held, types, run)
+
+        return fit_per_task(flat, train, valid, run, fit)
+
+    def _fit(self, rows: xgb.DMatrix, held: xgb.DMatrix | None, types: list[str], run: Run) -> Ensemble:
         cap = min(self.rounds, QUICK_ROUNDS) if run.quick else self.rounds
         scores: dict[str, dict[str, list[float]]] = {}
         stopping: dict[str, Any] = {}
-        if held_out.stops:
-            matrix = _matrix(held_out.x, types, run.threads, label=held_out.y, weight=held_out.w)
-            stopping = {"evals": [(matrix, "valid")], "early_stopping_rounds": self.patience, "evals_result": scores}
+        if held is not None:
+            stopping = {"evals": [(held, "valid")], "early_stopping_rounds": self.patience, "evals_result": scores}
         else:
             cap = min(cap, UNSTOPPED_ROUNDS)
-        matrix = _matrix(data.x, types, run.threads, label=data.y, weight=data.w)
-        booster = xgb.train(self._parameters(run), matrix, cap, verbose_eval=False, **stopping)
+        booster = xgb.train(self._parameters(run), rows, cap, verbose_eval=False, **stopping)
         done = booster.num_boosted_rounds()
-        kept = booster[: booster.best_iteration + 1] if held_out.stops else booster
+        kept = booster if held is None else booster[: booster.best_iteration + 1]
         leaves = sum(tree.count("leaf=") for tree in kept.get_dump())
         return Ensemble(kept, types, leaves, done, done == cap, scores["valid"]["logloss"] if scores else [])
 
@@ -78,10 +84,6 @@ class XGBoost:
             "nthread": run.threads, "seed": run.seed % 2**31, "verbosity": 0, "eta": self.rate, "max_depth": self.depth,
             "min_child_weight": self.min_weight, "lambda": self.l2, "subsample": self.rows, "colsample_bytree": self.columns,
         }  # fmt: skip
-
-
-def _matrix(x: NDArray[Any], types: list[str], threads: int = 1, **more: NDArray[np.float32]) -> xgb.DMatrix:
-    return xgb.DMatrix(x, feature_types=types, enable_categorical=True, nthread=threads, **more)
 
 
 METHOD = XGBoost
