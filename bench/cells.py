@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,18 +29,29 @@ class Shown:
     views: tuple[View, ...]
     external: Callable[[View], Cohort]
 
+    @cached_property  # the same objects for all methods of a fold: what was prepared of them is found again
+    def train(self) -> Cohort:
+        return self.learned.rows(self.split.train)
+
+    @cached_property
+    def valid(self) -> Cohort:
+        return self.learned.rows(self.split.valid)
+
+    @cached_property
+    def test(self) -> Cohort:
+        return self.tested.rows(self.split.test)
+
 
 def fitted(method: Method, shown: Shown, quick: bool, report: Callable[[int, float], None]) -> Predictor:
     split = shown.split
     seed = int(np.random.SeedSequence([shown.seed, split.repeat, split.fold]).generate_state(1)[0])
     run = Run(seed=seed, quick=quick, report=report)
-    return method.fit(shown.learned.rows(split.train), shown.learned.rows(split.valid), run)
+    return method.fit(shown.train, shown.valid, run)
 
 
 def predicted(predictor: Predictor, shown: Shown) -> pd.DataFrame:
     """row, patient, fold, view, y:<task>, p:<task> of the test and the validation rows."""
-    split = shown.split
-    test, valid = shown.tested.rows(split.test), shown.learned.rows(split.valid)
+    split, test, valid = shown.split, shown.test, shown.valid
     frames = [
         _frame(predictor, test, test.inputs, split.test, "test", split.fold),
         _frame(predictor, valid, valid.inputs, split.valid, "valid", split.fold),
@@ -49,8 +61,7 @@ def predicted(predictor: Predictor, shown: Shown) -> pd.DataFrame:
 
 def viewed(predictor: Predictor, shown: Shown) -> tuple[list[pd.DataFrame], dict[str, JSON]]:
     """The same of every further view; and a view's name -> the share of modalities missing in it."""
-    split, fold = shown.split, shown.split.fold
-    test = shown.tested.rows(split.test)
+    split, fold, test = shown.split, shown.split.fold, shown.test
     frames: list[pd.DataFrame] = []
     shares: dict[str, JSON] = {}
     for view in shown.views:

@@ -59,19 +59,24 @@ def _present(present: NDArray[np.bool_] | None, n: int) -> NDArray[np.bool_]:
     return out
 
 
-@dataclass(frozen=True, slots=True, eq=False, init=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, init=False)
 class Tabular:
     """A table (n, columns): numeric columns with NaN for "not measured", pandas Categorical columns for codes."""
 
-    frame: pd.DataFrame
+    _frame: pd.DataFrame
     present: NDArray[np.bool_]
 
     def __init__(self, frame: pd.DataFrame, present: NDArray[np.bool_] | None = None) -> None:
-        object.__setattr__(self, "frame", frame.reset_index(drop=True))
+        object.__setattr__(self, "_frame", frame.reset_index(drop=True))
         object.__setattr__(self, "present", _present(present, len(frame)))
 
+    @property
+    def frame(self) -> pd.DataFrame:
+        """A shallow copy: a method that fills in or scales in place does so for itself, not for those that share these rows."""
+        return self._frame.copy(deep=False)
+
     def __len__(self) -> int:
-        return len(self.frame)
+        return len(self._frame)
 
     def rows(self, which: Rows) -> "Tabular":
         return Tabular(self.frame.iloc[which], self.present[which])
@@ -86,7 +91,7 @@ class Tabular:
                 add(column.to_numpy(np.float64))
 
 
-@dataclass(frozen=True, slots=True, eq=False, init=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, init=False)
 class Series:
     """Irregular events, sorted by row: row i owns the events offsets[i]:offsets[i + 1].
 
@@ -146,7 +151,7 @@ class Series:
             add(array)
 
 
-@dataclass(frozen=True, slots=True, eq=False, init=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, init=False)
 class Text:
     """n strings, "" for none."""
 

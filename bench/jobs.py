@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench import cells, diagnose, draws, external, provenance, registry, splits, views
+from bench import cells, diagnose, draws, external, prep, provenance, registry, splits, views
 from bench.cells import Shown
 from bench.core import JSON, BenchError, Cohort, Predictor, Split, Unsupported
 from bench.draws import Draws
@@ -56,15 +56,14 @@ class Job:
 
 def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
     """Train and predict one cell and store it; its record. An exception of the method becomes the record of a failed cell."""
-    cohort, split = _cell(job)
+    cohort, shown = _shown(job.dataset, job.protocol, job.repeat, job.fold, job.views)
     if job.digest and cohort.digest != job.digest:
         raise BenchError(f"'{job.dataset.label}' changed while the run was under way. Start the run again.")
-    digests: dict[str, JSON] = {"cohort": cohort.digest, "split": splits.digest(split)}
+    digests: dict[str, JSON] = {"cohort": cohort.digest, "split": splits.digest(shown.split)}
     record = _record(job, "done", "") | {"environment": provenance.environment(), "digests": digests}
     predictions = None
-    meter = Meter()
+    meter = Meter(lambda: prep.clock.seconds)
     store = Store(Path(job.root))
-    shown = _shown(job, cohort, split)
     try:
         predictor = cells.fitted(registry.method(job.method), shown, job.protocol.quick, report)
         predicted = cells.predicted(predictor, shown)
@@ -103,23 +102,23 @@ def _diagnosed(job: Job, shown: Shown, predictor: Predictor) -> dict[str, JSON]:
     if not job.diagnosed_by:
         return {}
     truth = getattr(registry.loaded(job.dataset), "truth", None)
-    held_out = shown.tested.rows(shown.split.test)
-    return {"diagnosis": diagnose.facts(predictor, shown.learned.rows(shown.split.train), held_out, truth)}
+    return {"diagnosis": diagnose.facts(predictor, shown.train, shown.test, truth)}
 
 
-def _shown(job: Job, cohort: Cohort, split: Split) -> Shown:
-    protocol = job.protocol
+@functools.lru_cache(maxsize=1)  # the methods of a fold follow one another, and share what is prepared of its rows
+def _shown(dataset: Spec, protocol: Protocol | Draws, repeat: int, fold: int, asked: tuple[View, ...]) -> tuple[Cohort, Shown]:
+    cohort, split = _cell(dataset, protocol, repeat, fold)
     if isinstance(protocol, Draws):
-        return Shown(cohort, cohort, split, protocol.seed, (), lambda view: cohort)
-    cohort = protocol.encoded(cohort)
-    gone = views.dropped(cohort, protocol.drop)
-    learned, tested = (gone if protocol.at in (side, "both") else cohort for side in ("train", "test"))
+        return cohort, Shown(cohort, cohort, split, protocol.seed, (), lambda view: cohort)
+    encoded = protocol.encoded(cohort)
+    gone = views.dropped(encoded, protocol.drop)
+    learned, tested = (gone if protocol.at in (side, "both") else encoded for side in ("train", "test"))
 
     def other(view: View) -> Cohort:
-        made, _ = other_cohort(job.dataset, protocol, view.external)
+        made, _ = other_cohort(dataset, protocol, view.external)
         return views.dropped(made, protocol.drop if protocol.at != "train" else ())
 
-    return Shown(learned, tested, split, protocol.seed, job.views, other)
+    return cohort, Shown(learned, tested, split, protocol.seed, asked, other)
 
 
 def _with_older_views(
@@ -144,11 +143,11 @@ def _alike(a: pd.DataFrame, b: pd.DataFrame) -> bool:
     return first.equals(second)
 
 
-def _cell(job: Job) -> tuple[Cohort, Split]:
-    if isinstance(job.protocol, Draws):
-        return draws.drawn(job.dataset, job.protocol, job.repeat)
-    cohort, made = prepared(job.dataset, job.protocol)
-    return views.narrowed(cohort, job.protocol.outcomes), made.parts[job.repeat * job.protocol.folds + job.fold]
+def _cell(dataset: Spec, protocol: Protocol | Draws, repeat: int, fold: int) -> tuple[Cohort, Split]:
+    if isinstance(protocol, Draws):
+        return draws.drawn(dataset, protocol, repeat)
+    cohort, made = prepared(dataset, protocol)
+    return views.narrowed(cohort, protocol.outcomes), made.parts[repeat * protocol.folds + fold]
 
 
 def prepared(dataset: Spec, protocol: Protocol) -> tuple[Cohort, Splits]:
@@ -170,7 +169,7 @@ def _loaded(dataset: Spec) -> Cohort:
 
 def forget() -> None:
     """Whatever was read before a run may have changed on disk since."""
-    for kept in (_loaded, _split, other_cohort):
+    for kept in (_loaded, _split, _shown, other_cohort):
         kept.cache_clear()
 
 

@@ -4,6 +4,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,19 +16,26 @@ POWER = Path("/sys/class/powercap")
 
 
 class Meter:
-    """Starts when it is made. Reading it changes nothing, so that it can be read as often as wanted."""
+    """Starts when it is made. Reading it changes nothing, so that it can be read as often as wanted.
 
-    def __init__(self) -> None:
+    prepared: seconds the process has spent so far on what other cells use too; told apart from the cell's own.
+    """
+
+    def __init__(self, prepared: Callable[[], float] = lambda: 0.0) -> None:
         with suppress(OSError):  # elsewhere the mark is the process's
             (SELF / "clear_refs").write_text("5")  # Linux: start the high-water mark anew for this cell
         self.start = time.perf_counter()
         self.own = time.process_time()
         self.busy = _busy()
         self.energy = _energy()
+        self.prepared = prepared
+        self.before = prepared()
 
     def read(self) -> dict[str, JSON]:
-        """seconds, peak_mb (MiB), joules (None where the machine does not tell)."""
-        return {"seconds": round(time.perf_counter() - self.start, 3), "peak_mb": _peak_mb(), "joules": self._joules()}
+        """seconds, prepared_seconds, peak_mb (MiB), joules (of both; None where the machine does not tell)."""
+        prepared = self.prepared() - self.before
+        spent = {"seconds": time.perf_counter() - self.start - prepared, "prepared_seconds": prepared}
+        return {**{name: round(value, 3) for name, value in spent.items()}, "peak_mb": _peak_mb(), "joules": self._joules()}
 
     def _joules(self) -> float | None:
         """The processors' energy since the start, by this process's share of all processor time spent."""

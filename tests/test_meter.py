@@ -68,3 +68,13 @@ def test_seconds_and_memory_are_of_the_cell() -> None:
     assert after["peak_mb"] - before["peak_mb"] > 30
     del held
     assert meter.Meter().read()["peak_mb"] < after["peak_mb"]
+
+
+def test_what_serves_other_cells_too_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, spent = [100.0], [5.0]
+    monkeypatch.setattr(meter.time, "perf_counter", lambda: now[0])
+    started = meter.Meter(lambda: spent[0])
+    now[0], spent[0] = 110.0, 8.0
+    # 10 s by the clock, 3 of them preparation
+    told = started.read()
+    assert (told["seconds"], told["prepared_seconds"]) == (7.0, 3.0)

@@ -1,6 +1,7 @@
 """From raw inputs to numbers, fitted on the training rows alone: `flatten` for trees, `linear`, and `tokens` for networks.
 
-What is fitted never sees a label, so it is kept by the training rows' digest for all methods of a fold.
+What is fitted never sees a label, so it is kept by the training rows' digest for all methods of a fold; what it makes of the
+fold's rows is kept too, see `bench.prep.shared`.
 Missing things: NaN stays NaN in `flatten`; `linear` and `tokens` fill it in and flag it. A category, a channel or a word that
 training never saw counts as missing. A modality or a column that was empty in training, or is missing later, always works.
 """
@@ -18,6 +19,7 @@ from bench.core import Cohort, Encodings, Inputs, Modality, Series, Tabular, Tex
 from bench.prep import text as notes
 from bench.prep.columns import NormalScores, Standard, TableColumns
 from bench.prep.series import STATS, WINDOW_STATS, SeriesColumns, SeriesSteps, SeriesWindows, check
+from bench.prep.shared import applied, clock
 from bench.prep.text import Encoder, Reduced, States, TextVectors, Words
 
 Columns: TypeAlias = TableColumns | SeriesColumns | TextVectors | Reduced
@@ -45,7 +47,7 @@ class Flat:
         return np.concatenate(flags)
 
     def __call__(self, inputs: Inputs) -> NDArray[np.float32]:
-        with np.errstate(over="ignore"):
+        with clock(), np.errstate(over="ignore"):
             return np.column_stack([_columns(part, inputs, key) for key, part in self.parts.items()]).astype(np.float32)
 
 
@@ -65,7 +67,8 @@ class Linear:
     scale: Standard
 
     def __call__(self, inputs: Inputs) -> NDArray[np.float64]:
-        return self.scale(self.design(self.flat(inputs))[:, self.kept])
+        with clock():
+            return self.scale(self.design(self.flat(inputs))[:, self.kept])
 
     def design(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, p) flat -> all columns, unscaled."""
@@ -118,7 +121,7 @@ class TableTokens:
 
     def __call__(self, table: Tabular) -> Arrays:
         """numeric (n, p) float32, 0 where missing; missing (n, p) float32; codes (n, c) int64, 0 = missing or unseen."""
-        x, codes = self.columns(table), self.columns.categorical
+        x, codes = applied(self.columns, table), self.columns.categorical
         return {
             "numeric": np.nan_to_num(self.scale(x[:, ~codes])).astype(np.float32),
             "missing": np.isnan(x[:, ~codes]).astype(np.float32),
@@ -135,7 +138,7 @@ class SeriesTokens:
 
     @classmethod
     def fit(cls, columns: SeriesColumns, series: Series, encoding: str) -> "SeriesTokens":
-        scale = NormalScores.fit(columns(series.rows(np.flatnonzero(series.present))))
+        scale = NormalScores.fit(applied(columns, series)[series.present])
         if check(encoding) == "summary":
             return cls(columns, None, scale, encoding)
         return cls(columns, (SeriesWindows if encoding == "windows" else SeriesSteps).fit(series), scale, encoding)
@@ -153,7 +156,7 @@ class SeriesTokens:
         time: (W,) of windows, (n, W) of steps. Under `summary` W is 0.
         """
         windows, observed, time = self._cells(series)
-        whole = self.columns(series)
+        whole = applied(self.columns, series)
         empty = whole[:, STATS.index("count") :: len(STATS)] == 0  # (n, channels)
         summary = np.column_stack([np.nan_to_num(self.scale(whole)) * series.present[:, None], empty]).astype(np.float32)
         return {"windows": windows, "observed": observed, "time": time, "summary": summary}
@@ -176,7 +179,7 @@ class TextTokens:
     @classmethod
     def fit(cls, columns: TextVectors | Reduced, text: Text, encoding: str) -> "TextTokens":
         vectors = columns.encoder if isinstance(columns, Reduced) else columns
-        return cls(vectors, Standard.fit(vectors(text)), notes.sequences(text, encoding))
+        return cls(vectors, Standard.fit(applied(vectors, text)), notes.sequences(text, encoding))
 
     @property
     def shape(self) -> TextShape:
@@ -185,7 +188,7 @@ class TextTokens:
 
     def __call__(self, text: Text) -> Arrays:
         """vector (n, k) float32, 0 for a row without the modality; and what `notes.Words` or `notes.States` gives."""
-        vector = np.nan_to_num(self.scale(self.vectors(text))).astype(np.float32)
+        vector = np.nan_to_num(self.scale(applied(self.vectors, text))).astype(np.float32)
         return {"vector": vector, **(self.sequence(text) if self.sequence else {})}
 
 
@@ -205,8 +208,9 @@ class Tokens:
     def __call__(self, inputs: Inputs) -> dict[str, Arrays]:
         out: dict[str, Arrays] = {}
         for key, part in self.parts.items():
-            modality: Any = _modality(inputs, key, part)
-            out[key] = {**part(modality), "present": np.array(modality.present)}
+            modality = _modality(inputs, key, part)
+            with clock():
+                out[key] = {**applied(part, modality), "present": np.array(modality.present)}
         return out
 
 
@@ -238,7 +242,8 @@ _memo: OrderedDict[tuple[str, str], Any] = OrderedDict()
 def _kept(kind: str, train: Cohort, fit: Callable[[], T]) -> T:
     key = (kind, f"{train.digest} {train.inputs.encodings}")
     if key not in _memo:
-        _memo[key] = fit()
+        with clock():
+            _memo[key] = fit()
     _memo.move_to_end(key)
     while len(_memo) > KEPT:
         _memo.popitem(last=False)
@@ -252,8 +257,7 @@ def _fit(modality: Modality, encodings: Encodings) -> Columns:
 
 
 def _columns(part: Columns, inputs: Inputs, key: str) -> NDArray[Any]:
-    modality: Any = _modality(inputs, key, part)
-    return part(modality)
+    return applied(part, _modality(inputs, key, part))
 
 
 def _modality(inputs: Inputs, key: str, part: object) -> Modality:
@@ -289,7 +293,7 @@ def _linear(flat: Flat, inputs: Inputs) -> Linear:
 def _token(part: Columns, modality: Modality, encodings: Encodings) -> TableTokens | SeriesTokens | TextTokens:
     if isinstance(part, TableColumns):
         assert isinstance(modality, Tabular)
-        return TableTokens(part, NormalScores.fit(part(modality)[:, ~part.categorical]))
+        return TableTokens(part, NormalScores.fit(applied(part, modality)[:, ~part.categorical]))
     if isinstance(part, SeriesColumns):
         assert isinstance(modality, Series)
         return SeriesTokens.fit(part, modality, encodings.series)
