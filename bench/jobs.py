@@ -22,6 +22,19 @@ from bench.views import View
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What one cell may take, its processes together; None: whatever it takes."""
+
+    timeout: float | None = None  # seconds
+    memory: int | None = None  # bytes
+
+    def beyond(self, stopped: Mapping[str, Any]) -> bool:
+        """Whether a cell that was stopped at these limits (`limit` in its record) may go further under this one."""
+        wider = {"timeout": self.timeout, "memory": self.memory}
+        return all(wider[name] is None or wider[name] > at for name, at in stopped.items())
+
+
+@dataclass(frozen=True)
 class Job:
     """One cell, as JSON can say it: no object of a plug-in crosses from process to process."""
 
@@ -37,6 +50,7 @@ class Job:
     about: Mapping[str, JSON]  # settings, code and versions, stored with the cell
     diagnosed_by: str = ""  # the version of `diagnose` that looks at the fitted model; "": none
     views: tuple[View, ...] = ()  # what is predicted besides test and validation rows
+    tries: int = 1  # which try of the cell this is; more than 1 after its process was lost
 
     @property
     def name(self) -> str:
@@ -55,7 +69,10 @@ class Job:
 
 
 def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
-    """Train and predict one cell and store it; its record. An exception of the method becomes the record of a failed cell."""
+    """Train and predict one cell and store it; its record. An exception of the method becomes the record of a failed cell.
+
+    One that wants for memory is lost: beside other cells, or in a process that holds less, it may fit.
+    """
     cohort, split = _cell(job)
     if job.digest and cohort.digest != job.digest:
         raise BenchError(f"'{job.dataset.label}' changed while the run was under way. Start the run again.")
@@ -78,16 +95,25 @@ def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
     except Unsupported as reason:
         record |= {"status": "declined", "error": str(reason)}
     except (Exception, SystemExit) as error:
-        record |= {"status": "failed", "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+        status = "lost" if _no_memory(error) else "failed"
+        record |= {"status": status, "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
     record = meter.read() | record
     store.save_cell(Path(job.folder), job.repeat, job.fold, record, predictions)
     return record
 
 
-def lose_cell(job: Job, why: str) -> dict[str, JSON]:
-    """Store and return the record of a cell whose process died under it. The next run tries it again."""
-    record = _record(job, "lost", why)
-    Store(Path(job.root)).save_cell(Path(job.folder), job.repeat, job.fold, record, None)
+def lose_cell(job: Job, why: str, trace: str = "", limit: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
+    """Store and return the record of a cell whose process ended under it: lost, which the next run tries again.
+
+    limit: the one it was stopped at, as in {"timeout": 1800.0}: failed, until there is a wider one. A cell that is done already and was
+    made again for want of a view stays as it is.
+    """
+    store = Store(Path(job.root))
+    record = _record(job, "failed" if limit else "lost", why) | ({"traceback": trace} if trace else {})
+    record |= {"limit": dict(limit)} if limit else {}
+    before = store.cell(Path(job.folder), job.repeat, job.fold) or {}
+    if limit or before.get("status") != "done" or before["digests"] != record["digests"]:
+        store.save_cell(Path(job.folder), job.repeat, job.fold, record, None)
     return record
 
 
@@ -95,8 +121,13 @@ def _record(job: Job, status: str, error: str) -> dict[str, JSON]:
     """What every cell's record says. `method` is the label, under which tables show it."""
     return {
         **job.about, "status": status, "error": error, "method": job.method.label, "repeat": job.repeat, "fold": job.fold,
-        "digests": {"cohort": job.digest, "split": job.split_digest}, "diagnosed_by": job.diagnosed_by,
+        "tries": job.tries, "digests": {"cohort": job.digest, "split": job.split_digest}, "diagnosed_by": job.diagnosed_by,
     }  # fmt: skip
+
+
+def _no_memory(error: BaseException) -> bool:
+    """Whether there was no room: on the machine, or on a GPU that cells share (torch.OutOfMemoryError). Alone it may fit."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _diagnosed(job: Job, shown: Shown, predictor: Predictor) -> dict[str, JSON]:

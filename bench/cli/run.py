@@ -71,6 +71,13 @@ Workers: TypeAlias = Annotated[
 Quick: TypeAlias = Annotated[
     bool, Option("--quick", help="A first look in under two minutes, not a result: few patients, 2 folds.")
 ]
+CellTimeout: TypeAlias = Annotated[
+    str | None, Option(help="Stop a cell that takes longer: seconds, or as in 90s, 10m, 2h. It failed until this is wider.")
+]
+CellMemory: TypeAlias = Annotated[
+    str | None, Option(help="Stop a cell whose process holds more memory, as in 500MB, 4GB. It failed until this is wider.")
+]
+Retries: TypeAlias = Annotated[int, Option(help="How often a cell is tried again whose process was lost, killed say.")]
 Diagnose: TypeAlias = Annotated[
     bool, Option("--diagnose", help="Look at the fitted networks too, for `bench diagnose`; cells without are trained again.")
 ]
@@ -104,6 +111,9 @@ def run(
     accept_code: Annotated[bool, Option("--accept-code", help="Take stored cells made by older code.")] = False,
     retry_failed: Annotated[bool, Option("--retry-failed", help="Try cells again that failed before.")] = False,
     diagnose: Diagnose = False,
+    cell_timeout: CellTimeout = None,
+    cell_memory: CellMemory = None,
+    retries: Retries = 2,
 ) -> int:
     """Train and compare. A rerun does only what is missing.
 
@@ -125,4 +135,5 @@ def run(
     return screen.run(
         suite, {name: value for name, value in what.items() if value is not None}, data_dir, seed=seed, results=results, reports=reports,
         workers=workers, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
+        cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries,
     )  # fmt: skip
