@@ -189,7 +189,7 @@ class Stack:
 
     def _clip(self) -> None:
         """Each network's gradient to a length of 1 at most."""
-        gradients = [flat.grad for flat in self.flat if flat.grad is not None]
+        gradients = [flat.grad for flat in self.flat if flat.grad is not None]  # None: there is none of them
         length = torch.stack([gradient.norm(dim=1) for gradient in gradients]).norm(dim=0)
         for gradient in gradients:
             gradient *= (1 / (length + 1e-6)).clamp(max=1)[:, None]
@@ -206,7 +206,8 @@ class Stack:
         return torch.stack([network.get_parameter(name).detach() for network in self.networks])
 
     def _flat(self, names: Sequence[str]) -> Tensor:
-        parts = [self._stacked(name).view(len(self.networks), -1) for name in names]
+        count, like = len(self.networks), next(self.mould.parameters())
+        parts = [like.new_zeros(count, 0), *(self._stacked(name).view(count, -1) for name in names)]  # a network may have no vector
         return torch.cat(parts, dim=1).requires_grad_()
 
 
