@@ -12,7 +12,7 @@ import bench
 from bench import diagnose, draws, provenance, registry, splits
 from bench.core import JSON, BenchError, Cohort
 from bench.draws import Draws
-from bench.jobs import Job, Limits, other_cohort, prepared
+from bench.jobs import Job, Limits, made_from, other_cohort, prepared
 from bench.protocol import Protocol
 from bench.registry import Spec
 from bench.splits import RANDOM, Splits
@@ -159,7 +159,7 @@ def _sorted(
     missing: list[Job] = []
     for job in jobs:
         found = store.cell(Path(job.folder), job.repeat, job.fold)
-        if found is None or found["status"] in again or _stopped(found, limits) or not _made_from(found, job):
+        if found is None or found["status"] in again or _stopped(found, limits) or not made_from(found, job):
             missing.append(_as_diagnosed(job, found))
         else:
             stored.append((job, found))
@@ -203,16 +203,6 @@ def _method_part(spec: Spec) -> tuple[Part, str]:
     code = provenance.code_version(registry.file(spec), *used, Path(bench.__file__).with_name("harness.py"))
     group = getattr(made, "group", getattr(made, "family", ""))
     return Part(spec.label, {"method": spec.id, "settings": registry.settings(spec), **code}), group
-
-
-def _made_from(record: Mapping[str, Any], job: Job) -> bool:
-    """From the same patients and split, with the views it is to have, and diagnosed by this code if it is to be."""
-    same = not job.digest or record["digests"] == {"cohort": job.digest, "split": job.split_digest}
-    if not same or record["status"] != "done":
-        return same
-    there = record.get("views", {})
-    seen = all(there.get(view.name) == view.digest for view in job.views)
-    return seen and (not job.diagnosed_by or record.get("diagnosed_by") == job.diagnosed_by)
 
 
 def _older(store: Store, dataset: Part, method: Part, protocol: Protocol | Draws, folder: Path) -> tuple[Path, list[str]]:

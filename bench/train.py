@@ -117,8 +117,10 @@ class NeuralMethod(ABC):
     @property
     def alone(self) -> str:
         """Why several cannot be trained as one with these settings; "" if they can."""
+        if type(self).fit is not NeuralMethod.fit and type(self).fit_group is NeuralMethod.fit_group:
+            return "its training is its own"
         fair = self.balance.partition("+")[0] in ("equal", "fixed")
-        return "" if fair else f"balance={self.balance} looks at each network's gradients or keeps a state"
+        return "" if fair else f"balance={self.balance} needs each network's own gradients or losses"
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Predictor:
         torch.set_num_threads(run.threads)

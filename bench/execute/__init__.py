@@ -6,15 +6,18 @@ what no other try would mend. `Hand` is the process boundary of a cell for whoev
 """
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
-from bench.execute import local
+from bench.execute import groups, local
+from bench.execute.groups import said
 from bench.execute.hand import Hand
 from bench.execute.how import RETRIES, Event, How, limits
 from bench.jobs import Job
 
-__all__ = ["RETRIES", "Event", "Hand", "How", "limits", "run"]
+__all__ = ["RETRIES", "Event", "Hand", "How", "limits", "run", "said"]
 
 
 def run(jobs: Sequence[Job], how: How) -> Generator[Event, None, None]:
     """Do the jobs and yield what happens."""
-    return local.run(jobs, how)
+    placed = [replace(job, device=how.device, sharers=max(how.workers, 1)) for job in jobs]
+    return local.run(groups.grouped(placed, how.workers) if how.grouped else placed, how)

@@ -54,7 +54,7 @@ class Hand:
                 elif message["event"] == "end":
                     self._settle(message)
                     return message["record"]
-            over = {} if gone else self._over(process, time.monotonic() - start)
+            over = {} if gone else self._over(process, (time.monotonic() - start) / (1 + len(job.others)))
             if gone or over:
                 return self._lost(job, process, over)
 

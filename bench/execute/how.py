@@ -16,11 +16,19 @@ _BYTES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**
 
 @dataclass(frozen=True)
 class How:
-    """workers: processes of one thread each; 0 = this process, which no limit can be set on."""
+    """workers: processes of one thread each; 0 = this process, which no limit can be set on. device: of networks, auto = a GPU when there
+    is one. group: whether folds and repeats of one network are trained as one; None: on a GPU.
+    """
 
     workers: int = 1
     limits: Limits = field(default_factory=Limits)
     retries: int = RETRIES
+    device: str = "cpu"
+    group: bool | None = None
+
+    @property
+    def grouped(self) -> bool:
+        return self.device != "cpu" if self.group is None else self.group
 
     def __post_init__(self) -> None:
         for name in ("workers", "retries"):

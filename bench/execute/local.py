@@ -28,7 +28,7 @@ def run(jobs: Sequence[Job], how: How) -> Generator[Event, None, None]:
     try:
         for one in crew:
             one.start()
-        left = len(jobs)
+        left = sum(1 + len(job.others) for job in jobs)
         while left:
             event = events.get()
             if isinstance(event, BaseException):
@@ -41,7 +41,7 @@ def run(jobs: Sequence[Job], how: How) -> Generator[Event, None, None]:
 
 
 def _here(jobs: Sequence[Job]) -> Generator[Event, None, None]:
-    for job in jobs:
+    for job in (one for lead in jobs for one in (lead, *lead.followers)):
         yield Event("start", job, {})
         yield Event("end", job, run_cell(job, lambda step, score: None))
 
@@ -79,7 +79,11 @@ class _Feeder(threading.Thread):
         record = self.hand.do(
             replace(job, tries=tries), lambda step, score: self.events.put(Event("step", job, {"step": step, "score": score}))
         )
-        again = record["status"] == "lost" and tries <= self.how.retries
+        apart = bool(job.others) and tries == 1 and record["status"] in ("lost", "failed")  # by itself it may go well
+        again = apart or (record["status"] == "lost" and tries <= self.how.retries)
         if again:
             self.todo.put((job, tries + 1))
+        if tries == 1:
+            for other in job.followers:  # now their cells are stored, or they are trained by themselves
+                self.todo.put((other, 1))
         self.events.put(Event("again" if again else "end", job, record))

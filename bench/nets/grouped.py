@@ -207,7 +207,10 @@ class Stack:
 
     def _flat(self, names: Sequence[str]) -> Tensor:
         count, like = len(self.networks), next(self.mould.parameters())
-        parts = [like.new_zeros(count, 0), *(self._stacked(name).view(count, -1) for name in names)]  # a network may have no vector
+        parts = [
+            like.new_zeros(count, 0),
+            *(self._stacked(name).view(count, -1) for name in names),
+        ]  # a network may have no vector
         return torch.cat(parts, dim=1).requires_grad_()
 
 
