@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from typing import Protocol as Interface
@@ -12,10 +12,10 @@ from typing import Protocol as Interface
 import numpy as np
 import pandas as pd
 
-from bench import cards, claims, execute, harness, pairs, protocol, registry, store, suites, views
+from bench import cards, claims, devices, execute, harness, pairs, protocol, registry, store, suites, views
 from bench.core import BenchError
 from bench.draws import Draws
-from bench.execute import Event
+from bench.execute import RETRIES, Event, How
 from bench.harness import Plan
 from bench.jobs import Job, forget
 from bench.report import Settings
@@ -74,6 +74,7 @@ def run(
     text: str = protocol.TFIDF,
     series: str = protocol.WINDOWS,
     outcomes: str | Sequence[str] = (),
+    precision: str = "float32",
     reference: str | None = None,
     results: str | Path = "results",
     reports: str | Path = "reports",
@@ -82,6 +83,11 @@ def run(
     accept_code: bool = False,
     retry_failed: bool = False,
     diagnose: bool = False,
+    cell_timeout: str | float | None = None,
+    cell_memory: str | float | None = None,
+    retries: int = RETRIES,
+    device: str = "auto",
+    group: bool | None = None,
     watch: Watch | None = None,
 ) -> Outcome:
     """Train what is missing, then score, test and write the tables. A rerun trains nothing and gives the same files.
@@ -98,28 +104,32 @@ def run(
     predict, matched by name. Stored cells without these predictions, or without diagnostics, are trained again, to the same test
     predictions. text: how notes become numbers, the same for all methods: tfidf, minilm, hf:FOLDER, tokens, minilm:tune or
     hf:FOLDER:tune, see `bench.prep.text`. series: windows, summary, grud, tcn or patch, see `bench.prep.series`. A method that cannot
-    follow takes the nearest, which is said. outcomes: train and judge these alone, on the rows of a run of all. Raises BenchError for
-    anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
+    follow takes the nearest, which is said. outcomes: train and judge these alone, on the rows of a run of all. cell_timeout: seconds, or
+    as in 90s, 10m, 2h; cell_memory: bytes, or as in 4GB: a cell that takes more is stopped, and tried again when there is more. retries:
+    further tries of a cell whose process was lost. device: auto (a GPU when there is one), cpu, cuda, cuda:1 or mps, of networks. precision:
+    of their training, float32, bfloat16 (mixed) or float64. group: train folds and repeats of one network as one; None: on a GPU. Raises BenchError for anything a user can mend. A method that fails costs its own
+    cells: see `Outcome.failed`.
     """
-    count = _workers(workers)
+    how = _how(workers, cell_timeout, cell_memory, retries, devices.resolve(device, precision), group)
     forget()
     specs, others = registry.parse("methods", listed(methods)), registry.parse("datasets", listed(test_data)) if test_data else []
     rates, chosen = views.rates(missing), registry.parse("datasets", listed(dataset))
 
-    how: dict[str, Any] = {
+    options: dict[str, Any] = {
         "folds": folds, "repeats": repeats, "seed": seed, "quick": quick, "train_size": train_size, "at": at, "text": text,
         "series": series, "drop": registry.parts(listed(drop_modality)), "outcomes": registry.parts(listed(outcomes)),
+        "precision": precision,
     }  # fmt: skip
-    asked = [(one, under) for one in chosen for under in protocol.wanted(one, split, cut, **how)]
+    asked = [(one, under) for one in chosen for under in protocol.wanted(one, split, cut, **options)]
     _make(Path(reports))
     plans = [
-        harness.plan(one, specs, under, Path(results), reference, accept_code, retry_failed, diagnose, rates, others)
+        harness.plan(one, specs, under, Path(results), reference, accept_code, retry_failed, diagnose, rates, others, how.limits)
         for one, under in asked
     ]
-    return _done(plans, Path(results), Path(reports), count, quick, watch)
+    return _done(plans, Path(results), Path(reports), how, quick, watch)
 
 
-def _done(plans: Sequence[Plan], results: Path, reports: Path, workers: int, quick: bool, watch: Watch | None) -> Outcome:
+def _done(plans: Sequence[Plan], results: Path, reports: Path, how: How, quick: bool, watch: Watch | None) -> Outcome:
     """Do the missing cells of all plans; the tables of one are there before the next is done.
 
     The last plan of a dataset, of its largest training size, waits for the others: its tables have the learning curve.
@@ -138,9 +148,10 @@ def _done(plans: Sequence[Plan], results: Path, reports: Path, workers: int, qui
                 del waiting[place]
 
     _note(plans)
-    _announce(plans, jobs, workers, watch)
+    plans = _told(plans, jobs, how)
+    _announce(plans, jobs, how.workers, watch)
     report()
-    with closing(_watched(jobs, workers, watch)) as events:
+    with closing(_watched(jobs, how, watch)) as events:
         for event in events:
             if event.kind == "end":
                 left[event.job.dataset.label, event.job.protocol] -= 1
@@ -159,6 +170,11 @@ def run_suite(
     accept_code: bool = False,
     retry_failed: bool = False,
     diagnose: bool = False,
+    cell_timeout: str | float | None = None,
+    cell_memory: str | float | None = None,
+    retries: int = RETRIES,
+    device: str = "auto",
+    group: bool | None = None,
     watch: Watch | None = None,
 ) -> Outcome | Judged | Paired:
     """Run a suite: a bundled name or the path of a TOML file. A comparison is a `run`; claims are judged, see `bench.claims`, and so
@@ -171,17 +187,19 @@ def run_suite(
         return run(
             content.datasets, content.methods, **content.protocol.options(quick, seed), reference=content.reference, results=results,
             reports=reports, workers=workers, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
-            watch=watch,
+            cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries, device=device, group=group, watch=watch,
         )  # fmt: skip
     if seed is not None and seed < 0:
         raise BenchError(f"seed must be 0 or more, but is {seed}")
-    count = _workers(workers)
+    how = _how(workers, cell_timeout, cell_memory, retries, devices.resolve(device), group)
     forget()
     folder = Path(reports) / store.safe(name + ("-quick" if quick else ""))
     _make(folder)
     if isinstance(content, suites.Pairing):
-        places = pairs.places(content, Path(results), quick=quick, seed=seed, accept_code=accept_code, retry_failed=retry_failed)
-        _trained([plan for place in places for plan in place.plans.values()], count, watch)
+        places = pairs.places(
+            content, Path(results), quick=quick, seed=seed, accept_code=accept_code, retry_failed=retry_failed, limits=how.limits
+        )
+        _trained([plan for place in places for plan in place.plans.values()], how, watch)
         return _paired(content.text, places, Path(results), folder, quick)
     cases = claims.cases(content, quick=quick, seed=seed)
     plans = [
@@ -194,11 +212,12 @@ def run_suite(
             accept_code,
             retry_failed,
             diagnose or claims.diagnosed(cases, (dataset, draws)),
+            limits=how.limits,
         )
         for (dataset, draws), methods in claims.needs(cases).items()
     ]
     claims.check_outcomes(cases, plans)
-    _trained(plans, count, watch)
+    _trained(plans, how, watch)
     cells = claims.Cells(plans)
     warnings = ("quick look, not a result",) if quick else ()
     synthetic = any(hasattr(registry.loaded(plan.spec), "truth") for plan in plans)
@@ -207,12 +226,13 @@ def run_suite(
     return Judged(verdicts, folder, cells.failed())
 
 
-def _trained(plans: Sequence[Plan], workers: int, watch: Watch | None) -> None:
+def _trained(plans: Sequence[Plan], how: How, watch: Watch | None) -> None:
     """Do the missing cells of all plans, whatever comes of each."""
     jobs = sorted((job for plan in plans for job in plan.missing), key=_draw)
     _note(plans)
-    _announce(plans, jobs, workers, watch)
-    with closing(_watched(jobs, workers, watch)) as events:
+    plans = _told(plans, jobs, how)
+    _announce(plans, jobs, how.workers, watch)
+    with closing(_watched(jobs, how, watch)) as events:
         for _ in events:
             pass
 
@@ -232,14 +252,20 @@ def _note(plans: Sequence[Plan]) -> None:
         store.Store(Path(job.root)).note(Path(job.folder), job.about["code"], {"adapted": dict(cards.adapted(job.method))})
 
 
+def _told(plans: Sequence[Plan], jobs: Sequence[Job], how: How) -> Sequence[Plan]:
+    """The plans, the first with a notice of the networks whose cells are trained one by one though groups were asked for."""
+    said = execute.said(jobs) if how.group else []
+    return [replace(plan, notices=(*plan.notices, *said)) if i == 0 else plan for i, plan in enumerate(plans)]
+
+
 def _announce(plans: Sequence[Plan], jobs: Sequence[Job], workers: int, watch: Watch | None) -> None:
     if watch is not None:
         watch.planned(plans, sum(_forecast(plan) for plan in plans) / max(1, min(workers, len(jobs))))
 
 
-def _watched(jobs: Sequence[Job], workers: int, watch: Watch | None) -> Generator[Event, None, None]:
+def _watched(jobs: Sequence[Job], how: How, watch: Watch | None) -> Generator[Event, None, None]:
     """Do the jobs; each event, after the watch has seen it."""
-    with closing(execute.run(jobs, workers)) as events:  # closed at once when stopped, not when collected
+    with closing(execute.run(jobs, how)) as events:  # closed at once when stopped, not when collected
         for event in events:
             if watch is not None:
                 watch.happened(event)
@@ -251,10 +277,10 @@ def _draw(job: Job) -> tuple[str, int, int]:
     return job.dataset.label, getattr(job.protocol, "rows", 0) or 0, job.repeat
 
 
-def _workers(workers: int | None) -> int:
-    if workers is not None and workers < 0:
-        raise BenchError(f"workers must be 0 or more, but is {workers}")
-    return _processors() if workers is None else workers
+def _how(
+    workers: int | None, timeout: str | float | None, memory: str | float | None, retries: int, device: str, group: bool | None
+) -> How:
+    return How(_processors() if workers is None else workers, execute.limits(timeout, memory), retries, device, group)
 
 
 def _make(folder: Path) -> None:

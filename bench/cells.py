@@ -1,7 +1,7 @@
 """What one cell is: a method fitted on the training rows of a split, and what it predicts while it lives."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.core import JSON, BenchError, Cohort, Inputs, Method, Predictor, Rows, Run, Split
+from bench.core import JSON, BenchError, Cohort, Fold, Inputs, Predictor, Rows, Run, Split
 from bench.views import View, masked
 
 EPSILON = np.float32(1e-7)  # probabilities lie in [EPSILON, 1 - EPSILON]
@@ -42,11 +42,11 @@ class Shown:
         return self.tested.rows(self.split.test)
 
 
-def fitted(method: Method, shown: Shown, quick: bool, report: Callable[[int, float], None]) -> Predictor:
+def fold(shown: Shown, run: Run) -> Fold:
+    """What the cell's method is given. run: as it is to be, but for the seed."""
     split = shown.split
     seed = int(np.random.SeedSequence([shown.seed, split.repeat, split.fold]).generate_state(1)[0])
-    run = Run(seed=seed, quick=quick, report=report)
-    return method.fit(shown.train, shown.valid, run)
+    return Fold(shown.train, shown.valid, replace(run, seed=seed))
 
 
 def predicted(predictor: Predictor, shown: Shown) -> pd.DataFrame:

@@ -7,7 +7,7 @@ lacks as a whole, and a NaN label is "unknown or not at risk". Nothing here fill
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any, Literal, Protocol, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -295,19 +295,35 @@ class Split:
     test: Rows
 
 
+Precision: TypeAlias = Literal["float32", "bfloat16", "float64"]
+
+
 def _silent(step: int, score: float) -> None:
     del step, score
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How to train, as opposed to what: the same for every method of a cell. `quick`: a first look, train as little as makes sense."""
+    """How to train, as opposed to what: the same for every method of a cell. `quick`: a first look, train as little as makes sense.
+
+    device: as torch writes it, cpu or cuda:0; a method that cannot use it stays on the CPU. precision: of networks; bfloat16 is mixed,
+    the products of a training step alone.
+    """
 
     seed: int = 0
     device: str = "cpu"
+    precision: Precision = "float32"
     threads: int = 1
     quick: bool = False
     report: Callable[[int, float], None] = field(default=_silent, compare=False)
+
+
+class Fold(NamedTuple):
+    """What one training is given."""
+
+    train: Cohort
+    valid: Cohort
+    run: Run
 
 
 class Predictor(Protocol):
@@ -328,7 +344,8 @@ class Method(Protocol):
     scales, words). A method that learns from such rows says so in its docstring under "Adapter", which its card and the report show.
 
     It may also have `family` (the heading in tables; `group` where it depends on settings), `uses` (ids of methods whose code it runs on) and `check(tasks)`, which raises
-    BenchError before anything is trained where a setting does not fit the outcomes' names.
+    BenchError before anything is trained where a setting does not fit the outcomes' names. And `fit_group(folds)`, which trains several
+    at once and yields (place among the folds, Predictor) as each ends, with `alone`: why it cannot with these settings, "" if it can.
     """
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Predictor: ...

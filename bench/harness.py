@@ -12,7 +12,7 @@ import bench
 from bench import diagnose, draws, provenance, registry, splits
 from bench.core import JSON, BenchError, Cohort
 from bench.draws import Draws
-from bench.jobs import Job, other_cohort, prepared
+from bench.jobs import Job, Limits, made_from, other_cohort, prepared
 from bench.protocol import Protocol
 from bench.registry import Spec
 from bench.splits import RANDOM, Splits
@@ -48,11 +48,13 @@ def plan(
     diagnosed: bool = False,
     missing: Sequence[float] = (),
     test_data: Sequence[Spec] = (),
+    limits: Limits | None = None,
 ) -> Plan:
     """Load the cohort, split it, and find out which cells are missing. Writes what the cells' hashes are of, trains nothing.
 
     diagnosed: a cell without diagnostics of this code is missing too. Of draws only a small cohort is made: workers make theirs.
-    missing, test_data: views of every cell, see `bench.views`; a cell without them is missing too.
+    missing, test_data: views of every cell, see `bench.views`; a cell without them is missing too. limits: a cell that was stopped at
+    narrower ones is tried again.
     """
     store = Store(results)
     cohort, protocol, dials, made = _laid_out(dataset, protocol)
@@ -88,7 +90,7 @@ def plan(
     if isinstance(protocol, Protocol) and made:
         receipt = splits.receipt(cohort, made.parts, made.kind, made.names)
         _save_run(store, dataset_part, protocol, chosen, folders, receipt, words)
-    stored, left = _sorted(store, jobs, labels, retry_failed)
+    stored, left = _sorted(store, jobs, labels, retry_failed, limits or Limits())
     return Plan(dataset, cohort, dataset_part, protocol, chosen, labels, stored, left, tuple(notices))
 
 
@@ -146,20 +148,28 @@ def _words(cohort: Cohort, notices: Sequence[str]) -> dict[str, JSON]:
 
 
 def _sorted(
-    store: Store, jobs: list[Job], labels: tuple[str, ...], retry_failed: bool
+    store: Store, jobs: list[Job], labels: tuple[str, ...], retry_failed: bool, limits: Limits
 ) -> tuple[tuple[tuple[Job, Mapping[str, Any]], ...], tuple[Job, ...]]:
-    """Jobs whose cell is stored, with its record, and those to be done, fold by fold so that methods share a preparation."""
+    """Jobs whose cell is stored, with its record, and those to be done, fold by fold so that methods share a preparation.
+
+    What was lost is tried again, and what was stopped at a narrower limit; what failed by itself only when `retry_failed`.
+    """
     again = ("lost", "failed") if retry_failed else ("lost",)
     stored: list[tuple[Job, Mapping[str, Any]]] = []
     missing: list[Job] = []
     for job in jobs:
         found = store.cell(Path(job.folder), job.repeat, job.fold)
-        if found is None or found["status"] in again or not _made_from(found, job):
+        if found is None or found["status"] in again or _stopped(found, limits) or not made_from(found, job):
             missing.append(_as_diagnosed(job, found))
         else:
             stored.append((job, found))
     missing.sort(key=lambda j: (j.repeat, j.fold, labels.index(j.method.label)))
     return tuple(stored), tuple(missing)
+
+
+def _stopped(found: Mapping[str, Any], limits: Limits) -> bool:
+    """Whether a cell was stopped at a limit that is not there now, or wider."""
+    return found["status"] == "failed" and "limit" in found and limits.beyond(found["limit"])
 
 
 def _as_diagnosed(job: Job, found: Mapping[str, Any] | None) -> Job:
@@ -193,16 +203,6 @@ def _method_part(spec: Spec) -> tuple[Part, str]:
     code = provenance.code_version(registry.file(spec), *used, Path(bench.__file__).with_name("harness.py"))
     group = getattr(made, "group", getattr(made, "family", ""))
     return Part(spec.label, {"method": spec.id, "settings": registry.settings(spec), **code}), group
-
-
-def _made_from(record: Mapping[str, Any], job: Job) -> bool:
-    """From the same patients and split, with the views it is to have, and diagnosed by this code if it is to be."""
-    same = not job.digest or record["digests"] == {"cohort": job.digest, "split": job.split_digest}
-    if not same or record["status"] != "done":
-        return same
-    there = record.get("views", {})
-    seen = all(there.get(view.name) == view.digest for view in job.views)
-    return seen and (not job.diagnosed_by or record.get("diagnosed_by") == job.diagnosed_by)
 
 
 def _older(store: Store, dataset: Part, method: Part, protocol: Protocol | Draws, folder: Path) -> tuple[Path, list[str]]:

@@ -9,16 +9,29 @@ from typing import Any
 
 import pandas as pd
 
-from bench import cells, diagnose, draws, external, prep, provenance, registry, splits, views
+from bench import cells, devices, diagnose, draws, external, prep, provenance, registry, splits, views
 from bench.cells import Shown
-from bench.core import JSON, BenchError, Cohort, Predictor, Split, Unsupported
+from bench.core import JSON, BenchError, Cohort, Precision, Predictor, Run, Split, Unsupported
 from bench.draws import Draws
-from bench.meter import Meter
+from bench.meter import Meter, Shared
 from bench.protocol import Protocol
 from bench.registry import Spec
 from bench.splits import RANDOM, Splits
 from bench.store import Store, finite
 from bench.views import View
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one cell may take, its processes together; None: whatever it takes."""
+
+    timeout: float | None = None  # seconds
+    memory: int | None = None  # bytes
+
+    def beyond(self, stopped: Mapping[str, Any]) -> bool:
+        """Whether a cell that was stopped at these limits (`limit` in its record) may go further under this one."""
+        wider = {"timeout": self.timeout, "memory": self.memory}
+        return all(wider[name] is None or wider[name] > at for name, at in stopped.items())
 
 
 @dataclass(frozen=True)
@@ -37,11 +50,27 @@ class Job:
     about: Mapping[str, JSON]  # settings, code and versions, stored with the cell
     diagnosed_by: str = ""  # the version of `diagnose` that looks at the fitted model; "": none
     views: tuple[View, ...] = ()  # what is predicted besides test and validation rows
+    tries: int = 1  # which try of the cell this is; more than 1 after its process was lost
+    device: str = "cpu"
+    sharers: int = 1  # processes that share the device
+    others: tuple[tuple[int, int, str, str], ...] = ()  # repeat, fold and digests of cells to be trained with it as one
+    follows: bool = False  # it is one of another's `others`: if that one's process lived, its cell is stored
 
     @property
     def name(self) -> str:
         place = f"draw {self.repeat}" if isinstance(self.protocol, Draws) else f"r{self.repeat}-f{self.fold}"
         return " ".join(filter(None, (self.method.label, self.protocol.word, place)))
+
+    @property
+    def precision(self) -> Precision:
+        return "float32" if isinstance(self.protocol, Draws) else self.protocol.precision
+
+    @property
+    def followers(self) -> "list[Job]":
+        return [
+            replace(self, repeat=repeat, fold=fold, digest=digest, split_digest=split, others=(), follows=True)
+            for repeat, fold, digest, split in self.others
+        ]
 
     def json(self) -> dict[str, JSON]:
         return finite(asdict(self))  # pyright: ignore[reportReturnType]
@@ -51,42 +80,111 @@ class Job:
         objects: dict[str, Any] = {key: Spec(**value[key]) for key in ("dataset", "method")}
         objects["protocol"] = (Draws if "test" in value["protocol"] else Protocol)(**value["protocol"])
         objects["views"] = tuple(View.from_json(view) for view in value["views"])
+        objects["others"] = tuple(tuple(other) for other in value["others"])
         return Job(**{**value, **objects})
 
 
 def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
-    """Train and predict one cell and store it; its record. An exception of the method becomes the record of a failed cell."""
+    """Train and predict one cell and store it; its record. An exception of the method becomes the record of a failed cell.
+
+    One that wants for memory is lost: beside other cells, or in a process that holds less, it may fit. A job with `others` stores theirs
+    as well, each as it ends; where that comes to nothing it is trained by itself, as they are when their turn comes.
+    """
+    run = Run(device=devices.resolve(job.device), precision=job.precision, quick=job.protocol.quick, report=report)
+    devices.share(run.device, job.sharers)
+    found = _stored(job) if job.follows else _grouped(job, run) if job.others and job.tries == 1 else None
+    if found is not None:
+        return found
+    shown, record = _shown_to(job)
+    return _done(job, shown, record, lambda: registry.method(job.method).fit(*cells.fold(shown, run)), Meter(_prepared))
+
+
+def _grouped(job: Job, run: Run) -> dict[str, JSON] | None:
+    """Train the job's cell and its followers' at once; its record, None if that one did not end so."""
+    jobs = [job, *job.followers]
+    places = [_shown_to(one) for one in jobs]
+    method: Any = registry.method(job.method)
+    shared, records = Shared(len(jobs), _prepared), dict[int, dict[str, JSON]]()
+    try:
+        for k, predictor in method.fit_group([cells.fold(shown, run) for shown, _ in places]):
+            shared.ended()
+            records[k] = _done(jobs[k], *places[k], functools.partial(_same, predictor), shared)
+            shared.stored()
+    except Exception:
+        traceback.print_exc()  # a worker's log; each cell says for itself what is wrong with it
+    return records.get(0)
+
+
+def _prepared() -> float:
+    return prep.clock.seconds
+
+
+def _same(predictor: Predictor) -> Predictor:
+    return predictor
+
+
+def _shown_to(job: Job) -> tuple[Shown, dict[str, JSON]]:
+    """What the job's cell shows its method, and the record as it is if all goes well."""
     cohort, shown = _shown(job.dataset, job.protocol, job.repeat, job.fold, job.views)
     if job.digest and cohort.digest != job.digest:
         raise BenchError(f"'{job.dataset.label}' changed while the run was under way. Start the run again.")
     digests: dict[str, JSON] = {"cohort": cohort.digest, "split": splits.digest(shown.split)}
-    record = _record(job, "done", "") | {"environment": provenance.environment(), "digests": digests}
+    return shown, _record(job, "done", "") | {"environment": provenance.environment(), "digests": digests}
+
+
+def _done(
+    job: Job, shown: Shown, record: dict[str, JSON], fit: Callable[[], Predictor], meter: Meter | Shared
+) -> dict[str, JSON]:
     predictions = None
-    meter = Meter(lambda: prep.clock.seconds)
     store = Store(Path(job.root))
     try:
-        predictor = cells.fitted(registry.method(job.method), shown, job.protocol.quick, report)
+        predictor = fit()
         predicted = cells.predicted(predictor, shown)
         record |= meter.read()  # of training and predicting alone, not of the diagnosis or of what one cohort is shown besides
         more, shares = cells.viewed(predictor, shown)
         predicted = pd.concat([predicted, *more], ignore_index=True)
         facts: Any = finite({**predictor.facts, **_diagnosed(job, shown, predictor)})
-        record |= {"facts": facts, "alarms": cells.alarms(facts, predicted, cohort.task_names)}
+        record |= {"facts": facts, "alarms": cells.alarms(facts, predicted, shown.tested.task_names)}
         record |= {"views": {view.name: view.digest for view in job.views}, "masked": shares} if job.views else {}
         record, predictions = _with_older_views(store, job, record, predicted)  # only now: wrong facts, no predictions
     except Unsupported as reason:
         record |= {"status": "declined", "error": str(reason)}
     except (Exception, SystemExit) as error:
-        record |= {"status": "failed", "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+        status = "lost" if _no_memory(error) else "failed"
+        record |= {"status": status, "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
     record = meter.read() | record
     store.save_cell(Path(job.folder), job.repeat, job.fold, record, predictions)
     return record
 
 
-def lose_cell(job: Job, why: str) -> dict[str, JSON]:
-    """Store and return the record of a cell whose process died under it. The next run tries it again."""
-    record = _record(job, "lost", why)
-    Store(Path(job.root)).save_cell(Path(job.folder), job.repeat, job.fold, record, None)
+def _stored(job: Job) -> dict[str, JSON] | None:
+    """The record of the job's cell if it is stored, done, and made from what the job says."""
+    found = Store(Path(job.root)).cell(Path(job.folder), job.repeat, job.fold)
+    return dict(found) if found is not None and found["status"] == "done" and made_from(found, job) else None
+
+
+def made_from(record: Mapping[str, Any], job: Job) -> bool:
+    """From the same patients and split, with the views it is to have, and diagnosed by this code if it is to be."""
+    same = not job.digest or record["digests"] == {"cohort": job.digest, "split": job.split_digest}
+    if not same or record["status"] != "done":
+        return same
+    there = record.get("views", {})
+    seen = all(there.get(view.name) == view.digest for view in job.views)
+    return seen and (not job.diagnosed_by or record.get("diagnosed_by") == job.diagnosed_by)
+
+
+def lose_cell(job: Job, why: str, trace: str = "", limit: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
+    """Store and return the record of a cell whose process ended under it: lost, which the next run tries again.
+
+    limit: the one it was stopped at, as in {"timeout": 1800.0}: failed, until there is a wider one. A cell that is done already and was
+    made again for want of a view stays as it is.
+    """
+    store = Store(Path(job.root))
+    record = _record(job, "failed" if limit else "lost", why) | ({"traceback": trace} if trace else {})
+    record |= {"limit": dict(limit)} if limit else {}
+    before = store.cell(Path(job.folder), job.repeat, job.fold) or {}
+    if limit or before.get("status") != "done" or before["digests"] != record["digests"]:
+        store.save_cell(Path(job.folder), job.repeat, job.fold, record, None)
     return record
 
 
@@ -94,8 +192,13 @@ def _record(job: Job, status: str, error: str) -> dict[str, JSON]:
     """What every cell's record says. `method` is the label, under which tables show it."""
     return {
         **job.about, "status": status, "error": error, "method": job.method.label, "repeat": job.repeat, "fold": job.fold,
-        "digests": {"cohort": job.digest, "split": job.split_digest}, "diagnosed_by": job.diagnosed_by,
+        "tries": job.tries, "device": job.device, "digests": {"cohort": job.digest, "split": job.split_digest}, "diagnosed_by": job.diagnosed_by,
     }  # fmt: skip
+
+
+def _no_memory(error: BaseException) -> bool:
+    """Whether there was no room: on the machine, or on a GPU that cells share (torch.OutOfMemoryError). Alone it may fit."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _diagnosed(job: Job, shown: Shown, predictor: Predictor) -> dict[str, JSON]:

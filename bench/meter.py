@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from bench.core import JSON
 
@@ -44,6 +45,35 @@ class Meter:
         if not spent or busy <= self.busy:
             return None
         return round(spent / 1e6 * min((time.process_time() - self.own) / (busy - self.busy), 1.0), 3)
+
+
+class Shared:
+    """What cells cost that are trained at once: each an equal part of the time until it ended, and what came after for it alone."""
+
+    def __init__(self, cells: int, prepared: Callable[[], float] = lambda: 0.0) -> None:
+        self.meter, self.cells, self.left = Meter(prepared), cells, cells
+        self.each = self.before = (0.0, 0.0)  # seconds, joules
+
+    def ended(self) -> None:
+        """The training of one has ended; what is read from now on is its cost."""
+        now = self._now()
+        self.each = (self.each[0] + (now[0] - self.before[0]) / self.left, self.each[1] + (now[1] - self.before[1]) / self.left)
+        self.before = now
+
+    def read(self) -> dict[str, JSON]:
+        whole: Any = self.meter.read()
+        now = self._now()
+        seconds, joules = (round(part + after - start, 3) for part, after, start in zip(self.each, now, self.before, strict=True))
+        prepared = round(whole["prepared_seconds"] / self.cells, 3)
+        return {**whole, "seconds": seconds, "prepared_seconds": prepared, "joules": None if whole["joules"] is None else joules}
+
+    def stored(self) -> None:
+        """The cell is stored; the others go on."""
+        self.left, self.before = self.left - 1, self._now()
+
+    def _now(self) -> tuple[float, float]:
+        whole: Any = self.meter.read()
+        return whole["seconds"], whole["joules"] or 0.0
 
 
 def _peak_mb() -> float:

@@ -16,7 +16,7 @@ import pandas as pd
 from bench import harness, protocol, registry, store
 from bench.core import BenchError
 from bench.harness import Plan
-from bench.jobs import prepared
+from bench.jobs import Limits, prepared
 from bench.protocol import Protocol
 from bench.registry import Spec
 from bench.stats import pairs
@@ -57,6 +57,7 @@ def places(
     seed: int | None = None,
     accept_code: bool = False,
     retry_failed: bool = False,
+    limits: Limits | None = None,
 ) -> list[Place]:
     """What is to be run, the run of all outcomes last: it is the newest then, the one that `bench report` shows.
 
@@ -77,7 +78,7 @@ def places(
         for arm in pairs.arms(tasks):
             whole = len(arm) == len(tasks)
             one = replace(under, outcomes=tuple(sorted(arm)))
-            made = harness.plan(dataset, methods, one, results, None, accept_code, retry_failed, diagnosed=whole)
+            made = harness.plan(dataset, methods, one, results, None, accept_code, retry_failed, diagnosed=whole, limits=limits)
             plans[arm] = made if whole else replace(made, notices=())  # what is said of all is true of a part
         out.append(Place(dataset, tasks, tuple(spec.label for spec in methods), plans))
     return out

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from bench import registry, splits
-from bench.core import JSON, BenchError, Cohort, Encodings, Series, Text
+from bench.core import JSON, BenchError, Cohort, Encodings, Precision, Series, Text
 from bench.registry import Spec, unknown
 from bench.splits import RANDOM, Splits, kinds
 from bench.store import Part
@@ -30,7 +30,7 @@ class Protocol:
     random split; of others what the cohort gives, see `on`. train_size: patients learned from at most, validation among them; the
     same test rows. drop: modalities that no row has, at the test, in training or both. text, series: how they become numbers, see
     `bench.prep`; encoder: the digest of the pretrained one that text names. outcomes: those trained and judged alone, () for all; the
-    same rows in every side, as the split is made on all.
+    same rows in every side, as the split is made on all. precision: of networks in training, see `bench.core.Run`.
     """
 
     folds: int = 5
@@ -47,6 +47,7 @@ class Protocol:
     series: str = WINDOWS
     encoder: str = ""
     outcomes: tuple[str, ...] = ()
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         for name in ("drop", "outcomes"):  # lists where they come from JSON
@@ -67,6 +68,7 @@ class Protocol:
         kind = f"cv{self.folds}" if self.split == RANDOM else self.split
         dropped = f"-{self.at}-without-{'-'.join(self.drop)}" if self.drop else ""
         encoded = "".join(f"-{word}" for word, usual in ((self._text(), TFIDF), (self.series, WINDOWS)) if word != usual)
+        encoded += f"-{self.precision}" if self.precision != Protocol.precision else ""
         chosen = f"-of-{joined(self.outcomes)}" if self.outcomes else ""
         return (
             f"{'quick-' if self.quick else ''}{kind}{f'-n{self.train_size}' if self.train_size else ''}{dropped}{encoded}{chosen}"
@@ -167,6 +169,7 @@ def asked(
     text: str = TFIDF,
     series: str = WINDOWS,
     outcomes: Sequence[str] = (),
+    precision: str = "float32",
 ) -> list[Protocol]:
     """The protocols that a user's options ask for, one a training size. BenchError where they are out of range or do not fit."""
     count = (2 if quick else 5) if folds is None else folds
@@ -181,13 +184,16 @@ def asked(
         raise BenchError(f"cut is of the split by time, but the split is '{split}'. Add --split time or leave --cut out.")
     if at not in get_args(At):
         raise BenchError(unknown("side to drop a modality at", at, list(get_args(At))))
+    if precision not in get_args(Precision):
+        raise BenchError(unknown("precision", precision, list(get_args(Precision))))
     if at != "test" and not drop:
         raise BenchError(f"at={at} says where a modality is dropped, but none is. Add --drop-modality or leave --at out.")
     rows = QUICK_ROWS if quick else None
     side: Any = at
+    rounded: Any = precision
     common = Protocol(
         count, repeats, seed, quick, rows, split, _cut(cut), drop=tuple(sorted(set(drop))), at=side, text=text, series=series,
-        encoder=_encoder(text, series), outcomes=tuple(sorted(set(outcomes))),
+        encoder=_encoder(text, series), outcomes=tuple(sorted(set(outcomes))), precision=rounded,
     )  # fmt: skip
     return [replace(common, train_size=size) for size in _sizes(train_size)]
 

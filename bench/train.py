@@ -2,59 +2,43 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from bench import balance, prep
-from bench.core import JSON, BenchError, Cohort, Count, Inputs, NonNegative, Positive, Predictor, ProperShare, Run, Unsupported
+from bench.core import (
+    JSON,
+    BenchError,
+    Cohort,
+    Count,
+    Fold,
+    NonNegative,
+    Positive,
+    Precision,
+    Predictor,
+    ProperShare,
+    Run,
+    Unsupported,
+)
 from bench.losses import LOSSES, per_task
+from bench.nets.batches import between, take, tensors
+from bench.nets.chance import Dice, apart
 from bench.nets.encoders import Batch, Encoder
 from bench.nets.experts import Gates
+from bench.nets.flat import Flat
+from bench.nets.grouped import Member, Stack, Steps, alike, stackable
 from bench.nets.heads import Heads, log_odds
-from bench.nets.spectrum import dense
-from bench.recalibrate import EPS, stopping_scores, validation_score
-
-Losses: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+from bench.nets.memory import keep
+from bench.nets.network import CHUNK, Network, NeuralPredictor, logits, objective
+from bench.recalibrate import stopping_scores, validation_score
 
 QUICK_EPOCHS = 4
-CHUNK = 4096  # rows a forward pass without gradients takes at once
-
-
-class Network(nn.Module):
-    """A batch -> logits (B, T): encoder (B, d), sharing block (B, T, width), heads.
-
-    `penalty`: the sharing block's, unweighted, as of the last forward; None if it has none. `weight`: what it counts in training.
-    """
-
-    def __init__(self, encoder: nn.Module, sharing: nn.Module, heads: nn.Module) -> None:
-        super().__init__()
-        self.encoder, self.sharing, self.heads = encoder, sharing, heads
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self.heads(self.sharing(self.encoder(batch)))
-
-    def objective(self, batch: Batch, y: Tensor, w: Tensor, rows: Tensor, losses: Losses) -> tuple[Tensor, Tensor | None]:
-        """What a training step asks for: the tasks' losses (T,), and what is added to their balanced sum (None: nothing).
-
-        rows: (B,) places of the batch's rows among the training rows. losses: logits, y, w -> (T,).
-        """
-        each = losses(self(batch), y, w)
-        return each, None if self.penalty is None or not self.weight else self.weight * self.penalty
-
-    @property
-    def penalty(self) -> Tensor | None:
-        return getattr(self.sharing, "penalty", None)
-
-    @property
-    def weight(self) -> float:
-        return float(getattr(self.sharing, "weight", 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +102,7 @@ class NeuralMethod(ABC):
 
         logits, y, w: (B, T); w is 0 where y is unknown. Scaling a task's weights changes nothing.
         """
-        return per_task(LOSSES[self.loss](logits, y), w)
+        return per_task(LOSSES[self.loss](logits.to(y), y), w)
 
     def pretrain(self, network: Network, data: Batch, rows: Tensor, run: Run) -> Mapping[str, JSON]:
         """What is learned before the labels are looked at, in place; facts of it. Nothing here. rows: those that take part."""
@@ -130,89 +114,173 @@ class NeuralMethod(ABC):
         sharing: Any = self.sharing(encoder.width, y.shape[1])
         return Network(encoder, sharing, Heads(sharing.width, log_odds(y, w)))
 
+    @property
+    def alone(self) -> str:
+        """Why several cannot be trained as one with these settings; "" if they can."""
+        if type(self).fit is not NeuralMethod.fit and type(self).fit_group is NeuralMethod.fit_group:
+            return "its training is its own"
+        fair = self.balance.partition("+")[0] in ("equal", "fixed")
+        return "" if fair else f"balance={self.balance} needs each network's own gradients or losses"
+
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Predictor:
         torch.set_num_threads(run.threads)
-        tokens = prep.tokens(train)
-        data = tensors(tokens(train.inputs), run.device)
-        w = torch.tensor(train.loss_weights, device=run.device)
-        y = torch.tensor(np.nan_to_num(train.labels), device=run.device)
-        rows = torch.nonzero((w > 0).any(1)).squeeze(1)
-        if len(rows) == 0:
+        keep()
+        return _Fit(self, train, valid, run).alone()
+
+    def fit_group(self, folds: Sequence[Fold]) -> Iterator[tuple[int, Predictor]]:
+        """Train several folds and seeds at once; (place among the folds, predictor) as each ends.
+
+        What each learns is what `fit` gives, up to rounding. Folds whose prepared inputs or batches an epoch differ in number, and networks
+        with a part that cannot be stacked (`grouped = False`), are trained one after another.
+        """
+        torch.set_num_threads(folds[0].run.threads)
+        keep()
+        fits = {k: _Fit(self, *fold) for k, fold in enumerate(folds)}
+        while fits:
+            first = next(iter(fits.values()))
+            whole = not self.alone and stackable(first.network)
+            chosen = [k for k, fit in fits.items() if fit is first or (whole and alike(first.member, fit.member, self.batch))]
+            together = {k: fits.pop(k) for k in chosen}
+            if len(together) > 1:
+                yield from _together(self, together)
+            else:
+                yield from ((k, fit.alone()) for k, fit in together.items())
+
+
+class _Fit:
+    """One training: what it learns from, its network as it starts, and the clock that stops it."""
+
+    def __init__(self, method: NeuralMethod, train: Cohort, valid: Cohort, run: Run) -> None:
+        self.method, self.run, self.device = method, run, torch.device(run.device)
+        dtype = torch.float64 if run.precision == "float64" else torch.float32
+        self.tokens = prep.tokens(train)
+        self.data = tensors(self.tokens(train.inputs), self.device, dtype)
+        self.w = torch.tensor(train.loss_weights, device=self.device, dtype=dtype)
+        self.y = torch.tensor(np.nan_to_num(train.labels), device=self.device, dtype=dtype)
+        self.rows = torch.nonzero((self.w > 0).any(1)).squeeze(1)
+        if len(self.rows) == 0:
             raise Unsupported(f"needs a training row with a known outcome, but all {len(train)} are unknown")
-        cap = min(self.epochs, QUICK_EPOCHS) if run.quick else self.epochs
-        with torch.random.fork_rng():
-            torch.manual_seed(run.seed)
-            network = self.build(tokens.shapes, y, w).to(run.device)
-            watch = _Watch(valid, tensors(tokens(valid.inputs), run.device), self.patience, self.stop)
-            learned = self.pretrain(network, data, rows, run)
-            before = watch.penalty(network)
-            trainer = _Trainer(self, network, y.shape[1])
-            while watch.epochs < cap and not watch.over:
-                trainer.epoch(data, y, w, rows)
-                score = watch.look(trainer.averaged)
-                run.report(watch.epochs, score)
-        facts = {"steps": trainer.steps, "at_cap": not watch.over, **watch.facts(), **trainer.facts(), **learned}
-        if before is not None:
-            facts |= {"penalty_start": before, "penalty_end": watch.penalty(watch.best[0])}
-        return NeuralPredictor(tokens, watch.best, facts)
+        self.cap = min(method.epochs, QUICK_EPOCHS) if run.quick else method.epochs
+        with apart(self.device, run.seed):
+            self.network = method.build(self.tokens.shapes, self.y, self.w).to(self.device, dtype)
+            self.watch = _Watch(valid, tensors(self.tokens(valid.inputs), self.device, dtype), method.patience, method.stop)
+            self.learned = method.pretrain(self.network, self.data, self.rows, run)
+            self.before = self.watch.penalty(self.network)
+            self.dice = Dice.now(self.device)
+
+    @property
+    def over(self) -> bool:
+        return self.watch.over or self.watch.epochs >= self.cap
+
+    @property
+    def member(self) -> Member:
+        return Member(self.network, self.data, self.y, self.w, self.rows, self.watch.batch, self.dice)
+
+    def alone(self) -> Predictor:
+        with apart(self.device, self.dice):
+            trainer = _Trainer(self.method, self.network, self.y.shape[1], self.run.precision)
+            while not self.over:
+                trainer.epoch(self.data, self.y, self.w, self.rows)
+                self.look(logits(trainer.averaged, self.watch.batch), partial(copy.deepcopy, trainer.averaged))
+        return self.predictor(trainer.steps, trainer.facts())
+
+    def look(self, z: Tensor, copied: Callable[[], Network]) -> None:
+        score = self.watch.look(z, copied)
+        self.run.report(self.watch.epochs, score)
+
+    def predictor(self, steps: int, more: Mapping[str, JSON]) -> Predictor:
+        watch = self.watch
+        facts: dict[str, JSON] = {"steps": steps, "at_cap": not watch.over, **watch.facts(), **more, **self.learned}
+        if self.run.precision != "float32":
+            facts["precision"] = self.run.precision
+        if self.before is not None:
+            facts |= {"penalty_start": self.before, "penalty_end": watch.penalty(watch.best[0])}
+        return NeuralPredictor(self.tokens, watch.best, facts)
+
+
+def _together(method: NeuralMethod, fits: Mapping[int, _Fit]) -> Iterator[tuple[int, Predictor]]:
+    """Trainings that are `alike`, in step; each leaves when its own clock stops it."""
+    first = next(iter(fits.values()))
+    fair: Any = balance.make(method.balance, first.y.shape[1]).to(first.device)
+    exact = first.network.penalty is None and not method.dense
+
+    def total(network: Network, batch: Batch, y: Tensor, w: Tensor, rows: Tensor) -> Tensor:
+        losses, penalty = objective(network, batch, y, w, rows, method.losses, method.dense, first.run.precision)
+        return balance.plus(fair.total(losses, (w > 0).any(0)), penalty)
+
+    how = Steps(method.batch, method.lr, method.weight_decay, method.average, exact)
+    stack = Stack([fit.member for fit in fits.values()], how, total, lambda network, batch: network(batch))
+    for fit in fits.values():
+        fit.data = {}  # the stack has it
+    going = list(fits)
+    while going:
+        stack.epoch()
+        for i, z in enumerate(stack.logits(CHUNK)):
+            fits[going[i]].look(z, partial(stack.network, i))
+        ended = [k for k in going if fits[k].over]
+        stays = [i for i, k in enumerate(going) if k not in ended]
+        if ended and stays:
+            stack.keep(stays)
+        going = [going[i] for i in stays]
+        yield from ((k, fits[k].predictor(stack.steps, {"group": len(fits)})) for k in ended)
 
 
 class _Trainer:
     """One network, its optimizer and the running average of its weights."""
 
-    def __init__(self, method: NeuralMethod, network: Network, tasks: int) -> None:
-        self.method, self.network, self.steps = method, network, 0
-        self.all: list[Tensor] = list(network.parameters())
-        self.parameters = [p for p in self.all if p.requires_grad]
+    def __init__(self, method: NeuralMethod, network: Network, tasks: int, precision: Precision = "float32") -> None:
+        self.method, self.network, self.precision, self.steps = method, network, precision, 0
+        trained = [p for p in network.parameters() if p.requires_grad]
         heads = {id(p) for p in network.heads.parameters()}
-        self.heads = [p for p in self.parameters if id(p) in heads]
-        self.shared = [p for p in self.parameters if id(p) not in heads]
-        self.balance = balance.make(method.balance, tasks).to(self.all[0].device)
+        self.heads = [p for p in trained if id(p) in heads]
+        self.shared = [p for p in trained if id(p) not in heads]
+        self.averaged = copy.deepcopy(network) if method.average else network
+        self.flat = Flat(trained)
+        self.average = Flat(p for p in self.averaged.parameters() if p.requires_grad) if method.average else self.flat
+        self.averaged.requires_grad_(self.averaged is network)
+        self.balance = balance.make(method.balance, tasks).to(trained[0].device)
         own = [p for p in self.balance.parameters() if p.requires_grad]
-        matrices, vectors = ([p for p in self.parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
+        self.matrices, self.vectors = self.flat.values.tensor_split([self.flat.decayed])
         groups: list[dict[str, Any]] = [
-            {"params": matrices, "weight_decay": method.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
+            {"params": [self.matrices], "weight_decay": method.weight_decay},
+            {"params": [self.vectors], "weight_decay": 0.0},
             {"params": own, "weight_decay": 0.0, "lr": self.balance.lr},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=method.lr, fused=True)
-        self.averaged = copy.deepcopy(network).requires_grad_(False) if method.average else network
 
     def epoch(self, data: Batch, y: Tensor, w: Tensor, rows: Tensor) -> None:
         """One pass over the rows in batches of nearly equal size, so that none is a leftover of two rows."""
         self.network.train()
-        order = rows[torch.randperm(len(rows)).to(rows.device)]
+        order = rows[torch.randperm(len(rows), device="cpu").to(rows.device)]
         for index in torch.tensor_split(order, -(-len(rows) // self.method.batch)):
-            self.step(take(data, index), y[index], w[index], index)
+            self.step(take(data, index), y.index_select(0, index), w.index_select(0, index), index)
         self.balance.epoch_ended()
 
     def step(self, batch: Batch, y: Tensor, w: Tensor, rows: Tensor) -> None:
-        dice = torch.get_rng_state() if self.balance.needs_second_look else None
+        dice = Dice.now(y.device) if self.balance.needs_second_look else None
         losses, penalty = self.objective(batch, y, w, rows)
         active = (w > 0).any(0)
         self.optimizer.zero_grad()
         self.balance.backward(losses, active, penalty, self.shared, self.heads)
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.descend()
+        if dice is not None:  # the same dropout masks, so that a loss differs by the step alone
+            dice.put(y.device)
+            with torch.no_grad():
+                self.balance.updated(self.objective(batch, y, w, rows)[0], active)
+
+    def descend(self) -> None:
+        """A step down the parameters' gradients, of length 1 at most, and what it does to the running average."""
+        gradient = self.flat.gradient()
+        gradient *= (1 / (gradient.norm() + 1e-6)).clamp(max=1)
+        self.matrices.grad, self.vectors.grad = gradient.tensor_split([self.flat.decayed])
         self.optimizer.step()
         self.steps += 1
-        if dice is not None:  # the same dropout masks, so that a loss differs by the step alone
-            torch.set_rng_state(dice)
-            with torch.no_grad():
-                self.balance.updated(self.network.objective(batch, y, w, rows, self.method.losses)[0], active)
         if self.averaged is not self.network:
             decay = min(self.method.average, self.steps / (self.steps + 10))  # early on: the last tenth of the way
-            get_ema_multi_avg_fn(decay)(list(self.averaged.parameters()), self.all, self.steps)
+            self.average.values.lerp_(self.flat.values, 1 - decay)
 
     def objective(self, batch: Batch, y: Tensor, w: Tensor, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The network's, and under `dense` the penalty of all that its encoder gave meanwhile."""
-        if not self.method.dense:
-            return self.network.objective(batch, y, w, rows, self.method.losses)
-        fused: list[Tensor] = []
-        hook = self.network.encoder.register_forward_hook(lambda _, inputs, h: fused.append(h))  # pyright: ignore[reportArgumentType]
-        losses, penalty = self.network.objective(batch, y, w, rows, self.method.losses)
-        hook.remove()
-        spread = self.method.dense * torch.stack([dense(h) for h in fused]).mean()
-        return losses, spread if penalty is None else penalty + spread
+        return objective(self.network, batch, y, w, rows, self.method.losses, self.method.dense, self.precision)
 
     def facts(self) -> dict[str, JSON]:
         """Steps that the balance could not make."""
@@ -241,16 +309,16 @@ class _Watch:
     def over(self) -> bool:
         return self.epochs - max(self.best_epoch) >= self.patience
 
-    def look(self, network: Network) -> float:
-        """The network's validation score, after keeping a copy of it for every clock that it is best for."""
+    def look(self, z: Tensor, copied: Callable[[], Network]) -> float:
+        """The validation score of logits z, after keeping a copy of their network for every clock that it is best for."""
         y, w = self.valid.labels, self.valid.loss_weights
-        p = torch.sigmoid(logits(network, self.batch)).cpu().numpy()
+        p = torch.sigmoid(z).cpu().numpy()
         self.scores.append(validation_score(y, p, w))
         now = np.array([self.scores[-1]]) if self.stop == "joint" else stopping_scores(y, p, w)
         better = now < self.lowest - 1e-6
         if better.any():
-            copied = copy.deepcopy(network)
-            self.best = [copied if b else old for b, old in zip(better, self.best or [copied] * len(better), strict=True)]
+            new = copied()
+            self.best = [new if b else old for b, old in zip(better, self.best or [new] * len(better), strict=True)]
             self.best_epoch = [self.epochs if b else old for b, old in zip(better, self.best_epoch, strict=True)]
             self.lowest = np.where(better, now, self.lowest)
         return self.scores[-1]
@@ -268,62 +336,6 @@ class _Watch:
             "best_epoch": self.best_epoch[0] if self.stop == "joint" else self.best_epoch,
             "scores": self.scores,
         }
+        logits(network, self.batch)
         entropies = [module.entropy() for module in network.modules() if isinstance(module, Gates)]
         return out | ({"gate_entropy": entropies} if entropies else {})
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NeuralPredictor:
-    """The fitted preparation and the best networks: one, or one a task (`stop=per_task`)."""
-
-    tokens: prep.Tokens
-    networks: Sequence[Network]
-    facts: Mapping[str, JSON]
-
-    def predict(self, inputs: Inputs) -> NDArray[np.float32]:
-        batch = self._batch(inputs)
-        out = {id(network): logits(network, batch) for network in self.networks}
-        columns = [out[id(network)] for network in self.networks]
-        z = torch.stack([c[:, t] for t, c in enumerate(columns)], dim=1) if len(columns) > 1 else columns[0]
-        return torch.sigmoid(z).cpu().numpy().clip(EPS, 1 - EPS)
-
-    def parts(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
-        """What the sharing block splits a patient into: "shared" (n, k) and "specific" (n, T, k)."""
-        network = self.networks[0]
-        split = getattr(network.sharing, "parts", None)
-        if split is None or len(self.networks) > 1:
-            raise Unsupported("parts need a sharing block that splits the patient vector and stop=joint, but got another network")
-        network.eval()
-        with torch.no_grad():
-            shared, specific = split(network.encoder(self._batch(inputs)))
-        return {"shared": shared.cpu().numpy(), "specific": specific.cpu().numpy()}
-
-    def _batch(self, inputs: Inputs) -> Batch:
-        return tensors(self.tokens(inputs), next(self.networks[0].parameters()).device)
-
-
-def tensors(arrays: Mapping[str, Mapping[str, NDArray[Any]]], device: torch.device | str) -> Batch:
-    """Prepared arrays on the device, one row a patient."""
-    n = {key: len(part["present"]) for key, part in arrays.items()}
-
-    def one(key: str, name: str, array: NDArray[Any]) -> Tensor:
-        tensor = torch.tensor(array, device=device)
-        return tensor.expand(n[key], -1) if name == "time" and array.ndim == 1 else tensor
-
-    return {key: {name: one(key, name, a) for name, a in part.items()} for key, part in arrays.items()}
-
-
-def take(batch: Batch, rows: Tensor) -> Batch:
-    return {key: {name: array.index_select(0, rows) for name, array in part.items()} for key, part in batch.items()}
-
-
-def between(batch: Batch, start: int, stop: int) -> Batch:
-    return {key: {name: array[start:stop] for name, array in part.items()} for key, part in batch.items()}
-
-
-@torch.no_grad()
-def logits(network: Network, batch: Batch) -> Tensor:
-    """(n, T), dropout off, in chunks of rows."""
-    network.eval()
-    n = len(next(iter(batch.values()))["present"])
-    return torch.cat([network(between(batch, i, i + CHUNK)) for i in range(0, max(n, 1), CHUNK)])

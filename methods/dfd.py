@@ -43,7 +43,8 @@ from bench.core import JSON, BenchError, NonNegative, PositiveShare, ProperShare
 from bench.losses import cross_entropy, per_task
 from bench.nets.encoders import Batch
 from bench.nets.heads import Heads, log_odds
-from bench.train import Losses, Network, NeuralMethod
+from bench.nets.network import Losses, Network
+from bench.train import NeuralMethod
 
 HIDDEN = 64  # of the network behind r(z_b | z_c)
 
@@ -146,7 +147,7 @@ class OneStream(Network):
 
     def __init__(self, encoder: nn.Module, sharing: nn.Module, heads: nn.Module, weigh: nn.Module) -> None:
         super().__init__(encoder, sharing, heads)
-        self.weigh = weigh
+        self.weigh, self.grouped = weigh, False  # the weights are of a training's own rows
 
     def objective(self, batch: Batch, y: Tensor, w: Tensor, rows: Tensor, losses: Losses) -> tuple[Tensor, Tensor | None]:
         return super().objective(batch, y, w, rows, partial(weighted, losses, self.weigh(rows)))
@@ -166,6 +167,7 @@ class TwoStreams(Network):
         self.biased, self.other_heads, self.weigh = biased, Heads(width, prior), weigh
         self.information = Information(y.shape[1] * sharing.width, biased.width) if method.mi else None
         self.q, self.swap, self.mi = method.q, method.swap, method.mi
+        self.grouped = False  # it remembers its rows from step to step
         self.seen, self.start = 0, method.warmup * int((w > 0).any(1).sum())  # rows
 
     def streams(self, batch: Batch) -> tuple[Tensor, Tensor]:

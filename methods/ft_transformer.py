@@ -88,6 +88,7 @@ class Block(Layer):
         super().__init__(d, heads, 0.0, queries=int(last))
         self.feed = ReGLU(d, hidden, ffn_dropout)
         self.attention_dropout = dropout
+        self.grouped = dropout == 0  # torch draws the masks inside its attention
         if first:
             self.norm1 = nn.Identity()
 

@@ -92,6 +92,7 @@ class OrthogonalParts(Projections):
         super().__init__(tasks + 1, d, k, dropout)  # W_s, W_1, W_2 ...
         self.width, self.variant, self.weight = 2 * k, variant, 0.0 if variant == "e" else weight
         self.penalty = torch.zeros(())
+        self.grouped = variant != "e"  # QR of several matrices at once rounds otherwise than of one
 
     def parts(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Shared (B, k) and specific (B, T, k) vectors."""

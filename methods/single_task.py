@@ -8,7 +8,7 @@ and the reverse would be as well. `single_task_wide` is the control with equal w
 Cost: 3 times that of hard_sharing for four tasks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.core import JSON, Cohort, Count, Inputs, Predictor, Run
+from bench.core import JSON, Cohort, Count, Fold, Inputs, Predictor, Run
 from bench.nets.experts import Experts
 from bench.train import NeuralMethod
 
@@ -43,6 +43,17 @@ class SingleTask(NeuralMethod):
             nets.append(super().fit(_only(train, t), _only(valid, t), later))
         return SideBySide(nets)
 
+    def fit_group(self, folds: Sequence[Fold]) -> Iterator[tuple[int, Predictor]]:
+        """All tasks' networks of all folds at once."""
+        tasks = len(folds[0].train.tasks)
+        nets: list[dict[int, Predictor]] = [{} for _ in folds]
+        single = [Fold(_only(fold.train, t), _only(fold.valid, t), fold.run) for fold in folds for t in range(tasks)]
+        for place, net in super().fit_group(single):
+            k, t = divmod(place, tasks)
+            nets[k][t] = net
+            if len(nets[k]) == tasks:
+                yield k, SideBySide([nets[k][t] for t in range(tasks)])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SideBySide:
@@ -54,7 +65,7 @@ class SideBySide:
     def facts(self) -> Mapping[str, JSON]:
         """Sums for parameters and steps; lists, one entry a task, for the rest."""
         each = [net.facts for net in self.nets]
-        out: dict[str, JSON] = {key: [facts[key] for facts in each] for key in each[0]}
+        out: dict[str, JSON] = {key: [facts.get(key) for facts in each] for key in each[0]}
         total = {key: sum(int(str(facts[key])) for facts in each) for key in ("parameters", "steps")}
         return out | total | {"at_cap": any(facts["at_cap"] for facts in each)}
 

@@ -33,7 +33,8 @@ from bench.core import Count, NonNegative, Positive, ProperShare
 from bench.nets.dropout import Dropout
 from bench.nets.encoders import Batch
 from bench.nets.heads import log_odds
-from bench.train import Losses, Network, NeuralMethod
+from bench.nets.network import Losses, Network
+from bench.train import NeuralMethod
 
 
 class Columns(nn.Module):

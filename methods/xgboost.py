@@ -80,7 +80,7 @@ class XGBoost:
 
     def _parameters(self, run: Run) -> dict[str, Any]:
         return {
-            "objective": "binary:logistic", "eval_metric": "logloss", "tree_method": "hist", "device": run.device,
+            "objective": "binary:logistic", "eval_metric": "logloss", "tree_method": "hist", "device": "cpu",
             "nthread": run.threads, "seed": run.seed % 2**31, "verbosity": 0, "eta": self.rate, "max_depth": self.depth,
             "min_child_weight": self.min_weight, "lambda": self.l2, "subsample": self.rows, "colsample_bytree": self.columns,
         }  # fmt: skip

@@ -94,7 +94,7 @@ class XGBoostJoint:
 
     def _parameters(self, run: Run) -> dict[str, Any]:
         return {
-            "multi_strategy": "multi_output_tree", "tree_method": "hist", "disable_default_eval_metric": 1, "device": run.device,
+            "multi_strategy": "multi_output_tree", "tree_method": "hist", "disable_default_eval_metric": 1, "device": "cpu",
             "nthread": run.threads, "seed": run.seed % 2**31, "verbosity": 0, "eta": self.rate, "max_depth": self.depth,
             "min_child_weight": self.min_weight, "lambda": self.l2, "subsample": self.rows, "colsample_bytree": self.columns,
         }  # fmt: skip

@@ -15,6 +15,7 @@ LAYERS = [
     {
         "checks",
         "registry",
+        "devices",
         "sources",
         "splits",
         "prep",

@@ -244,7 +244,7 @@ def test_many_rows_are_predicted_as_few(small_cohort: Cohort, monkeypatch: pytes
     fitted, valid = halves(small_cohort)
     predictor = method("ple").fit(fitted, valid, RUN)
     whole = predictor.predict(valid.inputs)
-    monkeypatch.setattr(train, "CHUNK", 7)
+    monkeypatch.setattr("bench.nets.network.CHUNK", 7)
     assert predictor.predict(valid.inputs) == pytest.approx(whole, abs=1e-5)
     assert predictor.predict(valid.inputs.rows(np.arange(0))).shape == (0, 3)
 

@@ -15,9 +15,9 @@ inside (CR-MOGM).
 A solver that is not installed is an error at start.
 """
 
-from bench.balance.steps import Balance, Equal
+from bench.balance.steps import Balance, Equal, plus
 
-__all__ = ["Balance", "check", "make"]
+__all__ = ["Balance", "check", "make", "plus"]
 
 
 def make(text: str, tasks: int) -> Balance:

@@ -37,12 +37,13 @@ class Equal(Balance):
     def backward(
         self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Sequence[Tensor], heads: Sequence[Tensor]
     ) -> None:
+        plus(self.total(losses, active), penalty).backward()
+
+    def total(self, losses: Tensor, active: Tensor) -> Tensor:
         if self.weights is None:
-            loss = losses.sum() / active.sum().clamp(min=1)
-        else:
-            w = self.weights.to(losses) * active
-            loss = (w * losses).sum() / w.sum().clamp(min=1e-12)
-        plus(loss, penalty).backward()
+            return losses.sum() / active.sum().clamp(min=1)
+        w = self.weights.to(losses) * active
+        return (w * losses).sum() / w.sum().clamp(min=1e-12)
 
 
 class Aggregated(Balance):

@@ -68,9 +68,27 @@ Reference: TypeAlias = Annotated[
 Workers: TypeAlias = Annotated[
     int | None, Option(help="Processes of one thread each; 0: this process. [default: one per processor]")
 ]
+Device: TypeAlias = Annotated[
+    str, Option(help="Where networks are trained: auto (a GPU when there is one), cpu, cuda, cuda:1, mps. Cells share a GPU.")
+]
+Precision: TypeAlias = Annotated[
+    str | None,
+    Option(help="Of networks in training: float32, bfloat16 (mixed), float64. Stored apart but for float32. [default: float32]"),
+]
+Grouped: TypeAlias = Annotated[
+    bool | None,
+    Option("--group/--no-group", help="Train the folds and repeats of a network as one. [default: on a GPU]", show_default=False),
+]
 Quick: TypeAlias = Annotated[
     bool, Option("--quick", help="A first look in under two minutes, not a result: few patients, 2 folds.")
 ]
+CellTimeout: TypeAlias = Annotated[
+    str | None, Option(help="Stop a cell that takes longer: seconds, or as in 90s, 10m, 2h. It failed until this is wider.")
+]
+CellMemory: TypeAlias = Annotated[
+    str | None, Option(help="Stop a cell whose process holds more memory, as in 500MB, 4GB. It failed until this is wider.")
+]
+Retries: TypeAlias = Annotated[int, Option(help="How often a cell is tried again whose process was lost, killed say.")]
 Diagnose: TypeAlias = Annotated[
     bool, Option("--diagnose", help="Look at the fitted networks too, for `bench diagnose`; cells without are trained again.")
 ]
@@ -95,6 +113,7 @@ def run(
     text: TextAs = None,
     series: SeriesAs = None,
     outcomes: Outcomes = None,
+    precision: Precision = None,
     reference: Reference = None,
     results: Annotated[str, Option(help="The folder results are stored in; what is there is not trained again.")] = "results",
     reports: Annotated[str, Option(help="The folder tables are written to.")] = "reports",
@@ -104,6 +123,11 @@ def run(
     accept_code: Annotated[bool, Option("--accept-code", help="Take stored cells made by older code.")] = False,
     retry_failed: Annotated[bool, Option("--retry-failed", help="Try cells again that failed before.")] = False,
     diagnose: Diagnose = False,
+    cell_timeout: CellTimeout = None,
+    cell_memory: CellMemory = None,
+    retries: Retries = 2,
+    device: Device = "auto",
+    group: Grouped = None,
 ) -> int:
     """Train and compare. A rerun does only what is missing.
 
@@ -120,9 +144,10 @@ def run(
     what = {
         "dataset": chosen, "methods": methods, "folds": folds, "repeats": repeats, "split": split, "cut": cut, "train_size": train_size,
         "drop_modality": drop_modality, "at": at, "missing": missing, "test_data": test_data, "text": text, "series": series,
-        "outcomes": outcomes, "reference": reference,
+        "outcomes": outcomes, "precision": precision, "reference": reference,
     }  # fmt: skip
     return screen.run(
         suite, {name: value for name, value in what.items() if value is not None}, data_dir, seed=seed, results=results, reports=reports,
         workers=workers, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
+        cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries, device=device, group=group,
     )  # fmt: skip

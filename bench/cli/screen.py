@@ -120,6 +120,8 @@ class _Watch:
         if event.kind == "end":
             self.running.pop(event.job.name, None)
             self.ended(event)
+        elif event.kind == "again":
+            self.running.pop(event.job.name, None)
         elif event.kind == "start":
             self.running[event.job.name] = ""
         elif event.kind == "step":
@@ -160,6 +162,8 @@ class _Plain(_Watch):
     """One line per cell."""
 
     def shown(self, event: Event) -> None:
+        if event.kind == "again":
+            print(f"{event.job.name} is tried again: {short(event.data['error'])}", flush=True)
         if event.kind == "end":
             scores = api.glance(event)
             what = (

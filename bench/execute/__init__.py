@@ -1,5 +1,23 @@
-"""The same cells on local worker processes."""
+"""The same cells on local worker processes, or whatever else `How` chooses.
 
-from bench.execute.local import Event, run
+What every way of running them keeps to: `run(jobs, how)` yields Events; each job ends once, when its cell is stored; a job whose process
+was lost is tried `how.retries` times more; closing the generator ends at once all that it started, stored cells stay; a BenchError is for
+what no other try would mend. `Hand` is the process boundary of a cell for whoever runs cells elsewhere.
+"""
 
-__all__ = ["Event", "run"]
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+
+from bench.execute import groups, local
+from bench.execute.groups import said
+from bench.execute.hand import Hand
+from bench.execute.how import RETRIES, Event, How, limits
+from bench.jobs import Job
+
+__all__ = ["RETRIES", "Event", "Hand", "How", "limits", "run", "said"]
+
+
+def run(jobs: Sequence[Job], how: How) -> Generator[Event, None, None]:
+    """Do the jobs and yield what happens."""
+    placed = [replace(job, device=how.device, sharers=max(how.workers, 1)) for job in jobs]
+    return local.run(groups.grouped(placed, how.workers) if how.grouped else placed, how)

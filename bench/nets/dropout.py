@@ -1,7 +1,35 @@
 """Dropout from random bytes: eight elements a draw, where torch's draws one at a time. On a CPU a sixth of the cost."""
 
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor, nn
+
+
+class _Several(NamedTuple):
+    """Of networks that are computed as one: where each draws from, and how many rows of the batch are its own."""
+
+    generators: Sequence[torch.Generator]
+    rows: Sequence[int]
+
+
+_several: ContextVar[_Several | None] = ContextVar("several", default=None)
+
+
+@contextmanager
+def apart(generators: Sequence[torch.Generator], rows: Sequence[int]) -> Generator[None, None, None]:
+    """Under `torch.vmap` over networks, each draws its masks from a generator of its own, as it would if it were alone.
+
+    rows: of each network's batch; what stands behind them is filling, for which nothing is drawn.
+    """
+    token = _several.set(_Several(generators, rows))
+    try:
+        yield
+    finally:
+        _several.reset(token)
 
 
 class Dropout(nn.Module):
@@ -14,6 +42,38 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.dropped == 0:
             return x
-        draws = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
-        kept = draws.view(torch.uint8)[: x.numel()].view(x.shape) >= self.dropped
-        return x * (kept * (256 / (256 - self.dropped)))
+        if _several.get() is not None:
+            return _Apart.apply(x, self.dropped)  # pyright: ignore[reportReturnType]
+        return x * (_kept(x.numel(), self.dropped, x.device).view(x.shape) * (256 / (256 - self.dropped)))
+
+
+def _kept(count: int, dropped: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+    """(count,) bool."""
+    draws = torch.empty(-(-count // 8), dtype=torch.int64, device=device).random_(-(2**63), None, generator=generator)
+    return draws.view(torch.uint8)[:count] >= dropped
+
+
+class _Apart(torch.autograd.Function):
+    """Dropout of networks under `torch.vmap`, their axis first: only there a function sees all of them at once."""
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def forward(x: Tensor, dropped: int) -> Tensor:
+        raise RuntimeError("masks of several networks are drawn under torch.vmap alone")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Nothing is kept: `vmap` below is made of functions that know their gradients."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, None], x: Tensor, dropped: int) -> tuple[Tensor, int]:
+        several, axis = _several.get(), in_dims[0]
+        assert several is not None
+        assert axis is not None
+        x = x.movedim(axis, 0)  # (K, B, ...)
+        each = x[0, 0].numel()
+        kept = torch.zeros(x.shape, dtype=torch.bool, device=x.device)
+        for row, generator, rows in zip(kept.flatten(1), several.generators, several.rows, strict=True):
+            row[: rows * each] = _kept(rows * each, dropped, x.device, generator)
+        return x * (kept * (256 / (256 - dropped))), 0

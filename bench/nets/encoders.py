@@ -77,6 +77,7 @@ class StepsEncoder(nn.Module):
         super().__init__()
         self.summary = _mlp(shape.summary, hidden, d, dropout)
         self.body = body(shape.encoding, shape.channels, d, dropout, shape.windows) if shape.windows else None
+        self.grouped = self.body is None  # how many steps are read hangs on what a batch holds
 
     def forward(self, x: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         summary, present = self.summary(x["summary"])[:, None], x["present"][:, None]

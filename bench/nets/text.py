@@ -53,14 +53,15 @@ class TunedEncoder(nn.Module):
         for i, parameter in enumerate(self.layer.parameters()):
             self.register_buffer(f"start{i}", parameter.detach().clone())
             nn.init.zeros_(parameter)
-        self.net = _mlp(encoder.width, hidden, d, dropout)
+        self.net: Any = _mlp(encoder.width, hidden, d, dropout)
+        self.grouped = False  # a layer of another library's
 
     def forward(self, x: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         return self.net(self.pooled(x))[:, None], x["present"][:, None]
 
     def pooled(self, x: Mapping[str, Tensor]) -> Tensor:
         """(B, width), the mean over a note's tokens after the tuned layer."""
-        states = x["states"].float()
+        states = x["states"].to(self.net[0].weight.dtype)
         there = torch.arange(states.shape[1], device=states.device) < x["tokens"][:, None]
         moved = enumerate(self.layer.named_parameters())
         weights = {name: getattr(self, f"start{i}") + SLOW * distance for i, (name, distance) in moved}

@@ -123,7 +123,7 @@ def paired(data: Batch) -> Tensor:
 def contrasted(towers: Towers, data: Batch, epochs: int, batch: int, lr: float, weight_decay: float) -> dict[str, JSON]:
     """Trains towers in place on the rows with two modalities; the loss by epoch, the scale reached, the rows."""
     rows = paired(data)
-    contrast = Contrast(towers).to(rows.device).train()
+    contrast = Contrast(towers).to(towers.glob).train()
     groups = [[p for p in contrast.parameters() if (p.dim() > 1) == matrix] for matrix in (True, False)]
     decays = [{"params": g, "weight_decay": d} for g, d in zip(groups, (weight_decay, 0.0), strict=True)]
     optimizer = torch.optim.AdamW(decays, lr=lr, fused=True)

@@ -45,6 +45,7 @@ def protocol(results: Results) -> str:
     chosen: Any = given.get("outcomes", ())
     parts += [f"trained and judged on {' and '.join(chosen)} alone"] if chosen else []
     parts += [f"at most {given['train_size']:,} patients to learn from"] if "train_size" in given else []
+    parts += [f"networks trained in {given['precision']}"] if "precision" in given else []
     side = {"test": "at the test", "train": "in training", "both": "at all"}[str(given.get("at", "test"))]
     dropped: Any = given.get("drop", ())
     parts += [f"no {' and '.join(dropped)} {side}"] if dropped else []

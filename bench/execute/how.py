@@ -1,0 +1,67 @@
+"""How cells are run: by how many processes, within which limits, and how often a lost one is tried again."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from bench.core import BenchError
+from bench.jobs import Job, Limits
+
+RETRIES = 2  # more tries of a cell whose process was lost
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_BYTES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+
+
+@dataclass(frozen=True)
+class How:
+    """workers: processes of one thread each; 0 = this process, which no limit can be set on. device: of networks, auto = a GPU when there
+    is one. group: whether folds and repeats of one network are trained as one; None: on a GPU.
+    """
+
+    workers: int = 1
+    limits: Limits = field(default_factory=Limits)
+    retries: int = RETRIES
+    device: str = "cpu"
+    group: bool | None = None
+
+    @property
+    def grouped(self) -> bool:
+        return self.device != "cpu" if self.group is None else self.group
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "retries"):
+            if getattr(self, name) < 0:
+                raise BenchError(f"{name} must be 0 or more, but is {getattr(self, name)}")
+        if not self.workers and self.limits != Limits():
+            raise BenchError(
+                "a cell's time and memory are watched from outside: --cell-timeout and --cell-memory need --workers 1 or more"
+            )
+
+
+class Event(NamedTuple):
+    """What happens to a job.
+
+    start: it was taken up. step: an epoch or round ended: data has step and score. again: its process was lost and it waits for the
+    next try: data is the record of the lost one. end: its cell is stored, once for every job: data is the record, whose `status` is
+    done, declined, failed, or lost after the last try. The job is the one that `run` was given, whatever the try.
+    """
+
+    kind: Literal["start", "step", "again", "end"]
+    job: Job
+    data: Mapping[str, Any]
+
+
+def limits(timeout: str | float | None, memory: str | float | None) -> Limits:
+    """timeout: seconds, or 90s, 10m, 2h, 1d. memory: bytes, or as in 500MB, 4GB, 4GiB. BenchError for anything else."""
+    seconds = None if timeout is None else _amount("cell-timeout", timeout, {"": 1, **_SECONDS}, "seconds, or as in 90s, 10m, 2h")
+    size = None if memory is None else _amount("cell-memory", memory, _BYTES, "bytes, or as in 500MB, 4GB, 4GiB")
+    return Limits(seconds, None if size is None else int(size))
+
+
+def _amount(name: str, value: str | float, units: Mapping[str, int], form: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value).strip().lower())
+    if found is None or found[2] not in units or float(found[1]) <= 0:
+        raise BenchError(f"{name} must be more than 0 {form}, but is '{value}'")
+    return float(found[1]) * units[found[2]]
