@@ -178,20 +178,22 @@ def _alike(a: pd.DataFrame, b: pd.DataFrame) -> bool:
 def _cell(job: Job) -> tuple[Cohort, Split]:
     if isinstance(job.protocol, Draws):
         return draws.drawn(job.dataset, job.protocol, job.repeat)
-    cohort, made = prepared(job.dataset, job.protocol)
-    return views.narrowed(cohort, job.protocol.outcomes), made.parts[job.repeat * job.protocol.folds + job.fold]
+    cohort, made = prepared(job.dataset, job.protocol, job.repeat)
+    return views.narrowed(cohort, job.protocol.outcomes), made.parts[job.fold]
 
 
-def prepared(dataset: Spec, protocol: Protocol) -> tuple[Cohort, Splits]:
-    """The cohort with all its outcomes. The same before and after the protocol knows how many folds there are."""
+def prepared(dataset: Spec, protocol: Protocol, only: int | None = None) -> tuple[Cohort, Splits]:
+    """The cohort with all its outcomes, and the splits of all repeats or of one. The same before and after the protocol knows how many
+    folds there are.
+    """
     protocol = replace(protocol, outcomes=())
-    return _split(dataset, protocol if protocol.split == RANDOM else replace(protocol, folds=Protocol.folds))
+    return _split(dataset, protocol if protocol.split == RANDOM else replace(protocol, folds=Protocol.folds), only)
 
 
 @functools.lru_cache(maxsize=2)
-def _split(dataset: Spec, protocol: Protocol) -> tuple[Cohort, Splits]:
+def _split(dataset: Spec, protocol: Protocol, only: int | None) -> tuple[Cohort, Splits]:
     cohort = _loaded(dataset)
-    return cohort, protocol.on(cohort)
+    return cohort, protocol.on(cohort, only)
 
 
 @functools.lru_cache(maxsize=2)  # that which is learned from and another one
@@ -208,7 +210,7 @@ def forget() -> None:
 @functools.lru_cache(maxsize=2)
 def other_cohort(dataset: Spec, protocol: Protocol, other: Spec) -> tuple[Cohort, tuple[str, ...]]:
     """Another cohort as this dataset's methods may be shown it, and what did not match."""
-    found, learned = _loaded(other), prepared(dataset, protocol)[0]
+    found, learned = _loaded(other), prepared(dataset, protocol, 0)[0]
     external.distinct(found, learned)
     made, notices = external.aligned(found, views.narrowed(learned, protocol.outcomes))
     return made, tuple(notices)

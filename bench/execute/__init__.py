@@ -10,9 +10,10 @@ from collections.abc import Generator, Sequence
 from bench.execute import local
 from bench.execute.hand import Hand
 from bench.execute.how import RETRIES, Event, How, limits
+from bench.execute.threads import one_thread
 from bench.jobs import Job
 
-__all__ = ["RETRIES", "Event", "Hand", "How", "limits", "run"]
+__all__ = ["RETRIES", "Event", "Hand", "How", "limits", "one_thread", "run"]
 
 
 def run(jobs: Sequence[Job], how: How) -> Generator[Event, None, None]:
