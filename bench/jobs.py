@@ -102,15 +102,17 @@ def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
     return record
 
 
-def lose_cell(job: Job, why: str, trace: str = "", limit: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
+def lose_cell(
+    job: Job, why: str, trace: str = "", limit: Mapping[str, JSON] | None = None, seconds: float = 0.0
+) -> dict[str, JSON]:
     """Store and return the record of a cell whose process ended under it: lost, which the next run tries again.
 
-    limit: the one it was stopped at, as in {"timeout": 1800.0}: failed, until there is a wider one. A cell that is done already and was
+    limit: the one it was stopped at, as in {"timeout": 1800.0}: failed, until there is a wider one. seconds: that it took. A cell that is done already and was
     made again for want of a view stays as it is.
     """
     store = Store(Path(job.root))
     record = _record(job, "failed" if limit else "lost", why) | ({"traceback": trace} if trace else {})
-    record |= {"limit": dict(limit)} if limit else {}
+    record |= {"seconds": round(seconds, 3)} | ({"limit": dict(limit)} if limit else {})
     before = store.cell(Path(job.folder), job.repeat, job.fold) or {}
     if limit or before.get("status") != "done" or before["digests"] != record["digests"]:
         store.save_cell(Path(job.folder), job.repeat, job.fold, record, None)

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numba
 import pytest
+import threadpoolctl
 from faulty_cells import FAULTY, done, planned, stored
 
 from bench import execute
@@ -99,6 +101,20 @@ def test_a_worker_uses_one_thread(tmp_path: Path) -> None:
     found = stored(job)["facts"]["threads"]
     assert {"torch", "numba", "openblas", "openmp"} <= set(found)
     assert set(found.values()) == {1}
+
+
+def test_a_report_beside_workers_uses_one_thread() -> None:
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+
+    before = numba.get_num_threads()
+    with threadpoolctl.threadpool_limits(2):
+        assert threads() == {2}
+        with execute.one_thread():
+            assert threads() == {1}
+            assert numba.get_num_threads() == 1
+        assert threads() == {2}
+        assert numba.get_num_threads() == before
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,20 @@ def test_a_scheduler_or_a_lost_terminal_stops_a_run_in_one_line(how: signal.Sign
     assert cells(tmp_path).items() >= kept.items()
 
 
+def test_a_cell_that_was_stopped_is_remembered(tmp_path: Path) -> None:
+    methods, limit = f"{FAULTY},{FAULTY}:fault=hangs", ("--cell-timeout", "8")
+    first = start(tmp_path, methods, *limit)
+    said = first.communicate(timeout=240)[0]
+    assert first.returncode == 2, said
+    assert len(re.findall(r"fault=hangs r0-f\d: failed: stopped after 8 s: more than --cell-timeout 8 \(8 s", said)) == 2
+    kept = cells(tmp_path)
+    second = start(tmp_path, methods, *limit)
+    said = second.communicate(timeout=240)[0]
+    assert second.returncode == 2, said
+    assert "4 of 4 cells are stored already." in said
+    assert cells(tmp_path) == kept
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small file system of its own, for the results."""

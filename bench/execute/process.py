@@ -122,6 +122,7 @@ def _bytes(pid: int, shared: bool) -> int:
     with suppress(psutil.Error):  # it may end at any moment
         process = psutil.Process(pid)
         if shared and psutil.LINUX:
-            return int(process.memory_full_info().pss)
+            with suppress(psutil.AccessDenied):
+                return int(process.memory_full_info().pss)
         return int(process.memory_info().rss)
     return 0
