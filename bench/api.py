@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,8 @@ def _done(plans: Sequence[Plan], results: Path, reports: Path, how: How, quick: 
         for place, plan in list(waiting.items()):
             if not any(left[other] for other in left if other == place or (other[0], place) in largest.items()):
                 under = plan.protocol.part.folder
-                add(outcome, store.read(results, place[0], quick=quick, reference=plan.reference, under=under), reports)
+                with execute.one_thread() if any(left.values()) else nullcontext():  # while workers have all processors
+                    add(outcome, store.read(results, place[0], quick=quick, reference=plan.reference, under=under), reports)
                 del waiting[place]
 
     _note(plans)

@@ -108,7 +108,7 @@ def _per_unit(values: Vector, local: NDArray[Any], units: int) -> Vector:
 
 
 def sums(cells: Sequence[Cell], counts: Counts, *, compiled: bool | None = None) -> Sums:
-    """The sums of all cells, methods and outcomes, on as many threads as numba may use (NUMBA_NUM_THREADS).
+    """The sums of all cells, methods and outcomes, on as many threads as numba may use (NUMBA_NUM_THREADS, set_num_threads).
 
     counts: (U, B). compiled: by numba (None: where it can be imported) or by numpy and scipy alone, which agree to 1e-12. Neither
     depends on the number of threads. Memory beside the answer: the sorted curves, and a cell's counts of a part of the resamples.
@@ -212,12 +212,14 @@ def _engine(compiled: bool | None) -> _Engine:
     """The compiled loops or those of numpy. ImportError when compiled ones are asked for by name and numba is missing."""
     if compiled is not False:
         try:
-            from bench import kernels  # here, since numba takes half a second to import
+            from numba import get_num_threads  # here, since numba takes half a second to import
+
+            from bench import kernels
         except ImportError:
             if compiled:
                 raise
         else:
-            return _Engine(kernels.weigh, kernels.scan, np.uint16, kernels.THREADS)
+            return _Engine(kernels.weigh, kernels.scan, np.uint16, get_num_threads())
     return _Engine(_weigh, _scan, np.float64, 1)
 
 

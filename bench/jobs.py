@@ -173,15 +173,17 @@ def made_from(record: Mapping[str, Any], job: Job) -> bool:
     return seen and (not job.diagnosed_by or record.get("diagnosed_by") == job.diagnosed_by)
 
 
-def lose_cell(job: Job, why: str, trace: str = "", limit: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
+def lose_cell(
+    job: Job, why: str, trace: str = "", limit: Mapping[str, JSON] | None = None, seconds: float = 0.0
+) -> dict[str, JSON]:
     """Store and return the record of a cell whose process ended under it: lost, which the next run tries again.
 
-    limit: the one it was stopped at, as in {"timeout": 1800.0}: failed, until there is a wider one. A cell that is done already and was
+    limit: the one it was stopped at, as in {"timeout": 1800.0}: failed, until there is a wider one. seconds: that it took. A cell that is done already and was
     made again for want of a view stays as it is.
     """
     store = Store(Path(job.root))
     record = _record(job, "failed" if limit else "lost", why) | ({"traceback": trace} if trace else {})
-    record |= {"limit": dict(limit)} if limit else {}
+    record |= {"seconds": round(seconds, 3)} | ({"limit": dict(limit)} if limit else {})
     before = store.cell(Path(job.folder), job.repeat, job.fold) or {}
     if limit or before.get("status") != "done" or before["digests"] != record["digests"]:
         store.save_cell(Path(job.folder), job.repeat, job.fold, record, None)
@@ -249,20 +251,22 @@ def _alike(a: pd.DataFrame, b: pd.DataFrame) -> bool:
 def _cell(dataset: Spec, protocol: Protocol | Draws, repeat: int, fold: int) -> tuple[Cohort, Split]:
     if isinstance(protocol, Draws):
         return draws.drawn(dataset, protocol, repeat)
-    cohort, made = prepared(dataset, protocol)
-    return views.narrowed(cohort, protocol.outcomes), made.parts[repeat * protocol.folds + fold]
+    cohort, made = prepared(dataset, protocol, repeat)
+    return views.narrowed(cohort, protocol.outcomes), made.parts[fold]
 
 
-def prepared(dataset: Spec, protocol: Protocol) -> tuple[Cohort, Splits]:
-    """The cohort with all its outcomes. The same before and after the protocol knows how many folds there are."""
+def prepared(dataset: Spec, protocol: Protocol, only: int | None = None) -> tuple[Cohort, Splits]:
+    """The cohort with all its outcomes, and the splits of all repeats or of one. The same before and after the protocol knows how many
+    folds there are.
+    """
     protocol = replace(protocol, outcomes=())
-    return _split(dataset, protocol if protocol.split == RANDOM else replace(protocol, folds=Protocol.folds))
+    return _split(dataset, protocol if protocol.split == RANDOM else replace(protocol, folds=Protocol.folds), only)
 
 
 @functools.lru_cache(maxsize=2)
-def _split(dataset: Spec, protocol: Protocol) -> tuple[Cohort, Splits]:
+def _split(dataset: Spec, protocol: Protocol, only: int | None) -> tuple[Cohort, Splits]:
     cohort = _loaded(dataset)
-    return cohort, protocol.on(cohort)
+    return cohort, protocol.on(cohort, only)
 
 
 @functools.lru_cache(maxsize=2)  # that which is learned from and another one
@@ -279,7 +283,7 @@ def forget() -> None:
 @functools.lru_cache(maxsize=2)
 def other_cohort(dataset: Spec, protocol: Protocol, other: Spec) -> tuple[Cohort, tuple[str, ...]]:
     """Another cohort as this dataset's methods may be shown it, and what did not match."""
-    found, learned = _loaded(other), prepared(dataset, protocol)[0]
+    found, learned = _loaded(other), prepared(dataset, protocol, 0)[0]
     external.distinct(found, learned)
     made, notices = external.aligned(found, views.narrowed(learned, protocol.outcomes))
     return made, tuple(notices)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-from numba import config, njit
+from numba import njit
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -20,9 +20,6 @@ Weight: TypeAlias = NDArray[np.float64] | NDArray[np.int32]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 LANES = 128  # of 32 .. 256 tried; under 64 LLVM unrolls the loops and does not vectorise them (25 x slower)
-THREADS = int(
-    vars(config)["NUMBA_NUM_THREADS"]
-)  # the environment variable of that name, else the processors this process may use
 
 
 def _compiled(function: Function) -> Function:

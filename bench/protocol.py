@@ -84,8 +84,8 @@ class Protocol:
         size = "" if self.train_size is None else f"n={self.train_size}"
         return " ".join(filter(None, (size, joined(self.outcomes))))
 
-    def on(self, cohort: Cohort) -> Splits:
-        """The splits of a cohort. BenchError for a split or a modality that it does not have."""
+    def on(self, cohort: Cohort, only: int | None = None) -> Splits:
+        """The splits of a cohort, of this repeat `only` or of all. BenchError for a split or a modality that it does not have."""
         names = list(cohort.inputs.modalities)
         for name in self.drop:
             if name not in names:
@@ -95,7 +95,7 @@ class Protocol:
         within = splits.subsample(cohort, self.rows, self.seed) if self.rows else None
         return splits.of(
             cohort, self.split, folds=self.folds, repeats=self.repeats, seed=self.seed, cut=self.cut, patients=self.train_size,
-            within=within,
+            within=within, only=only,
         )  # fmt: skip
 
     def fitting(self, cohort: Cohort) -> "Protocol":

@@ -5,6 +5,7 @@ import shlex
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console, Group
@@ -39,10 +40,11 @@ def run(suite: str | None, what: Mapping[str, Any], data_dir: str | None, seed: 
 
     def terminated(number: int, frame: object) -> None:
         nonlocal stopped
-        stopped = signal.SIGTERM
+        stopped = signal.Signals(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, terminated)
+    asked = (signal.SIGTERM, signal.SIGHUP)  # a scheduler, a terminal that is gone; `nohup` ignores the latter
+    before = {one: signal.signal(one, terminated) for one in asked if signal.getsignal(one) != signal.SIG_IGN}
     try:
         with watch:
             if suite is None:
@@ -50,11 +52,17 @@ def run(suite: str | None, what: Mapping[str, Any], data_dir: str | None, seed: 
             else:
                 outcome = api.run_suite(suite, seed=seed, watch=watch, **options)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        print(f"bench: stopped. {watch.done} of {watch.total} cells are stored; the same command goes on from there.", flush=True)
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)
+        with suppress(OSError):  # the terminal may be gone
+            print(
+                f"bench: stopped. {watch.done} of {watch.total} cells are stored; the same command goes on from there.",
+                flush=True,
+            )
         return 128 + stopped
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
     return show(outcome)
 
 

@@ -54,9 +54,10 @@ class Hand:
                 elif message["event"] == "end":
                     self._settle(message)
                     return message["record"]
-            over = {} if gone else self._over(process, (time.monotonic() - start) / (1 + len(job.others)))
+            seconds = time.monotonic() - start
+            over = {} if gone else self._over(process, seconds / (1 + len(job.others)))
             if gone or over:
-                return self._lost(job, process, over)
+                return self._lost(job, process, over, seconds)
 
     def pause(self, seconds: float) -> None:
         """Wait, unless ended before."""
@@ -69,14 +70,14 @@ class Hand:
             if self.process is not None:
                 self.process.kill()
 
-    def _lost(self, job: Job, process: Process, over: Mapping[str, Any]) -> Mapping[str, JSON]:
+    def _lost(self, job: Job, process: Process, over: Mapping[str, Any], seconds: float) -> Mapping[str, JSON]:
         self._drop()
         if self.ended.is_set():
             raise Ended
         trace = process.printed.decode(errors="replace")
         if over:
-            return lose_cell(job, over["why"], trace, over["limit"])
-        return lose_cell(job, process.why(), trace)
+            return lose_cell(job, over["why"], trace, over["limit"], seconds)
+        return lose_cell(job, process.why(), trace, None, seconds)
 
     def _over(self, process: Process, seconds: float) -> dict[str, Any]:
         """The limit that the cell has passed, and what to say of it; empty if none."""

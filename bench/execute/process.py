@@ -12,15 +12,9 @@ from typing import Any
 
 import psutil
 
-TAIL = 16_384  # bytes kept of what it printed
+from bench.execute.threads import ONE_THREAD
 
-ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
-        "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS",
-    ),
-    "1",
-)  # fmt: skip
+TAIL = 16_384  # bytes kept of what it printed
 
 
 class Process:
@@ -38,6 +32,7 @@ class Process:
             assert stream is not None
             os.set_blocking(stream.fileno(), False)
             self._selector.register(stream, selectors.EVENT_READ)
+        self._cut = False  # whether it was ended from here
         self._open = True  # until it closed its side, or said what is no message
 
     @property
@@ -81,6 +76,10 @@ class Process:
 
     def kill(self) -> None:
         """End it and all that it started."""
+        if not self._open:  # it ends by itself, most likely: its reason is the better one
+            with suppress(subprocess.TimeoutExpired):
+                self.popen.wait(2)
+        self._cut = self._cut or self.popen.poll() is None
         with suppress(psutil.Error):
             for child in psutil.Process(self.popen.pid).children(recursive=True):  # a child may have left the group
                 with suppress(psutil.Error):
@@ -99,6 +98,8 @@ class Process:
     def why(self) -> str:
         """Of one that is gone: what it died of, as far as it can be told."""
         code = self.popen.wait()
+        if self._cut:
+            return "the worker process stopped answering"
         if code == -signal.SIGKILL:
             return (
                 "the worker process was killed, probably because the machine was out of memory: fewer --workers leave each more, "
@@ -121,6 +122,7 @@ def _bytes(pid: int, shared: bool) -> int:
     with suppress(psutil.Error):  # it may end at any moment
         process = psutil.Process(pid)
         if shared and psutil.LINUX:
-            return int(process.memory_full_info().pss)
+            with suppress(psutil.AccessDenied):
+                return int(process.memory_full_info().pss)
         return int(process.memory_info().rss)
     return 0

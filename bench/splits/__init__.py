@@ -5,7 +5,7 @@ cohort (`kinds`). Validation rows are taken from the training side, stratified i
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,26 +41,28 @@ def of(
     cut: str = "0.7",
     patients: int | None = None,
     within: Rows | None = None,
+    only: int | None = None,
 ) -> Splits:
     """The splits of a cohort, of the rows `within` (all if None). folds: of a random split; the others say so themselves.
 
     A repeat of a split that the cohort gives has the same test rows, other validation rows. cut: of time, see `kinds.by_time`.
-    patients: learn from so many at most, see `thinned`. BenchError for a kind that there is not.
+    patients: learn from so many at most, see `thinned`. only: this repeat alone. BenchError for a kind that there is not.
     """
+    wanted = range(repeats) if only is None else [only]
     rows = np.arange(len(cohort)) if within is None else within
     if kind == RANDOM:
-        parts, names, notices = make(cohort, folds, repeats, seed, within), ("",) * folds, list[str]()
+        parts, names, notices = make(cohort, folds, wanted, seed, within), ("",) * folds, list[str]()
     else:
         found, notices = _given(cohort, rows, kind, cut)
-        parts = [split for repeat in range(repeats) for split in _held_out(cohort, found, repeat, seed)]
+        parts = [split for repeat in wanted for split in _held_out(cohort, found, repeat, seed)]
         names = tuple(fold.name for fold in found)
     if patients is not None:
         parts = [thinned(cohort, split, patients, seed) for split in parts]
     return Splits(tuple(parts), kind, names, tuple(notices))
 
 
-def make(cohort: Cohort, folds: int, repeats: int, seed: int, within: Rows | None = None) -> list[Split]:
-    """`folds` x `repeats` random splits of the rows `within` (all if None).
+def make(cohort: Cohort, folds: int, repeats: int | Iterable[int], seed: int, within: Rows | None = None) -> list[Split]:
+    """`folds` x `repeats` (their number, or which) random splits of the rows `within` (all if None).
 
     A repeat depends on (seed, repeat) alone, so more repeats can be added to a run.
     """
@@ -70,7 +72,7 @@ def make(cohort: Cohort, folds: int, repeats: int, seed: int, within: Rows | Non
         raise BenchError(f"folds must lie between 2 and the number of groups ({len(codes)}), but got {folds}")
     counts = counted(cohort.labels[rows], owner, len(codes))
     out: list[Split] = []
-    for repeat in range(repeats):
+    for repeat in range(repeats) if isinstance(repeats, int) else repeats:
         rng = _rng(seed, repeat)
         fold = allocate(counts, np.full(folds, 1 / folds), rng)
         for f in range(folds):
