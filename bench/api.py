@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ import pandas as pd
 from bench import cards, claims, execute, harness, pairs, protocol, registry, store, suites, views
 from bench.core import BenchError
 from bench.draws import Draws
-from bench.execute import RETRIES, Event, How
+from bench.execute import RETRIES, Event, How, shards
+from bench.execute.shards import Shard
 from bench.harness import Plan
 from bench.jobs import Job, forget
 from bench.report import Settings
@@ -85,6 +86,7 @@ def run(
     cell_timeout: str | float | None = None,
     cell_memory: str | float | None = None,
     retries: int = RETRIES,
+    shard: str | None = None,
     watch: Watch | None = None,
 ) -> Outcome:
     """Train what is missing, then score, test and write the tables. A rerun trains nothing and gives the same files.
@@ -103,9 +105,11 @@ def run(
     hf:FOLDER:tune, see `bench.prep.text`. series: windows, summary, grud, tcn or patch, see `bench.prep.series`. A method that cannot
     follow takes the nearest, which is said. outcomes: train and judge these alone, on the rows of a run of all. cell_timeout: seconds, or
     as in 90s, 10m, 2h; cell_memory: bytes, or as in 4GB: a cell that takes more is stopped, and tried again when there is more. retries:
-    further tries of a cell whose process was lost. Raises BenchError for anything a user can mend. A method that fails costs its own
+    further tries of a cell whose process was lost. shard: as "3/16", the cells of one of several machines, and no tables: see
+    `bench.execute.shards` and `Outcome.part`. Raises BenchError for anything a user can mend. A method that fails costs its own
     cells: see `Outcome.failed`.
     """
+    mine = _shard(shard)
     how = _how(workers, cell_timeout, cell_memory, retries)
     forget()
     specs, others = registry.parse("methods", listed(methods)), registry.parse("datasets", listed(test_data)) if test_data else []
@@ -121,6 +125,8 @@ def run(
         harness.plan(one, specs, under, Path(results), reference, accept_code, retry_failed, diagnose, rates, others, how.limits)
         for one, under in asked
     ]
+    if mine is not None:
+        return _sharded(mine, plans, how, watch)
     return _done(plans, Path(results), Path(reports), how, quick, watch)
 
 
@@ -167,6 +173,7 @@ def run_suite(
     cell_timeout: str | float | None = None,
     cell_memory: str | float | None = None,
     retries: int = RETRIES,
+    shard: str | None = None,
     watch: Watch | None = None,
 ) -> Outcome | Judged | Paired:
     """Run a suite: a bundled name or the path of a TOML file. A comparison is a `run`; claims are judged, see `bench.claims`, and so
@@ -179,10 +186,11 @@ def run_suite(
         return run(
             content.datasets, content.methods, **content.protocol.options(quick, seed), reference=content.reference, results=results,
             reports=reports, workers=workers, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
-            cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries, watch=watch,
+            cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries, shard=shard, watch=watch,
         )  # fmt: skip
     if seed is not None and seed < 0:
         raise BenchError(f"seed must be 0 or more, but is {seed}")
+    mine = _shard(shard)
     how = _how(workers, cell_timeout, cell_memory, retries)
     forget()
     folder = Path(reports) / store.safe(name + ("-quick" if quick else ""))
@@ -191,7 +199,10 @@ def run_suite(
         places = pairs.places(
             content, Path(results), quick=quick, seed=seed, accept_code=accept_code, retry_failed=retry_failed, limits=how.limits
         )
-        _trained([plan for place in places for plan in place.plans.values()], how, watch)
+        plans = [plan for place in places for plan in place.plans.values()]
+        if mine is not None:
+            return _sharded(mine, plans, how, watch)
+        _trained(plans, how, watch)
         return _paired(content.text, places, Path(results), folder, quick)
     cases = claims.cases(content, quick=quick, seed=seed)
     plans = [
@@ -209,6 +220,8 @@ def run_suite(
         for (dataset, draws), methods in claims.needs(cases).items()
     ]
     claims.check_outcomes(cases, plans)
+    if mine is not None:
+        return _sharded(mine, plans, how, watch)
     _trained(plans, how, watch)
     cells = claims.Cells(plans)
     warnings = ("quick look, not a result",) if quick else ()
@@ -218,14 +231,22 @@ def run_suite(
     return Judged(verdicts, folder, cells.failed())
 
 
-def _trained(plans: Sequence[Plan], how: How, watch: Watch | None) -> None:
-    """Do the missing cells of all plans, whatever comes of each."""
+def _shard(shard: str | None) -> Shard | None:
+    return None if shard is None else Shard.parse(shard)
+
+
+def _sharded(shard: Shard, plans: Sequence[Plan], how: How, watch: Watch | None) -> Outcome:
+    """Do the cells of one shard. No tables: half of them would be read as a result."""
+    return Outcome({}, {}, {}, part=shards.left(shard, plans, _trained(shard.part(plans), how, watch)))
+
+
+def _trained(plans: Sequence[Plan], how: How, watch: Watch | None) -> list[Mapping[str, Any]]:
+    """Do the missing cells of all plans, whatever comes of each; their records."""
     jobs = sorted((job for plan in plans for job in plan.missing), key=_draw)
     _note(plans)
     _announce(plans, jobs, how.workers, watch)
     with closing(_watched(jobs, how, watch)) as events:
-        for _ in events:
-            pass
+        return [event.data for event in events if event.kind == "end"]
 
 
 def _paired(title: str, places: Sequence[pairs.Place], results: Path, folder: Path, quick: bool) -> Paired:

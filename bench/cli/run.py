@@ -68,6 +68,13 @@ Reference: TypeAlias = Annotated[
 Workers: TypeAlias = Annotated[
     int | None, Option(help="Processes of one thread each; 0: this process. [default: one per processor]")
 ]
+ShardOf: TypeAlias = Annotated[
+    str | None,
+    Option(
+        "--shard",
+        help="Do the K-th of N parts of the cells alone, as in 3/16, in a job array; `bench report` shows all parts together.",
+    ),
+]
 Quick: TypeAlias = Annotated[
     bool, Option("--quick", help="A first look in under two minutes, not a result: few patients, 2 folds.")
 ]
@@ -106,6 +113,7 @@ def run(
     results: Annotated[str, Option(help="The folder results are stored in; what is there is not trained again.")] = "results",
     reports: Annotated[str, Option(help="The folder tables are written to.")] = "reports",
     workers: Workers = None,
+    shard: ShardOf = None,
     quick: Quick = False,
     data_dir: Annotated[str | None, Option(help="A folder with the dataset's original file. [env: BENCH_DATA_DIR]")] = None,
     accept_code: Annotated[bool, Option("--accept-code", help="Take stored cells made by older code.")] = False,
@@ -134,6 +142,6 @@ def run(
     }  # fmt: skip
     return screen.run(
         suite, {name: value for name, value in what.items() if value is not None}, data_dir, seed=seed, results=results, reports=reports,
-        workers=workers, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
+        workers=workers, shard=shard, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
         cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries,
     )  # fmt: skip

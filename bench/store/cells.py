@@ -5,7 +5,7 @@ import io
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pandas as pd
 
 from bench.core import JSON, BenchError, Task
 from bench.store.files import alive, finite, named, parquet, read_json, safe
+from bench.store.turns import turn
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class Store:
 
     def save_run(self, dataset: Part, protocol: Part, record: Mapping[str, JSON]) -> None:
         self._write_json(self.root / dataset.folder / "runs" / f"{protocol.folder}.json", record)
+
+    def change_run(self, dataset: Part, protocol: Part, changed: Callable[[dict[str, Any]], Mapping[str, JSON]]) -> None:
+        """Save what `changed` makes of the last run's record. What other processes do to it at the same time is not lost."""
+        with turn(self.root):
+            self.save_run(dataset, protocol, changed(self.run(dataset, protocol)))
 
     def run(self, dataset: Part, protocol: Part) -> dict[str, Any]:
         """What the last run under this protocol asked for; empty if there was none."""
