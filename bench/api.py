@@ -87,6 +87,7 @@ def run(
     cell_memory: str | float | None = None,
     retries: int = RETRIES,
     shard: str | None = None,
+    cluster: str | None = None,
     watch: Watch | None = None,
 ) -> Outcome:
     """Train what is missing, then score, test and write the tables. A rerun trains nothing and gives the same files.
@@ -106,11 +107,11 @@ def run(
     follow takes the nearest, which is said. outcomes: train and judge these alone, on the rows of a run of all. cell_timeout: seconds, or
     as in 90s, 10m, 2h; cell_memory: bytes, or as in 4GB: a cell that takes more is stopped, and tried again when there is more. retries:
     further tries of a cell whose process was lost. shard: as "3/16", the cells of one of several machines, and no tables: see
-    `bench.execute.shards` and `Outcome.part`. Raises BenchError for anything a user can mend. A method that fails costs its own
+    `bench.execute.shards` and `Outcome.part`. cluster: the address of a Dask scheduler, or a TOML file for SLURM, in the place of local
+    workers: see `bench.execute.cluster`. Raises BenchError for anything a user can mend. A method that fails costs its own
     cells: see `Outcome.failed`.
     """
-    mine = _shard(shard)
-    how = _how(workers, cell_timeout, cell_memory, retries)
+    how, mine = _how(workers, cell_timeout, cell_memory, retries, cluster), _shard(shard, cluster)
     forget()
     specs, others = registry.parse("methods", listed(methods)), registry.parse("datasets", listed(test_data)) if test_data else []
     rates, chosen = views.rates(missing), registry.parse("datasets", listed(dataset))
@@ -174,6 +175,7 @@ def run_suite(
     cell_memory: str | float | None = None,
     retries: int = RETRIES,
     shard: str | None = None,
+    cluster: str | None = None,
     watch: Watch | None = None,
 ) -> Outcome | Judged | Paired:
     """Run a suite: a bundled name or the path of a TOML file. A comparison is a `run`; claims are judged, see `bench.claims`, and so
@@ -186,12 +188,11 @@ def run_suite(
         return run(
             content.datasets, content.methods, **content.protocol.options(quick, seed), reference=content.reference, results=results,
             reports=reports, workers=workers, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
-            cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries, shard=shard, watch=watch,
+            cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries, shard=shard, cluster=cluster, watch=watch,
         )  # fmt: skip
     if seed is not None and seed < 0:
         raise BenchError(f"seed must be 0 or more, but is {seed}")
-    mine = _shard(shard)
-    how = _how(workers, cell_timeout, cell_memory, retries)
+    how, mine = _how(workers, cell_timeout, cell_memory, retries, cluster), _shard(shard, cluster)
     forget()
     folder = Path(reports) / store.safe(name + ("-quick" if quick else ""))
     _make(folder)
@@ -231,7 +232,11 @@ def run_suite(
     return Judged(verdicts, folder, cells.failed())
 
 
-def _shard(shard: str | None) -> Shard | None:
+def _shard(shard: str | None, cluster: str | None) -> Shard | None:
+    if shard is not None and cluster is not None:
+        raise BenchError(
+            "--shard is for machines that know nothing of each other, --cluster for those that do: give one of the two"
+        )
     return None if shard is None else Shard.parse(shard)
 
 
@@ -283,8 +288,10 @@ def _draw(job: Job) -> tuple[str, int, int]:
     return job.dataset.label, getattr(job.protocol, "rows", 0) or 0, job.repeat
 
 
-def _how(workers: int | None, timeout: str | float | None, memory: str | float | None, retries: int) -> How:
-    return How(_processors() if workers is None else workers, execute.limits(timeout, memory), retries)
+def _how(workers: int | None, timeout: str | float | None, memory: str | float | None, retries: int, cluster: str | None) -> How:
+    if cluster is not None and workers is not None:
+        raise BenchError("the workers of a cluster say how many cells run at a time: leave --workers out")
+    return How(_processors() if workers is None else workers, execute.limits(timeout, memory), retries, cluster or "")
 
 
 def _make(folder: Path) -> None:

@@ -190,25 +190,25 @@ def prepared(dataset: Spec, protocol: Protocol) -> tuple[Cohort, Splits]:
 
 @functools.lru_cache(maxsize=2)
 def _split(dataset: Spec, protocol: Protocol) -> tuple[Cohort, Splits]:
-    cohort = _loaded(dataset)
+    cohort = loaded(dataset)
     return cohort, protocol.on(cohort)
 
 
 @functools.lru_cache(maxsize=2)  # that which is learned from and another one
-def _loaded(dataset: Spec) -> Cohort:
+def loaded(dataset: Spec) -> Cohort:
     return registry.load(dataset)
 
 
 def forget() -> None:
     """Whatever was read before a run may have changed on disk since."""
-    for kept in (_loaded, _split, other_cohort):
+    for kept in (loaded, _split, other_cohort):
         kept.cache_clear()
 
 
 @functools.lru_cache(maxsize=2)
 def other_cohort(dataset: Spec, protocol: Protocol, other: Spec) -> tuple[Cohort, tuple[str, ...]]:
     """Another cohort as this dataset's methods may be shown it, and what did not match."""
-    found, learned = _loaded(other), prepared(dataset, protocol)[0]
+    found, learned = loaded(other), prepared(dataset, protocol)[0]
     external.distinct(found, learned)
     made, notices = external.aligned(found, views.narrowed(learned, protocol.outcomes))
     return made, tuple(notices)

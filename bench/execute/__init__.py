@@ -17,4 +17,8 @@ __all__ = ["RETRIES", "Event", "Hand", "How", "limits", "run"]
 
 def run(jobs: Sequence[Job], how: How) -> Generator[Event, None, None]:
     """Do the jobs and yield what happens."""
+    if how.cluster:
+        from bench.execute import cluster  # Dask: only for those who ask for it
+
+        return cluster.run(jobs, how)
     return local.run(jobs, how)

@@ -16,11 +16,14 @@ _BYTES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**
 
 @dataclass(frozen=True)
 class How:
-    """workers: processes of one thread each; 0 = this process, which no limit can be set on."""
+    """workers: processes of one thread each; 0 = this process, which no limit can be set on. cluster: where else cells are run, see
+    `bench.execute.cluster`; its workers say how many at a time.
+    """
 
     workers: int = 1
     limits: Limits = field(default_factory=Limits)
     retries: int = RETRIES
+    cluster: str = ""
 
     def __post_init__(self) -> None:
         for name in ("workers", "retries"):

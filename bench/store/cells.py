@@ -83,6 +83,11 @@ class Store:
             self._write(folder / f"{stem}.parquet", data)
         self._write_json(folder / f"{stem}.json", {**record, "predictions": digest})
 
+    def save_made(self, folder: Path, files: Mapping[str, bytes]) -> None:
+        """The files of a cell as another machine wrote them, byte for byte: a name -> the content. The json is written last."""
+        for name in sorted(files, key=lambda name: name.endswith(".json")):
+            self._write(folder / name, files[name])
+
     def save_external(self, dataset: Part, name: str, digest: str, rows: pd.DataFrame) -> str:
         """The rows of another cohort that is predicted, columns as of `cohort.parquet`; where they are, seen from the dataset's folder."""
         file = f"external/{safe(name)}@{digest[:8]}.parquet"
