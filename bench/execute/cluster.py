@@ -257,6 +257,8 @@ class _Session:
             raise self._gone() from None
         except Exception as error:
             self._there()
+            if isinstance(error, OSError) and task.future.status != "error":  # of the connection, not of the task
+                raise self._gone() from None
             raise BenchError(f"a worker of {self.how.cluster} cannot run cells: {type(error).__name__}: {error}") from None
 
     def _end(
