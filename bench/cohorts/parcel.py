@@ -80,8 +80,8 @@ def _modality(modality: Modality, stem: str, parts: dict[str, bytes]) -> dict[st
 def _made(about: Mapping[str, Any], stem: str, parts: Mapping[str, bytes]) -> Modality:
     present = _loaded(parts[f"{stem}-present"])
     if about["kind"] == "series":
-        arrays = [_loaded(parts[f"{stem}-{name}"]) for name in EVENTS]
-        return Series(*arrays, about["channels"], about["units"], present)
+        arrays = {name: _loaded(parts[f"{stem}-{name}"]) for name in EVENTS}
+        return Series(**arrays, channels=about["channels"], units=about["units"], present=present)
     frame = pd.read_feather(io.BytesIO(parts[f"{stem}-frame"]))
     return Tabular(frame, present) if about["kind"] == "table" else Text(frame["text"].tolist(), present)
 
@@ -104,4 +104,5 @@ def _frame(frame: pd.DataFrame) -> bytes:
 
 def _task(about: Mapping[str, Any]) -> Task:
     limits = about["thresholds"]
-    return Task(**{**about, "implies": tuple(about["implies"]), "thresholds": tuple(limits) if limits else None})
+    values: dict[str, Any] = {**about, "implies": tuple(about["implies"]), "thresholds": tuple(limits) if limits else None}
+    return Task(**values)

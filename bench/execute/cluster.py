@@ -29,6 +29,7 @@ from bench.jobs import Job, loaded, lose_cell
 from bench.registry import Spec
 from bench.store import Store, cell_name
 
+PATIENCE = 10.0  # seconds a scheduler has to answer
 TICK = 1.0  # seconds between two looks at the cluster where nothing happens
 AHEAD = 2  # cells handed out per thread
 PIECE = 2**25  # bytes of a file sent at once
@@ -123,8 +124,9 @@ class _Session:
 
     def open(self) -> None:
         """Connect, compare versions, and say where the cells are run."""
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what becomes of the cluster is said here, in a line
         self.client, self.cluster = _connected(self.how.cluster)
+        for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]:
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what becomes of the cluster is said here, in a line
         from bench.execute import remote
 
         self.versions = remote.versions(self.names)
@@ -339,7 +341,7 @@ def _connected(address: str) -> tuple[Any, Any]:
             f"--cluster takes a scheduler's address, as in tcp://10.0.0.1:8786, or a file (.toml) for SLURM, but got '{address}'"
         )
     try:
-        return Client(address, set_as_default=False, timeout=10), None
+        return Client(address, set_as_default=False, timeout=PATIENCE), None
     except (OSError, ValueError) as error:
         said = " ".join(str(error).split())
         raise BenchError(f"no scheduler answers at {address} ({said}). `dask scheduler` starts one.") from None

@@ -66,8 +66,7 @@ def started(path: Path) -> Any:
 
 def _jobqueue() -> tuple[Any, Any]:
     try:
-        from dask_jobqueue import SLURMCluster
-        from dask_jobqueue.slurm import SLURMJob
+        from dask_jobqueue.slurm import SLURMCluster, SLURMJob
     except ImportError as error:
         raise BenchError(f"--cluster with a file needs dask-jobqueue ({error}): pip install 'multitask-bench[cluster]'") from None
     return SLURMCluster, SLURMJob

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -10,7 +10,7 @@ TURN = ".turn"
 
 
 @contextmanager
-def turn(root: Path) -> Iterator[None]:
+def turn(root: Path) -> Generator[None]:
     """While this lasts, no other process has its turn in this folder. The system ends a turn with its process, however that ends.
 
     Where the file system has no locks there are no turns, and of two that write at the same moment one wins.
