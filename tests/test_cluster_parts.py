@@ -16,7 +16,7 @@ import bench
 from bench import checks, registry
 from bench.cohorts import parcel
 from bench.core import BenchError, Cohort, Tabular, Task
-from bench.execute import How, cluster, remote, slurm
+from bench.execute import How, cluster, luggage, remote, slurm
 
 WARDS = str(Path(__file__).parent / "plugins" / "wards.py")
 LIKE_SLURM = (
@@ -59,13 +59,13 @@ def test_a_cohort_of_a_frame_is_no_plug_in_when_it_arrives(tmp_path: Path) -> No
 
 
 def test_pieces_are_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "PIECE", 10)
-    luggage = cluster._Luggage(tmp_path)
+    monkeypatch.setattr(luggage, "PIECE", 10)
+    sent = luggage.Luggage(tmp_path)
     for size in (0, 1, 10, 25):
         path = tmp_path / f"{size}.bin"
         path.write_bytes(bytes(range(size)))
-        luggage.files["digest"] = path
-        pieces = list(luggage.pieces("digest"))
+        sent.files["digest"] = path
+        pieces = list(sent.pieces("digest"))
         assert b"".join(data for _, _, data, _ in pieces) == bytes(range(size))
         assert [offset for _, offset, _, _ in pieces] == list(itertools.islice(range(0, 99, 10), len(pieces)))
         assert [last for *_, last in pieces] == [False] * (len(pieces) - 1) + [True]

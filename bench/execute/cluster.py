@@ -4,7 +4,6 @@ A task is a cell, done by `bench.execute.remote` in the same child process as on
 client hands out a few cells more than there are threads: a scheduler that dies has little to lose, and 100,000 cells are no burden to it.
 """
 
-import hashlib
 import itertools
 import logging
 import os
@@ -23,16 +22,14 @@ from typing import Any
 
 from bench import registry
 from bench.core import BenchError
-from bench.draws import Draws
 from bench.execute.how import Event, How
-from bench.jobs import Job, loaded, lose_cell
-from bench.registry import Spec
+from bench.execute.luggage import Luggage
+from bench.jobs import Job, lose_cell
 from bench.store import Store, cell_name
 
 PATIENCE = 10.0  # seconds a scheduler has to answer
 TICK = 1.0  # seconds between two looks at the cluster where nothing happens
 AHEAD = 2  # cells handed out per thread
-PIECE = 2**25  # bytes of a file sent at once
 
 
 def run(jobs: Sequence[Job], how: How) -> Generator[Event, None, None]:
@@ -40,7 +37,7 @@ def run(jobs: Sequence[Job], how: How) -> Generator[Event, None, None]:
     if not jobs:
         return
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        session = _Session(jobs, how, _Luggage(Path(folder)))
+        session = _Session(jobs, how, Luggage(Path(folder)))
         try:
             session.open()
             yield from session.events()
@@ -59,49 +56,10 @@ class _Task:
     near: str = ""  # the worker that asked for its files
 
 
-class _Luggage:
-    """What workers are sent: files by their sha256, read or packed when the first cell needs them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.files: dict[str, Path] = {}
-        self.cohorts: dict[Spec, str] = {}
-
-    def of(self, job: Job) -> tuple[dict[str, str], dict[str, str]]:
-        """sha256 -> the file's name, and a dataset's label -> the sha256 of its cohort. Draws are made by the workers."""
-        datasets = [job.dataset, *(view.external for view in job.views if view.external is not None)]
-        for spec in (job.method, *datasets):
-            if spec.path:
-                self.files[spec.sha256] = Path(spec.path)
-        drawn = isinstance(job.protocol, Draws)
-        cohorts = {} if drawn else {spec.label: self._cohort(spec) for spec in datasets}
-        digests = [*(spec.sha256 for spec in (job.method, *datasets) if spec.path), *cohorts.values()]
-        return {digest: self.files[digest].name for digest in digests}, cohorts
-
-    def _cohort(self, spec: Spec) -> str:
-        if spec not in self.cohorts:
-            from bench.cohorts import parcel
-
-            data = parcel.packed(loaded(spec))
-            digest = hashlib.sha256(data).hexdigest()
-            self.files[digest] = self.folder / f"{len(self.files)}.cohort"
-            self.files[digest].write_bytes(data)
-            self.cohorts[spec] = digest
-        return self.cohorts[spec]
-
-    def pieces(self, digest: str) -> Iterable[tuple[str, int, bytes, bool]]:
-        """Of a file: its name, where the piece begins, the piece, and whether it is the last."""
-        path = self.files[digest]
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            for offset in range(0, max(size, 1), PIECE):
-                yield path.name, offset, file.read(PIECE), offset + PIECE >= size
-
-
 class _Session:
     """A run's cells on a cluster."""
 
-    def __init__(self, jobs: Sequence[Job], how: How, luggage: _Luggage) -> None:
+    def __init__(self, jobs: Sequence[Job], how: How, luggage: Luggage) -> None:
         self.how, self.luggage = how, luggage
         self.total, self.ended = len(jobs), 0
         self.todo = deque(_Task(number, job, 1) for number, job in enumerate(jobs))
