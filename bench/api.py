@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,8 @@ import pandas as pd
 from bench import cards, claims, devices, execute, harness, pairs, protocol, registry, store, suites, views
 from bench.core import BenchError
 from bench.draws import Draws
-from bench.execute import RETRIES, Event, How
+from bench.execute import RETRIES, Event, How, shards
+from bench.execute.shards import Shard
 from bench.harness import Plan
 from bench.jobs import Job, forget
 from bench.report import Settings
@@ -88,6 +89,8 @@ def run(
     retries: int = RETRIES,
     device: str = "auto",
     group: bool | None = None,
+    shard: str | None = None,
+    cluster: str | None = None,
     watch: Watch | None = None,
 ) -> Outcome:
     """Train what is missing, then score, test and write the tables. A rerun trains nothing and gives the same files.
@@ -107,10 +110,13 @@ def run(
     follow takes the nearest, which is said. outcomes: train and judge these alone, on the rows of a run of all. cell_timeout: seconds, or
     as in 90s, 10m, 2h; cell_memory: bytes, or as in 4GB: a cell that takes more is stopped, and tried again when there is more. retries:
     further tries of a cell whose process was lost. device: auto (a GPU when there is one), cpu, cuda, cuda:1 or mps, of networks. precision:
-    of their training, float32, bfloat16 (mixed) or float64. group: train folds and repeats of one network as one; None: on a GPU. Raises BenchError for anything a user can mend. A method that fails costs its own
-    cells: see `Outcome.failed`.
+    of their training, float32, bfloat16 (mixed) or float64. group: train folds and repeats of one network as one; None: on a GPU.
+    shard: as "3/16", the cells of one of several machines, and no tables: see `bench.execute.shards` and `Outcome.part`. cluster: the
+    address of a Dask scheduler, or a TOML file for SLURM, in the place of local workers: see `bench.execute.cluster`. Raises BenchError
+    for anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
     """
-    how = _how(workers, cell_timeout, cell_memory, retries, devices.resolve(device, precision), group)
+    how = _how(workers, cell_timeout, cell_memory, retries, device, group, cluster, precision)
+    mine = _shard(shard, cluster)
     forget()
     specs, others = registry.parse("methods", listed(methods)), registry.parse("datasets", listed(test_data)) if test_data else []
     rates, chosen = views.rates(missing), registry.parse("datasets", listed(dataset))
@@ -126,6 +132,8 @@ def run(
         harness.plan(one, specs, under, Path(results), reference, accept_code, retry_failed, diagnose, rates, others, how.limits)
         for one, under in asked
     ]
+    if mine is not None:
+        return _sharded(mine, plans, how, watch)
     return _done(plans, Path(results), Path(reports), how, quick, watch)
 
 
@@ -176,6 +184,8 @@ def run_suite(
     retries: int = RETRIES,
     device: str = "auto",
     group: bool | None = None,
+    shard: str | None = None,
+    cluster: str | None = None,
     watch: Watch | None = None,
 ) -> Outcome | Judged | Paired:
     """Run a suite: a bundled name or the path of a TOML file. A comparison is a `run`; claims are judged, see `bench.claims`, and so
@@ -188,11 +198,12 @@ def run_suite(
         return run(
             content.datasets, content.methods, **content.protocol.options(quick, seed), reference=content.reference, results=results,
             reports=reports, workers=workers, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
-            cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries, device=device, group=group, watch=watch,
+            cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries, device=device, group=group, shard=shard, cluster=cluster,
+            watch=watch,
         )  # fmt: skip
     if seed is not None and seed < 0:
         raise BenchError(f"seed must be 0 or more, but is {seed}")
-    how = _how(workers, cell_timeout, cell_memory, retries, devices.resolve(device), group)
+    how, mine = _how(workers, cell_timeout, cell_memory, retries, device, group, cluster), _shard(shard, cluster)
     forget()
     folder = Path(reports) / store.safe(name + ("-quick" if quick else ""))
     _make(folder)
@@ -200,7 +211,10 @@ def run_suite(
         places = pairs.places(
             content, Path(results), quick=quick, seed=seed, accept_code=accept_code, retry_failed=retry_failed, limits=how.limits
         )
-        _trained([plan for place in places for plan in place.plans.values()], how, watch)
+        plans = [plan for place in places for plan in place.plans.values()]
+        if mine is not None:
+            return _sharded(mine, plans, how, watch)
+        _trained(plans, how, watch)
         return _paired(content.text, places, Path(results), folder, quick)
     cases = claims.cases(content, quick=quick, seed=seed)
     plans = [
@@ -218,6 +232,8 @@ def run_suite(
         for (dataset, draws), methods in claims.needs(cases).items()
     ]
     claims.check_outcomes(cases, plans)
+    if mine is not None:
+        return _sharded(mine, plans, how, watch)
     _trained(plans, how, watch)
     cells = claims.Cells(plans)
     warnings = ("quick look, not a result",) if quick else ()
@@ -227,15 +243,27 @@ def run_suite(
     return Judged(verdicts, folder, cells.failed())
 
 
-def _trained(plans: Sequence[Plan], how: How, watch: Watch | None) -> None:
-    """Do the missing cells of all plans, whatever comes of each."""
+def _shard(shard: str | None, cluster: str | None) -> Shard | None:
+    if shard is not None and cluster is not None:
+        raise BenchError(
+            "--shard is for machines that know nothing of each other, --cluster for those that do: give one of the two"
+        )
+    return None if shard is None else Shard.parse(shard)
+
+
+def _sharded(shard: Shard, plans: Sequence[Plan], how: How, watch: Watch | None) -> Outcome:
+    """Do the cells of one shard. No tables: half of them would be read as a result."""
+    return Outcome({}, {}, {}, part=shards.left(shard, plans, _trained(shard.part(plans), how, watch)))
+
+
+def _trained(plans: Sequence[Plan], how: How, watch: Watch | None) -> list[Mapping[str, Any]]:
+    """Do the missing cells of all plans, whatever comes of each; their records."""
     jobs = sorted((job for plan in plans for job in plan.missing), key=_draw)
     _note(plans)
     plans = _told(plans, jobs, how)
     _announce(plans, jobs, how.workers, watch)
     with closing(_watched(jobs, how, watch)) as events:
-        for _ in events:
-            pass
+        return [event.data for event in events if event.kind == "end"]
 
 
 def _paired(title: str, places: Sequence[pairs.Place], results: Path, folder: Path, quick: bool) -> Paired:
@@ -279,9 +307,21 @@ def _draw(job: Job) -> tuple[str, int, int]:
 
 
 def _how(
-    workers: int | None, timeout: str | float | None, memory: str | float | None, retries: int, device: str, group: bool | None
+    workers: int | None,
+    timeout: str | float | None,
+    memory: str | float | None,
+    retries: int,
+    device: str,
+    group: bool | None,
+    cluster: str | None,
+    precision: str = "float32",
 ) -> How:
-    return How(_processors() if workers is None else workers, execute.limits(timeout, memory), retries, device, group)
+    """A cluster's workers look for a device themselves: here there may be none."""
+    if cluster is not None and workers is not None:
+        raise BenchError("the workers of a cluster say how many cells run at a time: leave --workers out")
+    found = device if cluster is not None else devices.resolve(device, precision)
+    count = _processors() if workers is None else workers
+    return How(count, execute.limits(timeout, memory), retries, found, group, cluster or "")
 
 
 def _make(folder: Path) -> None:

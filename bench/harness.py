@@ -235,22 +235,22 @@ def _save_run(
 
     words: what was said of the cohort and, under `elsewhere`, of others.
     """
-    before = store.run(dataset, protocol.part)
-    known = before.get("methods", {})
-    folders = {
-        label: {**about, "repeats": _most(known.get(label, {}), about, protocol.repeats)} for label, about in folders.items()
-    }
-    receipt = max(
-        receipt, before.get("receipt", receipt), key=lambda one: len(one["folds"])
-    )  # a repeat's splits are always the same
-    record: dict[str, JSON] = {
-        "asked": list(folders), "reference": reference, "repeats": protocol.repeats,
-        "protocol": dict(protocol.part.identity), "methods": {**known, **folders}, "receipt": receipt, **words,
-    }  # fmt: skip
-    elsewhere = {**before.get("elsewhere", {}), **words["elsewhere"]}
-    files = {**before.get("external", {}), **{name: about["file"] for name, about in elsewhere.items()}}
-    record |= {"external": files, "elsewhere": elsewhere} if files else {}
-    store.save_run(dataset, protocol.part, record)
+
+    def changed(before: dict[str, Any]) -> dict[str, JSON]:
+        known = before.get("methods", {})
+        now = {
+            label: {**about, "repeats": _most(known.get(label, {}), about, protocol.repeats)} for label, about in folders.items()
+        }
+        splits_of = max(receipt, before.get("receipt", receipt), key=lambda one: len(one["folds"]))  # always the same of a repeat
+        record: dict[str, JSON] = {
+            "asked": list(now), "reference": reference, "repeats": protocol.repeats,
+            "protocol": dict(protocol.part.identity), "methods": {**known, **now}, "receipt": splits_of, **words,
+        }  # fmt: skip
+        elsewhere = {**before.get("elsewhere", {}), **words["elsewhere"]}
+        files = {**before.get("external", {}), **{name: about["file"] for name, about in elsewhere.items()}}
+        return record | ({"external": files, "elsewhere": elsewhere} if files else {})
+
+    store.change_run(dataset, protocol.part, changed)
 
 
 def _most(before: Mapping[str, Any], now: Mapping[str, JSON], repeats: int) -> int:

@@ -2,7 +2,7 @@
 
 import functools
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,8 @@ def _grouped(job: Job, run: Run) -> dict[str, JSON] | None:
     method: Any = registry.method(job.method)
     shared, records = Shared(len(jobs), _prepared), dict[int, dict[str, JSON]]()
     try:
-        for k, predictor in method.fit_group([cells.fold(shown, run) for shown, _ in places]):
+        fitted: Iterable[tuple[int, Predictor]] = method.fit_group([cells.fold(shown, run) for shown, _ in places])
+        for k, predictor in fitted:
             shared.ended()
             records[k] = _done(jobs[k], *places[k], functools.partial(_same, predictor), shared)
             shared.stored()
@@ -265,25 +266,25 @@ def prepared(dataset: Spec, protocol: Protocol, only: int | None = None) -> tupl
 
 @functools.lru_cache(maxsize=2)
 def _split(dataset: Spec, protocol: Protocol, only: int | None) -> tuple[Cohort, Splits]:
-    cohort = _loaded(dataset)
+    cohort = loaded(dataset)
     return cohort, protocol.on(cohort, only)
 
 
 @functools.lru_cache(maxsize=2)  # that which is learned from and another one
-def _loaded(dataset: Spec) -> Cohort:
+def loaded(dataset: Spec) -> Cohort:
     return registry.load(dataset)
 
 
 def forget() -> None:
     """Whatever was read before a run may have changed on disk since."""
-    for kept in (_loaded, _split, _shown, other_cohort):
+    for kept in (loaded, _split, _shown, other_cohort):
         kept.cache_clear()
 
 
 @functools.lru_cache(maxsize=2)
 def other_cohort(dataset: Spec, protocol: Protocol, other: Spec) -> tuple[Cohort, tuple[str, ...]]:
     """Another cohort as this dataset's methods may be shown it, and what did not match."""
-    found, learned = _loaded(other), prepared(dataset, protocol, 0)[0]
+    found, learned = loaded(other), prepared(dataset, protocol, 0)[0]
     external.distinct(found, learned)
     made, notices = external.aligned(found, views.narrowed(learned, protocol.outcomes))
     return made, tuple(notices)

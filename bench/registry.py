@@ -36,6 +36,7 @@ class Spec:
     settings: Mapping[str, JSON]
     path: str = ""  # absolute, for a file outside the suite
     sha256: str = ""
+    data: str = ""  # where its cohort lies as `bench.cohorts.parcel` packed it, on a machine that it was sent to
 
     def __hash__(self) -> int:
         return hash((self.kind, self.label, self.sha256))  # settings is a mapping: its text stands for it
@@ -131,7 +132,9 @@ def settings(spec: Spec) -> dict[str, JSON]:
 
 
 def load(spec: Spec | str) -> Cohort:
-    """The cohort of a dataset with its dials."""
+    """The cohort of a dataset with its dials; where it was sent, as it was sent."""
+    if isinstance(spec, Spec) and spec.data:
+        return importlib.import_module("bench.cohorts.parcel").read(Path(spec.data))
     return _factory(_spec("datasets", spec))(**_settings("datasets", spec))
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench import registry, report, store
 from bench.core import BenchError
+from bench.execute.shards import Part
 from bench.protocol import joined
 from bench.report import across, diagnosis
 from bench.report.sheet import Sheet
@@ -27,6 +28,7 @@ class Outcome:
     reports: dict[str, report.Report]
     folders: dict[str, Path]
     across: Sheet | None = None  # mean ranks, where there are several datasets
+    part: Part | None = None  # of a shard, which has no tables: all else is empty then
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -46,6 +48,8 @@ class Outcome:
     @property
     def failed(self) -> pd.DataFrame:
         """The cells that ended in an error: dataset, method, repeat, fold, error."""
+        if not self.results:
+            return pd.DataFrame(columns=["dataset", "method", "repeat", "fold", "error"])
         cells = _stacked({name: one.cells for name, one in self.results.items()})
         return cells.loc[~cells["status"].isin(["done", "declined"]), ["dataset", "method", "repeat", "fold", "error"]]
 

@@ -79,6 +79,17 @@ Grouped: TypeAlias = Annotated[
     bool | None,
     Option("--group/--no-group", help="Train the folds and repeats of a network as one. [default: on a GPU]", show_default=False),
 ]
+ShardOf: TypeAlias = Annotated[
+    str | None,
+    Option(
+        "--shard",
+        help="Do the K-th of N parts of the cells alone, as in 3/16, in a job array; `bench report` shows all parts together.",
+    ),
+]
+Cluster: TypeAlias = Annotated[
+    str | None,
+    Option(help="Run the cells on a Dask cluster: a scheduler as in tcp://10.0.0.1:8786, or a file (.toml) for SLURM."),
+]
 Quick: TypeAlias = Annotated[
     bool, Option("--quick", help="A first look in under two minutes, not a result: few patients, 2 folds.")
 ]
@@ -118,6 +129,8 @@ def run(
     results: Annotated[str, Option(help="The folder results are stored in; what is there is not trained again.")] = "results",
     reports: Annotated[str, Option(help="The folder tables are written to.")] = "reports",
     workers: Workers = None,
+    shard: ShardOf = None,
+    cluster: Cluster = None,
     quick: Quick = False,
     data_dir: Annotated[str | None, Option(help="A folder with the dataset's original file. [env: BENCH_DATA_DIR]")] = None,
     accept_code: Annotated[bool, Option("--accept-code", help="Take stored cells made by older code.")] = False,
@@ -148,6 +161,6 @@ def run(
     }  # fmt: skip
     return screen.run(
         suite, {name: value for name, value in what.items() if value is not None}, data_dir, seed=seed, results=results, reports=reports,
-        workers=workers, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
+        workers=workers, shard=shard, cluster=cluster, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
         cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries, device=device, group=group,
     )  # fmt: skip

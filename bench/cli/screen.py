@@ -17,6 +17,7 @@ from bench import api, stored
 from bench.core import BenchError
 from bench.draws import Draws
 from bench.execute import Event
+from bench.execute.shards import Part
 from bench.harness import Plan
 from bench.protocol import Protocol
 from bench.report.terminal import Screen
@@ -69,6 +70,8 @@ def run(suite: str | None, what: Mapping[str, Any], data_dir: str | None, seed: 
 def show(outcome: stored.Outcome | api.Judged | api.Paired) -> int:
     """Print the tables, where they were written, and which cells failed. Exit status 2 if any did."""
     console = Console()
+    if isinstance(outcome, stored.Outcome) and outcome.part is not None:
+        return _partly(outcome.part)
     if isinstance(outcome, api.Judged):
         pages = [(outcome.verdicts, outcome.folder)]
     elif isinstance(outcome, api.Paired):
@@ -94,6 +97,18 @@ def show(outcome: stored.Outcome | api.Judged | api.Paired) -> int:
     if len(failed):
         print("bench: failed cells are tried again when their code has changed, or with `bench run --retry-failed`.")
     return 2 if len(failed) else 0
+
+
+def _partly(part: Part) -> int:
+    """What a shard has done, and what there is to do before there are tables."""
+    failed = f", {part.failed} of them failed" if part.failed else ""
+    print(f"Shard {part.shard}: its {part.cells:,} of {part.everything:,} cells are stored{failed}.", end=" ")
+    if part.missing:
+        print(f"{part.missing:,} cells of other shards are missing; no table is made of a part.", end=" ")
+    print(
+        "`bench report`, or this command without --shard, makes the tables" + (" when they are there." if part.missing else ".")
+    )
+    return 2 if part.failed else 0
 
 
 class _Watch:

@@ -20,5 +20,9 @@ __all__ = ["RETRIES", "Event", "Hand", "How", "limits", "one_thread", "run", "sa
 
 def run(jobs: Sequence[Job], how: How) -> Generator[Event, None, None]:
     """Do the jobs and yield what happens."""
-    placed = [replace(job, device=how.device, sharers=max(how.workers, 1)) for job in jobs]
+    placed = [replace(job, device=how.device, sharers=1 if how.cluster else max(how.workers, 1)) for job in jobs]
+    if how.cluster:
+        from bench.execute import cluster  # Dask: only for those who ask for it
+
+        return cluster.run(placed, how)
     return local.run(groups.grouped(placed, how.workers) if how.grouped else placed, how)

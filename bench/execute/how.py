@@ -17,7 +17,8 @@ _BYTES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**
 @dataclass(frozen=True)
 class How:
     """workers: processes of one thread each; 0 = this process, which no limit can be set on. device: of networks, auto = a GPU when there
-    is one. group: whether folds and repeats of one network are trained as one; None: on a GPU.
+    is one. group: whether folds and repeats of one network are trained as one; None: on a GPU. cluster: where else cells are run, see
+    `bench.execute.cluster`; its workers say how many at a time.
     """
 
     workers: int = 1
@@ -25,15 +26,18 @@ class How:
     retries: int = RETRIES
     device: str = "cpu"
     group: bool | None = None
+    cluster: str = ""
 
     @property
     def grouped(self) -> bool:
-        return self.device != "cpu" if self.group is None else self.group
+        return self.device != "cpu" and not self.cluster if self.group is None else self.group
 
     def __post_init__(self) -> None:
         for name in ("workers", "retries"):
             if getattr(self, name) < 0:
                 raise BenchError(f"{name} must be 0 or more, but is {getattr(self, name)}")
+        if self.cluster and self.group:
+            raise BenchError("a group is trained by one process, the cells of a cluster by many: leave --group or --cluster out")
         if not self.workers and self.limits != Limits():
             raise BenchError(
                 "a cell's time and memory are watched from outside: --cell-timeout and --cell-memory need --workers 1 or more"

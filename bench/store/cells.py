@@ -5,7 +5,7 @@ import io
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pandas as pd
 
 from bench.core import JSON, BenchError, Task
 from bench.store.files import alive, finite, named, parquet, read_json, safe
+from bench.store.turns import turn
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class Store:
     def save_run(self, dataset: Part, protocol: Part, record: Mapping[str, JSON]) -> None:
         self._write_json(self.root / dataset.folder / "runs" / f"{protocol.folder}.json", record)
 
+    def change_run(self, dataset: Part, protocol: Part, changed: Callable[[dict[str, Any]], Mapping[str, JSON]]) -> None:
+        """Save what `changed` makes of the last run's record. What other processes do to it at the same time is not lost."""
+        with turn(self.root):
+            self.save_run(dataset, protocol, changed(self.run(dataset, protocol)))
+
     def run(self, dataset: Part, protocol: Part) -> dict[str, Any]:
         """What the last run under this protocol asked for; empty if there was none."""
         return read_json(self.root / dataset.folder / "runs" / f"{protocol.folder}.json") or {}
@@ -76,6 +82,11 @@ class Store:
             digest = hashlib.sha256(data).hexdigest()
             self._write(folder / f"{stem}.parquet", data)
         self._write_json(folder / f"{stem}.json", {**record, "predictions": digest})
+
+    def save_made(self, folder: Path, files: Mapping[str, bytes]) -> None:
+        """The files of a cell as another machine wrote them, byte for byte: a name -> the content. The json is written last."""
+        for name in sorted(files, key=lambda name: name.endswith(".json")):
+            self._write(folder / name, files[name])
 
     def save_external(self, dataset: Part, name: str, digest: str, rows: pd.DataFrame) -> str:
         """The rows of another cohort that is predicted, columns as of `cohort.parquet`; where they are, seen from the dataset's folder."""

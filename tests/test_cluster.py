@@ -1,0 +1,139 @@
+"""The same cells on a real Dask scheduler and its workers, which are killed: the tables are those of a local run."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from dask_cluster import Dask, can_hide
+
+import bench
+
+pytest.importorskip("distributed")
+
+PLUGINS = Path(__file__).parent / "plugins"
+TABLES = ("scores.csv", "comparisons.csv")
+METHODS = ["guess.py", "guess.py:noise=0.1", "guess.py:noise=0.2:sleep=0.3", "needy.py"]
+
+
+def own(folder: Path) -> Path:
+    """A folder with a cohort of one's own, and methods outside the suite."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    n = 300
+    frame = pd.DataFrame({"id": np.arange(n) + 1, "age": rng.normal(60, 10, n).round(1), "ward": rng.choice(["a", "b"], n)})
+    frame["dead"] = (rng.random(n) < 1 / (1 + np.exp(-(frame["age"] - 65) / 5))).astype(int)
+    frame["sick"] = rng.integers(0, 2, n)
+    frame.to_csv(folder / "t.csv", index=False)
+    (folder / "mine.toml").write_text('table = "t.csv"\npatient = "id"\n[outcomes]\ndead = "dead"\nsick = "sick"\n', "utf-8")
+    for name in ("guess.py", "needy.py"):
+        shutil.copy(PLUGINS / name, folder / name)
+    return folder
+
+
+def start(folder: Path, address: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "bench", "run", "--data", "mine.toml", "--folds", "3", "--methods", ",".join(METHODS)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*command, "--cluster", address], cwd=folder, stdout=pipe, stderr=pipe, text=True)
+
+
+def first_cell(process: "subprocess.Popen[str]") -> None:
+    """Until a cell is stored."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("["):
+            return
+    raise AssertionError(process.stderr.read() if process.stderr else "")
+
+
+def cells(folder: Path) -> dict[str, dict[str, object]]:
+    return {str(p.relative_to(folder)): json.loads(p.read_text()) for p in sorted(folder.glob("results/*/*/*/r*.json"))}
+
+
+def tables(folder: Path) -> list[bytes]:
+    return [(folder / "reports" / "mine" / name).read_bytes() for name in TABLES]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Sequence[bytes]:
+    """The tables of a run on this machine alone."""
+    folder = own(tmp_path_factory.mktemp("local") / "own")
+    methods = [str(folder / name) for name in METHODS]
+    bench.run(folder / "mine.toml", methods, folds=3, workers=0, results=folder / "results", reports=folder / "reports")
+    return tables(folder)
+
+
+@pytest.mark.skipif(not can_hide(), reason="a worker that does not see the client's folder needs a mount namespace")
+def test_a_killed_worker_costs_nothing_and_another_has_neither_data_nor_results_folder(
+    tmp_path: Path, local: Sequence[bytes]
+) -> None:
+    folder = own(tmp_path / "own")
+    with Dask(tmp_path / "dask") as dask:
+        near = dask.worker()
+        far = dask.worker("--resources", "GPU=1", hidden=folder)
+        run = start(folder, dask.address)
+        first_cell(run)
+        near.kill()
+        out, said = run.communicate(timeout=300)
+        assert run.returncode == 0, out + said
+    assert "cluster: 2 workers, 2 cells at a time. Dashboard: http://127.0.0.1:" in said
+    assert len(said.splitlines()) == 1, said
+    assert tables(folder) == local
+    made = cells(folder)
+    assert len(made) == 12
+    assert {cell["status"] for cell in made.values()} == {"done"}
+    parents = {cell["facts"]["parent"] for name, cell in made.items() if "needy@" in name}  # type: ignore[index]
+    assert parents == {far.pid}, "needs are met where a worker announces as much"
+    assert not list(folder.glob("results/.tmp/*"))
+
+
+def test_a_killed_scheduler_costs_nothing_that_is_stored(tmp_path: Path, local: Sequence[bytes]) -> None:
+    folder = own(tmp_path / "own")
+    with Dask(tmp_path / "first") as dask:
+        dask.worker()
+        run = start(folder, dask.address)
+        first_cell(run)
+        dask.scheduler.kill()
+        said = run.communicate(timeout=300)[1]
+        address = dask.address
+    assert run.returncode == 1, said
+    assert said.splitlines()[-1].startswith(f"bench: the scheduler at {address} is gone. ")
+    assert said.endswith(
+        " of the 12 cells that were missing are stored. Start it and its workers again, then the same command: it goes on from there.\n"
+    )
+    assert "Traceback" not in said
+    kept = {p: p.stat().st_mtime_ns for p in folder.glob("results/*/*/*/r*.json")}
+    assert 0 < len(kept) < 12
+    with Dask(tmp_path / "second") as dask:
+        odd = dask.worker(path=str(other_code(tmp_path / "other")))
+        run = start(folder, dask.address)
+        said = run.communicate(timeout=300)[1]
+        assert run.returncode == 1, said
+        assert "cells are stored under the code and libraries of this machine, but the worker at tcp://127.0.0.1:" in said
+        assert f"has multitask-bench {bench.__version__} (code " in said
+        assert {p: p.stat().st_mtime_ns for p in folder.glob("results/*/*/*/r*.json")} == kept, "no cell by other code"
+        odd.kill()
+        odd.wait()
+        dask.worker()
+        run = start(folder, dask.address)
+        out, said = run.communicate(timeout=300)
+        assert run.returncode == 0, out + said
+    assert f"{len(kept)} of 12 cells are stored already" in out
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept, "a stored cell was run again"
+    assert tables(folder) == local
+
+
+def other_code(folder: Path) -> Path:
+    """A checkout that differs by one line."""
+    root = Path(bench.__file__).parent.parent
+    for name in ("bench", "methods", "datasets"):
+        shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "docs"))
+    shutil.copy(root / "pyproject.toml", folder)
+    with (folder / "bench" / "losses.py").open("a") as file:
+        file.write("MORE = 1\n")
+    return folder
