@@ -92,7 +92,8 @@ def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
     """
     run = Run(device=devices.resolve(job.device), precision=job.precision, quick=job.protocol.quick, report=report)
     devices.share(run.device, job.sharers)
-    found = _stored(job) if job.follows else _grouped(job, run) if job.others and job.tries == 1 else None
+    ended = job.follows or (job.others and job.tries > 1)  # as one of a group, even if its process was lost later
+    found = _stored(job) if ended else _grouped(job, run) if job.others else None
     if found is not None:
         return found
     shown, record = _shown_to(job)
