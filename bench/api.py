@@ -57,6 +57,7 @@ class Watch(Interface):
     def happened(self, event: Event) -> None: ...
 
 
+@store.writing()
 def run(
     dataset: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]" = "surgical",
     methods: str | Sequence[str] = "all",
@@ -148,6 +149,7 @@ def _done(plans: Sequence[Plan], results: Path, reports: Path, workers: int, qui
     return ranked(outcome, reports)
 
 
+@store.writing()
 def run_suite(
     suite: str,
     *,
