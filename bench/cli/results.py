@@ -37,7 +37,8 @@ def listed(
     if as_json:
         print(inventory.as_json(rows))
     else:
-        Console().print(inventory.Screen(rows))
+        console = Console()
+        (console if console.is_terminal else Console(width=120)).print(inventory.Screen(rows))
 
 
 @app.command()

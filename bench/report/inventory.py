@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich import box
@@ -46,24 +47,31 @@ class Screen:
             for name in ("done", "failed", "lost", "declined", "damaged")
             if name == "done" or any(r[name] for r in self.rows)
         ]
-        tuned = any(row["tuned"] for row in self.rows)
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-        for name in ("dataset", "method", "protocol"):
-            table.add_column(name, overflow="fold")
-        for name in (*counts, "bytes"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for name in ("last, UTC", "code", *(["tuned"] if tuned else [])):
-            table.add_column(name, no_wrap=True)
+        groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for row in self.rows:
-            numbers = [f"{row[name]:,}" for name in counts]
-            words = [row["last"].replace("T", " ")[:16], row["code"], *([("yes" if row["tuned"] else "")] if tuned else [])]
-            names = [Text(say(row[name])) for name in ("dataset", "method", "protocol")]
-            table.add_row(*names, *numbers, size(row["bytes"]), *words)
-        yield table
+            groups.setdefault((row["dataset"], row["protocol"]), []).append(row)
+        for names, group in groups.items():
+            yield Text(say(", ".join(names)), style="bold")
+            yield _table(group, counts, say)
+            yield Text("")
         cells = sum(row[name] for row in self.rows for name in counts)
         yield Text(
             f"{cells:,} cells of {len(self.rows):,} methods and protocols, {size(sum(row['bytes'] for row in self.rows))}."
         )
+
+
+def _table(group: list[dict[str, Any]], counts: list[str], say: Callable[[str], str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    tuned = any(row["tuned"] for row in group)
+    table.add_column("method", overflow="fold", min_width=10)
+    for name in (*counts, "bytes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("last, UTC", "code", *(["tuned"] if tuned else [])):
+        table.add_column(name, no_wrap=True)
+    for row in group:
+        words = [row["last"].replace("T", " ")[:16], row["code"], *(["yes" if row["tuned"] else ""] if tuned else [])]
+        table.add_row(Text(say(row["method"])), *(f"{row[name]:,}" for name in counts), size(row["bytes"]), *words)
+    return table
 
 
 def _moment(seconds: float) -> str:

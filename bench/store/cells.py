@@ -88,13 +88,16 @@ class Store:
         self, folder: Path, repeat: int, fold: int, record: Mapping[str, JSON], predictions: pd.DataFrame | None
     ) -> None:
         """predictions: row, patient, fold, view, y:<task>, p:<task>; None for a cell that failed or was declined."""
-        stem = cell_name(repeat, fold)
-        sha256 = None
-        if predictions is not None:
-            data = packed(predictions)
-            sha256 = digest(data)
-            self._write(folder / f"{stem}.parquet", data)
-        self._write_json(folder / f"{stem}.json", {**record, "predictions": sha256})
+        stem = folder / cell_name(repeat, fold)
+        if predictions is None:
+            self._write_json(stem.with_suffix(".json"), {**record, "predictions": None})
+            return
+        data = packed(predictions)
+        for _ in range(9):  # whoever of two writers ends last sees to it that the two files are of one of them
+            self._write(stem.with_suffix(".parquet"), data)
+            self._write_json(stem.with_suffix(".json"), {**record, "predictions": digest(data)})
+            if contents(stem.with_suffix(".parquet"))[0] == data:
+                return
 
     def save_external(self, dataset: Part, name: str, cohort: str, rows: pd.DataFrame) -> str:
         """The rows of another cohort that is predicted, columns as of `cohort.parquet`; where they are, seen from the dataset's folder.
