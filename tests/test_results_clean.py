@@ -1,5 +1,6 @@
 """`bench results clean`: what it names, what it takes, and what it must not touch."""
 
+import json
 import os
 import subprocess
 import sys
@@ -95,7 +96,11 @@ def test_failed_and_lost_cells_go_and_declined_ones_stay(root: Path) -> None:
         part = method(name)
         kept.describe(DATASET, part, PROTOCOL, {"family": "any"})
         kept.save_cell(kept.path(DATASET, part, PROTOCOL), 0, 0, record(name, 0, status), None)
+    trials = cell(root, "failing").parent / "trials" / "r0-f0.json"  # hours of tuning, which the next try goes on with
+    trials.parent.mkdir()
+    trials.write_text(json.dumps(store.files.sealed({"trials": []})))
     going = store.clean(root, ["failed"])
+    assert trials.exists()
     assert {(file.parts[1].partition("@")[0], file.cell) for file in going.files["failed"]} == {
         ("failing", "r0-f0"),
         ("losing", "r0-f0"),

@@ -132,6 +132,8 @@ def test_foreign_and_unfinished_files_are_named_and_are_no_damage(root: Path, ca
     (root / "published" / "deep" / "a.csv").write_text("x")
     (cell(root).parent / "r0-f0.json.bak").write_text("x")
     cell(root, "poor").unlink()
+    for lock in (".lock", ".turn"):
+        (root / lock).touch()
     (root / ".tmp").mkdir(exist_ok=True)
     (root / ".tmp" / f"4194999-{'0' * 32}@{HOST}").write_text("half")  # above the system's highest process id
     (root / ".tmp" / f"4194999-{'0' * 32}@elsewhere").write_text("half")  # may be alive there

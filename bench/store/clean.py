@@ -78,7 +78,7 @@ def _of_kind(kind: str, held: Contents, found: tuple[Finding, ...]) -> Iterator[
     elif kind == "failed":
         for shelf in held.shelves:
             failed = {cell for cell in shelf.cells if status(held.root, shelf.folder, cell) in ("failed", "lost")}
-            yield from (file for file in shelf.files if file.cell in failed)
+            yield from (file for file in shelf.files if file.kind in ("cell", "predictions") and file.cell in failed)
     else:
         yield from _found(held, found, {"leftover": "unfinished", "damaged": "damaged"}[kind])
 

@@ -27,7 +27,7 @@ PLACES = {
     "predictions": rf"{_CELLS}/{_CELL}\.parquet",
     "trials": rf"{_CELLS}/trials/{_CELL}\.json",
     "aside": rf"\.tmp/{re.sub('[?]P<[a-z]+>', '', ASIDE.pattern)}",
-    "lock": re.escape(LOCK),
+    "lock": rf"{re.escape(LOCK)}|\.turn",  # .turn: of whoever changes a run's record now
 }
 _FILE = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in PLACES.items()))
 
