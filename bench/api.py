@@ -58,6 +58,7 @@ class Watch(Interface):
     def happened(self, event: Event) -> None: ...
 
 
+@store.writing()
 def run(
     dataset: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]" = "surgical",
     methods: str | Sequence[str] = "all",
@@ -168,6 +169,7 @@ def _done(plans: Sequence[Plan], results: Path, reports: Path, how: How, quick: 
     return ranked(outcome, reports)
 
 
+@store.writing()
 def run_suite(
     suite: str,
     *,

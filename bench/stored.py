@@ -1,4 +1,4 @@
-"""What is made of stored results alone, without training: `bench report`, `bench compare`, `bench diagnose`."""
+"""What is made of stored results alone, without training: `bench report`, `compare`, `diagnose` and `results export`."""
 
 import os
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -149,6 +149,37 @@ def diagnostics(
         folder = folder_of(Path(reports), found)
         out[folder] = diagnosis.write(found, folder, full)
     return out
+
+
+def export(
+    file: str | Path,
+    *,
+    results: str | Path = "results",
+    dataset: str | None = None,
+    scores: bool = False,
+    quick: bool = False,
+    force: bool = False,
+) -> int:
+    """Write every stored prediction into one long table, or the scores per cell: the number of rows. See `bench.report.exported`.
+
+    file: ends in .parquet or .csv. dataset: this one alone. quick: quick looks, which are left out else. Cells of older code are left out.
+    """
+    from bench.report import exported
+
+    path = Path(file)
+    exported.checked(path, force)
+    held = store.contents(Path(results))
+    shelves = [shelf for shelf in held.shelves if shelf.current and shelf.quick == quick]
+    if dataset is not None:
+        known = {shelf.dataset for shelf in shelves}
+        name = _as_stored("datasets", dataset, known)
+        if name not in known:
+            raise BenchError(registry.unknown(f"dataset in {results}", dataset, sorted(known)))
+        shelves = [shelf for shelf in shelves if shelf.dataset == name]
+    try:
+        return exported.write(held, shelves, path, scores)
+    except OSError as error:
+        raise BenchError(f"cannot write {path}: {error}") from error
 
 
 def _stored(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bench.cli import compare, data, diagnose, listing, report, run
+from bench.cli import compare, data, diagnose, listing, report, results, run
 
 app = typer.Typer(
     name="bench",
@@ -23,6 +23,7 @@ app.command()(diagnose.diagnose)
 app.command()(listing.methods)
 app.command()(listing.datasets)
 app.add_typer(data.app, name="data")
+app.add_typer(results.app, name="results")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

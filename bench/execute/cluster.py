@@ -6,7 +6,6 @@ client hands out a few cells more than there are threads: a scheduler that dies 
 
 import itertools
 import logging
-import os
 import queue
 import re
 import sys
@@ -76,9 +75,7 @@ class _Session:
         self.names = sorted(names)
         self.versions: dict[str, str] = {}
         self.store = Store(Path(jobs[0].root))
-        self.token = (
-            Path(jobs[0].root) / ".tmp" / f"{os.getpid()}-{self.id}"
-        )  # named as what is written aside: a dead run's is removed
+        self.token = self.store.aside()  # a dead run's is removed
 
     def open(self) -> None:
         """Connect, compare versions, and say where the cells are run."""

@@ -1,10 +1,7 @@
 """Where a run's cells are written: aside, then renamed."""
 
-import hashlib
-import io
 import json
 import os
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +10,22 @@ from typing import Any
 import pandas as pd
 
 from bench.core import JSON, BenchError, Task
-from bench.store.files import alive, finite, named, parquet, read_json, safe
+from bench.store.files import (
+    Fault,
+    abandoned,
+    aside_name,
+    contents,
+    digest,
+    finite,
+    named,
+    opened,
+    parquet,
+    read_json,
+    safe,
+    sealed,
+)
+from bench.store.locks import hold
+from bench.store.tables import frame, packed
 from bench.store.turns import turn
 
 
@@ -28,6 +40,10 @@ class Part:
     def folder(self) -> str:
         return named(self.label, self.identity)
 
+    def described(self, about: Mapping[str, JSON]) -> dict[str, JSON]:
+        """The file that stands in the folder. hashed: the fields that its name is the hash of."""
+        return {**self.identity, **about, "label": self.label, "hashed": list(self.identity)}
+
 
 @dataclass(frozen=True)
 class Store:
@@ -41,17 +57,20 @@ class Store:
 
     def open(self, dataset: Part, cohort: pd.DataFrame | None, about: Mapping[str, JSON]) -> None:
         """Make the folder of a dataset. `about` is stored beside the identity; cohort: row, patient, group, ...; None of draws."""
-        folder = self.root / dataset.folder
-        self._write_json(folder / "dataset.json", {**dataset.identity, **about, "label": dataset.label})
+        folder, rows = self.root / dataset.folder, dict[str, JSON]()
+        hold(self.root)
         if cohort is not None:
-            self._write(folder / "cohort.parquet", parquet(cohort))
+            data = parquet(cohort)
+            rows = {"cohort": digest(data)}
+            self._write(folder / "cohort.parquet", data)
+        self._write_json(folder / "dataset.json", dataset.described({**about, **rows}))
         self._forget_dead_writers()
 
     def describe(self, dataset: Part, method: Part, protocol: Part, about: Mapping[str, JSON]) -> None:
         """Put the JSON behind the hashes beside a method's cells."""
         folder = self.path(dataset, method, protocol)
-        self._write_json(folder.parent / "method.json", {**method.identity, **about, "label": method.label})
-        self._write_json(folder / "protocol.json", {**protocol.identity, "label": protocol.label})
+        self._write_json(folder.parent / "method.json", method.described(about))
+        self._write_json(folder / "protocol.json", protocol.described({}))
 
     def note(self, folder: Path, code: JSON, about: Mapping[str, JSON]) -> None:
         """Add to the method.json of a folder of cells what their hash is not of. Cells of other code than this are left alone."""
@@ -75,29 +94,36 @@ class Store:
         self, folder: Path, repeat: int, fold: int, record: Mapping[str, JSON], predictions: pd.DataFrame | None
     ) -> None:
         """predictions: row, patient, fold, view, y:<task>, p:<task>; None for a cell that failed or was declined."""
-        stem = cell_name(repeat, fold)
-        digest = None
-        if predictions is not None:
-            data = parquet(predictions)
-            digest = hashlib.sha256(data).hexdigest()
-            self._write(folder / f"{stem}.parquet", data)
-        self._write_json(folder / f"{stem}.json", {**record, "predictions": digest})
+        stem = folder / cell_name(repeat, fold)
+        if predictions is None:
+            self._write_json(stem.with_suffix(".json"), {**record, "predictions": None})
+            return
+        data = packed(predictions)
+        for _ in range(9):  # whoever of two writers ends last sees to it that the two files are of one of them
+            self._write(stem.with_suffix(".parquet"), data)
+            self._write_json(stem.with_suffix(".json"), {**record, "predictions": digest(data)})
+            if contents(stem.with_suffix(".parquet"))[0] == data:
+                return
 
     def save_made(self, folder: Path, files: Mapping[str, bytes]) -> None:
         """The files of a cell as another machine wrote them, byte for byte: a name -> the content. The json is written last."""
         for name in sorted(files, key=lambda name: name.endswith(".json")):
             self._write(folder / name, files[name])
 
-    def save_external(self, dataset: Part, name: str, digest: str, rows: pd.DataFrame) -> str:
-        """The rows of another cohort that is predicted, columns as of `cohort.parquet`; where they are, seen from the dataset's folder."""
-        file = f"external/{safe(name)}@{digest[:8]}.parquet"
-        self._write(self.root / dataset.folder / file, parquet(rows))
-        return file
+    def save_external(self, dataset: Part, name: str, cohort: str, rows: pd.DataFrame) -> str:
+        """The rows of another cohort that is predicted, columns as of `cohort.parquet`; where they are, seen from the dataset's folder.
+
+        cohort: its digest. What the file's is stands in a JSON file beside.
+        """
+        stem, data = f"external/{safe(name)}@{cohort[:8]}", parquet(rows)
+        self._write(self.root / dataset.folder / f"{stem}.parquet", data)
+        self._write_json(self.root / dataset.folder / f"{stem}.json", {"label": name, "cohort": cohort, "rows": digest(data)})
+        return f"{stem}.parquet"
 
     def predictions(self, folder: Path, repeat: int, fold: int) -> pd.DataFrame | None:
         """Of a cell; None if it has none, is missing or damaged."""
         found = stored_cell(folder, repeat, fold)
-        return pd.read_parquet(io.BytesIO(found[1])) if found is not None and found[1] else None
+        return frame(found[1]) if found is not None and found[1] else None
 
     def cell(self, folder: Path, repeat: int, fold: int) -> dict[str, Any] | None:
         """The record of a cell; None if it is missing or damaged, and so to be made again."""
@@ -114,13 +140,18 @@ class Store:
                 out.append(path.parent.name)
         return out
 
+    def aside(self) -> Path:
+        """A new place for a file that is to be renamed or removed; once its process is dead the next run removes it."""
+        return self.root / ".tmp" / aside_name()
+
     def _write_json(self, path: Path, value: Mapping[str, JSON]) -> None:
-        self._write(path, (json.dumps(finite(value), ensure_ascii=False) + "\n").encode())
+        text = json.dumps(sealed({key: finite(part) for key, part in value.items()}), ensure_ascii=False)
+        self._write(path, (text + "\n").encode("utf-8", "backslashreplace"))  # half a surrogate pair, as in a file's name
 
     def _write(self, path: Path, data: bytes) -> None:
         """Write aside and rename: a reader sees the old file or the new one, never a part."""
         try:
-            aside = self.root / ".tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
+            aside = self.aside()
             aside.parent.mkdir(parents=True, exist_ok=True)
             path.parent.mkdir(parents=True, exist_ok=True)
             aside.write_bytes(data)
@@ -130,12 +161,18 @@ class Store:
 
     def _forget_dead_writers(self) -> None:
         for path in (self.root / ".tmp").glob("*-*"):
-            if not alive(int(path.name.split("-")[0])):
+            if abandoned(path.name):
                 path.unlink(missing_ok=True)
 
 
 def cell_name(repeat: int, fold: int) -> str:
     return f"r{repeat}-f{fold}"
+
+
+def placed(cell: str) -> tuple[int, int]:
+    """Repeat and fold of a cell's name."""
+    repeat, _, fold = cell[1:].partition("-f")
+    return int(repeat), int(fold)
 
 
 def task_json(task: Task) -> dict[str, JSON]:
@@ -147,13 +184,29 @@ def task_json(task: Task) -> dict[str, JSON]:
 
 def stored_cell(folder: Path, repeat: int, fold: int) -> tuple[dict[str, Any], bytes] | None:
     """The record of a cell and its parquet (empty if it failed or was declined); None if either is missing or damaged."""
-    record = read_json(folder / f"{cell_name(repeat, fold)}.json")
-    if record is None or not {"status", "digests", "predictions"} <= set(record):
-        return None
+    record, data, fault = checked_cell(folder, repeat, fold)
+    return None if fault else (record, data)
+
+
+def checked_cell(folder: Path, repeat: int, fold: int) -> tuple[dict[str, Any], bytes, Fault | None]:
+    """The same, and what is wrong with it."""
+    stem = cell_name(repeat, fold)
+    record, fault = opened(folder / f"{stem}.json")
+    if fault is not None:
+        return {}, b"", fault
+    if not {"status", "digests", "predictions"} <= set(record):
+        return {}, b"", Fault("damaged", "is not the record of a cell")
+    if (record.get("repeat", repeat), record.get("fold", fold)) != (repeat, fold):
+        return {}, b"", Fault("damaged", f"is the record of another cell, {cell_name(record['repeat'], record['fold'])}")
     if record["predictions"] is None:
-        return record, b""
-    try:
-        data = (folder / f"{cell_name(repeat, fold)}.parquet").read_bytes()
-    except OSError:
-        return None
-    return (record, data) if hashlib.sha256(data).hexdigest() == record["predictions"] else None
+        return record, b"", None
+    data, fault = contents(folder / f"{stem}.parquet")
+    if fault is not None:
+        return (
+            {},
+            b"",
+            Fault("unreadable" if fault.kind == "unreadable" else "damaged", f"has predictions, but {stem}.parquet {fault.text}"),
+        )
+    if digest(data) != record["predictions"]:
+        return {}, b"", Fault("damaged", f"has a checksum that {stem}.parquet does not match")
+    return record, data, None

@@ -1,8 +1,7 @@
 """A run's results as frames, from the files alone."""
 
-import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 from bench.core import JSON, BenchError, Task
 from bench.store.cells import stored_cell
 from bench.store.files import loaded, read_frame, read_json
+from bench.store.tables import Piece, stacked
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ def read(
     labels = _labels(path, run, methods)
     if methods is not None:
         run["repeats"] = min(run["methods"][label].get("repeats", run["repeats"]) for label in labels)
-    cells, frames = _cells(path, run, labels)
+    cells, pieces = _cells(path, run, labels)
+    predictions = stacked(pieces)
     folders = {label: path.parent.parent / run["methods"][label]["folder"] for label in labels}
     chosen = reference or (run["reference"] if run["reference"] in labels else labels[0])
     if chosen not in labels:
@@ -100,18 +101,18 @@ def read(
         tasks=_tasks(about["tasks"], tasks),
         protocol={**run["protocol"], "repeats": run["repeats"]},
         reference=chosen,
-        cohort=read_frame(path.parent.parent / "cohort.parquet"),
+        cohort=read_frame(path.parent.parent / "cohort.parquet", about.get("cohort")),
         methods=tuple(labels),
         groups={label: run["methods"][label]["family"] for label in labels},
-        predictions=pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"method": pd.Series(dtype=str)}),
+        predictions=predictions,
         cells=pd.DataFrame(cells).drop(columns="environment"),
         receipt=run.get("receipt", {}),
         made={label: _made(folder) for label, folder in folders.items()},
         environment={key: value for cell in cells for key, value in cell["environment"].items()},
         digest=about.get("digest", ""),
-        external={name: read_frame(path.parent.parent / file) for name, file in run.get("external", {}).items()},
+        external={name: _external(path.parent.parent / file) for name, file in run.get("external", {}).items()},
         others=tuple(label for label in run["methods"] if label not in labels),
-        sizes=_sizes(path, run, labels, frames),
+        sizes=_sizes(path, run, labels, predictions),
         words=_words({**run, **about}, tasks),
         elsewhere={name: _words(other, tasks) for name, other in run.get("elsewhere", {}).items()},
     )
@@ -185,10 +186,10 @@ _MISSING: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _cells(path: Path, run: Mapping[str, Any], labels: Sequence[str]) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
+def _cells(path: Path, run: Mapping[str, Any], labels: Sequence[str]) -> tuple[list[dict[str, Any]], list[Piece]]:
     """Records of the planned cells (a cell that is lost or not there counts as failed) and the predictions of those that are done."""
     records: list[dict[str, Any]] = []
-    frames: list[pd.DataFrame] = []
+    pieces: list[Piece] = []
     for label in labels:
         folder = path.parent.parent / run["methods"][label]["folder"] / path.stem
         for repeat in range(run["repeats"]):
@@ -198,22 +199,26 @@ def _cells(path: Path, run: Mapping[str, Any], labels: Sequence[str]) -> tuple[l
                 kept["status"] = "failed" if record["status"] == "lost" else record["status"]
                 records.append({"method": label, "repeat": repeat, "fold": fold, **kept})
                 if data:
-                    frame = pd.read_parquet(io.BytesIO(data)).drop(columns="patient")
-                    frames.append(frame.assign(method=label, repeat=repeat))
-    return records, frames
+                    pieces.append(Piece(label, repeat, data))
+    return records, pieces
 
 
-def _sizes(path: Path, run: Mapping[str, Any], labels: Sequence[str], frames: Sequence[pd.DataFrame]) -> dict[int, pd.DataFrame]:
+def _external(path: Path) -> pd.DataFrame:
+    about = read_json(path.with_suffix(".json")) or {}
+    return read_frame(path, about.get("rows"))
+
+
+def _sizes(path: Path, run: Mapping[str, Any], labels: Sequence[str], predictions: pd.DataFrame) -> dict[int, pd.DataFrame]:
     """Results.sizes: of the same code and settings, cell by cell with the same test rows. A run that is damaged is left out."""
     siblings = {other: found for other in sorted(path.parent.glob("*.json")) if (found := _sibling(path, run, labels, other))}
     if not siblings or any(_size(found) > _size(run) for found in siblings.values()):
         return {}  # the curve is in the report of the largest
-    tested = {place: rows for frame in frames if (made := _tested(frame)) for place, rows in made.items()}
+    tested = {(repeat, fold): rows for (_, repeat, fold), rows, _ in _tested(predictions)}
     out: dict[int, pd.DataFrame] = {}
     for other, found in siblings.items():
         same = [label for label in labels if _folder(found, label) == _folder(run, label)]
         _, theirs = _cells(other, {**found, "repeats": run["repeats"]}, same)
-        kept = [frame[frame["view"] == "test"] for frame in theirs if _tested(frame).items() <= tested.items()]
+        kept = [test for place, rows, test in _tested(stacked(theirs)) if tested.get(place[1:]) == rows]
         if kept and 0 < _learned(found["receipt"]) < _learned(run.get("receipt", {})):
             out[_learned(found["receipt"])] = pd.concat(kept, ignore_index=True)
     return dict(sorted(out.items()))
@@ -238,11 +243,13 @@ def _size(run: Mapping[str, Any]) -> float:
     return float(run["protocol"].get("train_size", math.inf))
 
 
-def _tested(frame: pd.DataFrame) -> dict[tuple[int, int], bytes]:
-    """The test rows of a cell, in order, by repeat and fold."""
-    test = frame[frame["view"] == "test"]
-    rows = test["row"].sort_values().to_numpy("int64").tobytes()
-    return {(int(test["repeat"].iloc[0]), int(test["fold"].iloc[0])): rows} if len(test) else {}
+def _tested(predictions: pd.DataFrame) -> Iterator[tuple[tuple[Any, Any, Any], bytes, pd.DataFrame]]:
+    """Of each cell with test rows: method, repeat and fold; which rows, in order; and what is predicted of them."""
+    if len(predictions) == 0:
+        return
+    test = predictions[predictions["view"] == "test"]
+    for (method, repeat, fold), cell in test.groupby(["method", "repeat", "fold"], sort=False):
+        yield (method, repeat, fold), cell["row"].sort_values().to_numpy("int64").tobytes(), cell
 
 
 def _learned(receipt: Mapping[str, Any]) -> int:

@@ -1,0 +1,101 @@
+"""`bench results`: the stored cells themselves."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+from typer import Argument, Option
+
+app = typer.Typer(help="List, verify, clean and export stored results.", invoke_without_command=True, rich_markup_mode=None)
+Results: TypeAlias = Annotated[Path, Option(help="The folder of stored results.")]
+
+
+@app.callback()
+def results(context: typer.Context) -> None:
+    """List, verify, clean and export stored results."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command("list")
+def listed(
+    results: Results = Path("results"),
+    as_json: Annotated[bool, Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """List what is stored, per dataset, method and protocol: cells by status, bytes, the last time, and whether the last run used them.
+
+    \b
+    bench results list
+    bench results list --json
+    """
+    from rich.console import Console
+
+    from bench import store
+    from bench.report import inventory
+
+    rows = inventory.rows(store.contents(results))
+    if as_json:
+        print(inventory.as_json(rows))
+    else:
+        console = Console()
+        (console if console.is_terminal else Console(width=120)).print(inventory.Screen(rows))
+
+
+@app.command()
+def verify(results: Results = Path("results")) -> int:
+    """Read every file and say what is damaged, a line each with what it costs. Exit status 1 if anything is."""
+    from bench import store
+
+    found = store.verify(results)
+    for one in found.findings:
+        print(f"{one.path} {one.text}")
+    print(
+        f"{found.files:,} files of {found.cells:,} cells: {f'{len(found.damaged):,} damaged' if found.damaged else 'all as written'}."
+    )
+    return 1 if found.damaged else 0
+
+
+@app.command()
+def clean(
+    results: Results = Path("results"),
+    only: Annotated[
+        str | None, Option(help="Of old, failed, quick, leftover and damaged, separated by commas. [default: all]")
+    ] = None,
+    yes: Annotated[bool, Option("--yes", help="Remove it.")] = False,
+) -> None:
+    """Say what nobody needs, and with --yes remove it. Files that are not of bench stay; so does everything while a run writes.
+
+    \b
+    bench results clean
+    bench results clean --only old,failed --yes
+    """
+    from bench import store
+
+    kinds = list(store.KINDS) if only is None else [name.strip() for name in only.split(",")]
+    found = (store.clean if yes else store.removable)(results, kinds)
+    for kind, files in found.files.items():
+        print(f"{kind}: {len(files):,} files, {store.size(sum(file.size for file in files))} ({store.KINDS[kind]})")
+    print(
+        f"{found.count:,} files, {store.size(found.bytes)}{' removed.' if yes else '. Nothing is removed: --yes removes them.'}"
+    )
+
+
+@app.command()
+def export(
+    file: Annotated[Path, Argument(help="The table to write, .parquet or .csv.")],
+    results: Results = Path("results"),
+    dataset: Annotated[str | None, Option("--dataset", "--data", help="Of this dataset alone. [default: of each]")] = None,
+    scores: Annotated[bool, Option("--scores", help="Scores per cell instead of predictions.")] = False,
+    quick: Annotated[bool, Option("--quick", help="Of quick looks.")] = False,
+    force: Annotated[bool, Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write all predictions, or with --scores each cell's scores, into one long table for use elsewhere.
+
+    \b
+    bench results export predictions.parquet
+    bench results export scores.csv --scores --dataset support2
+    """
+    from bench import stored
+
+    rows = stored.export(file, results=results, dataset=dataset, scores=scores, quick=quick, force=force)
+    print(f"{rows:,} rows written to {file}")
