@@ -74,6 +74,8 @@ def run(
     text: str = protocol.TFIDF,
     series: str = protocol.WINDOWS,
     outcomes: str | Sequence[str] = (),
+    tune: int = 0,
+    tune_minutes: float = 0.0,
     reference: str | None = None,
     results: str | Path = "results",
     reports: str | Path = "reports",
@@ -98,7 +100,8 @@ def run(
     predict, matched by name. Stored cells without these predictions, or without diagnostics, are trained again, to the same test
     predictions. text: how notes become numbers, the same for all methods: tfidf, minilm, hf:FOLDER, tokens, minilm:tune or
     hf:FOLDER:tune, see `bench.prep.text`. series: windows, summary, grud, tcn or patch, see `bench.prep.series`. A method that cannot
-    follow takes the nearest, which is said. outcomes: train and judge these alone, on the rows of a run of all. Raises BenchError for
+    follow takes the nearest, which is said. outcomes: train and judge these alone, on the rows of a run of all. tune: trials of other
+    settings in every training fold, the same number for every method, or tune_minutes of them, see `bench.tune`. Raises BenchError for
     anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
     """
     count = _workers(workers)
@@ -108,7 +111,7 @@ def run(
 
     how: dict[str, Any] = {
         "folds": folds, "repeats": repeats, "seed": seed, "quick": quick, "train_size": train_size, "at": at, "text": text,
-        "series": series, "drop": registry.parts(listed(drop_modality)), "outcomes": registry.parts(listed(outcomes)),
+        "series": series, "tune": tune, "tune_minutes": tune_minutes, "drop": registry.parts(listed(drop_modality)), "outcomes": registry.parts(listed(outcomes)),
     }  # fmt: skip
     asked = [(one, under) for one in chosen for under in protocol.wanted(one, split, cut, **how)]
     _make(Path(reports))
@@ -272,10 +275,12 @@ def _forecast(plan: Plan) -> float:
     """Seconds of one process for the missing cells: from stored cells of the same method, a guess by size otherwise."""
     known: dict[str, list[float]] = {}
     for job, record in plan.stored:
-        known.setdefault(job.method.label, []).append(float(record["seconds"]))
+        tuned = record.get("facts", {}).get("tuned", {})
+        known.setdefault(job.method.label, []).append(float(record["seconds"]) + float(tuned.get("seconds", 0)))
     size = plan.protocol.learned(len(plan.cohort)) * len(plan.cohort.tasks)
     tested = plan.protocol.test if isinstance(plan.protocol, Draws) else 0
     guess = GUESS * size / (9_944 * 4) * (0.2 if plan.protocol.quick else 1) + PREDICT * tested
+    guess = guess * (1 + getattr(plan.protocol, "tune", 0)) + 60 * getattr(plan.protocol, "tune_minutes", 0)
     return float(sum(np.mean(known.get(job.method.label, [guess])) for job in plan.missing))
 
 

@@ -66,12 +66,14 @@ def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
     store = Store(Path(job.root))
     shown = _shown(job, cohort, split)
     try:
-        predictor = cells.fitted(registry.method(job.method), shown, job.protocol.quick, report)
+        spec, tuned = _settled(job, shown, store, report)
+        meter = Meter() if tuned else meter  # `tuned` has the seconds of the trials
+        predictor = cells.fitted(registry.method(spec), shown, job.protocol.quick, report)
         predicted = cells.predicted(predictor, shown)
         record |= meter.read()  # of training and predicting alone, not of the diagnosis or of what one cohort is shown besides
         more, shares = cells.viewed(predictor, shown)
         predicted = pd.concat([predicted, *more], ignore_index=True)
-        facts: Any = finite({**predictor.facts, **_diagnosed(job, shown, predictor)})
+        facts: Any = finite({**predictor.facts, **tuned, **_diagnosed(job, shown, predictor)})
         record |= {"facts": facts, "alarms": cells.alarms(facts, predicted, cohort.task_names)}
         record |= {"views": {view.name: view.digest for view in job.views}, "masked": shares} if job.views else {}
         record, predictions = _with_older_views(store, job, record, predicted)  # only now: wrong facts, no predictions
@@ -97,6 +99,21 @@ def _record(job: Job, status: str, error: str) -> dict[str, JSON]:
         **job.about, "status": status, "error": error, "method": job.method.label, "repeat": job.repeat, "fold": job.fold,
         "digests": {"cohort": job.digest, "split": job.split_digest}, "diagnosed_by": job.diagnosed_by,
     }  # fmt: skip
+
+
+def _settled(job: Job, shown: Shown, store: Store, report: Callable[[int, float], None]) -> tuple[Spec, Mapping[str, JSON]]:
+    """The method's settings on this fold, and facts of how they were found: where the protocol does not tune, those of the job."""
+    protocol, folder, place = job.protocol, Path(job.folder), (job.repeat, job.fold)
+    if isinstance(protocol, Draws) or not protocol.tuning:
+        return job.method, {}
+    from bench import tune  # Optuna takes a second to load
+
+    cell = tune.Cell(
+        job.method, shown.learned.rows(shown.split.valid), tune.seed_of(job.method, protocol.seed, *place),
+        lambda method, told: cells.fitted(method, shown, protocol.quick, told), report, store.trials(folder, *place),
+        lambda record: store.save_trials(folder, *place, record),
+    )  # fmt: skip
+    return tune.settled(cell, tune.Budget(protocol.tune, protocol.tune_minutes))
 
 
 def _diagnosed(job: Job, shown: Shown, predictor: Predictor) -> dict[str, JSON]:

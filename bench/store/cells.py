@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bench.core import JSON, BenchError, Task
-from bench.store.files import alive, finite, named, parquet, read_json, safe
+from bench.store.files import alive, canonical, finite, named, parquet, read_json, safe
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,16 @@ class Store:
                 out.append(path.parent.name)
         return out
 
+    def save_trials(self, folder: Path, repeat: int, fold: int, record: Mapping[str, JSON]) -> None:
+        """What tuning has tried for a cell so far, beside the cells, with a hash of itself."""
+        self._write_json(_trials(folder, repeat, fold), {"record": record, "sha256": _digest(finite(record))})
+
+    def trials(self, folder: Path, repeat: int, fold: int) -> dict[str, Any] | None:
+        """The same again; None if it is missing or damaged."""
+        found = read_json(_trials(folder, repeat, fold)) or {}
+        record = found.get("record")
+        return record if isinstance(record, dict) and found.get("sha256") == _digest(record) else None
+
     def _write_json(self, path: Path, value: Mapping[str, JSON]) -> None:
         self._write(path, (json.dumps(finite(value), ensure_ascii=False) + "\n").encode())
 
@@ -121,6 +131,14 @@ class Store:
         for path in (self.root / ".tmp").glob("*-*"):
             if not alive(int(path.name.split("-")[0])):
                 path.unlink(missing_ok=True)
+
+
+def _trials(folder: Path, repeat: int, fold: int) -> Path:
+    return folder / "trials" / f"{cell_name(repeat, fold)}.json"
+
+
+def _digest(record: JSON) -> str:
+    return hashlib.sha256(canonical(record).encode()).hexdigest()
 
 
 def cell_name(repeat: int, fold: int) -> str:
