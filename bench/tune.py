@@ -36,7 +36,7 @@ Array: TypeAlias = NDArray[np.float64]
 Report: TypeAlias = Callable[[int, float], None]
 
 LEVEL = 0.1  # chance that the defaults are left where nothing is better
-RESAMPLES = 1000
+DRAWS = 4000  # of the noise of all gains together
 STARTUP = 6  # random trials before the sampler models what it saw
 PRUNED_FROM = 5, 10  # trials and epochs before any is cut short
 ASKS = 10  # until settings come that were not tried, from the sampler, then at random
@@ -129,10 +129,10 @@ def grouped(valid: Cohort, p: NDArray[Any]) -> Array:
 def better(default: Array, others: Array, seed: Sequence[int]) -> tuple[int | None, float]:
     """The one of `others` (K, groups) to leave `default` (groups,) for, None if there is none, and the largest gain over its noise.
 
-    Gains are paired, group by group, and resampled together: those of all trials in the same resamples. A trial is taken if its
-    gain in standard errors is above the (1 - LEVEL) quantile of the largest such gain that resampling gives where
-    no trial is better: White's reality check (Econometrica 2000), studentised, without the trials that are far worse (Hansen's test
-    of superior predictive ability, JBES 2005), so that they do not raise the bar. Of those above it the one with the largest gain.
+    Gains are paired, group by group. A trial is taken if its gain in standard errors is above the (1 - LEVEL) quantile of the largest
+    of K gains that are noise alone, normal and correlated as these are: White's reality check (Econometrica 2000), studentised, without
+    the trials that are far worse (Hansen's test of superior predictive ability, JBES 2005), so that they do not raise the bar. Of those
+    above it the one with the largest gain.
     """
     gains = default - others
     n = gains.shape[1]
@@ -142,9 +142,12 @@ def better(default: Array, others: Array, seed: Sequence[int]) -> tuple[int | No
     rivals = told & (t > -math.sqrt(2 * math.log(math.log(max(n, 16)))))
     if not rivals.any():
         return None, 0.0
-    counts = np.random.default_rng(list(seed)).multinomial(n, np.full(n, 1 / n), RESAMPLES)
     centred = (gains - gains.mean(axis=1, keepdims=True))[rivals] / error[rivals, None]
-    bar = float(np.quantile((counts @ centred.T).max(axis=1), 1 - LEVEL))
+    alike = np.atleast_2d(centred @ centred.T)  # how the gains' noises go together: correlations, for all practical sizes
+    draws = np.random.default_rng(list(seed)).multivariate_normal(
+        np.zeros(len(alike)), alike, DRAWS, check_valid="ignore", method="eigh"
+    )
+    bar = float(np.quantile(draws.max(axis=1), 1 - LEVEL))
     above = rivals & (t > bar)
     return (int(np.argmax(np.where(above, gains.sum(axis=1), -np.inf))) if above.any() else None), float(t.max())
 
