@@ -188,7 +188,7 @@ def test_a_method_that_declines_with_its_defaults_is_not_tried_further(planted: 
 def test_minutes_end_the_search_instead_of_trials(planted: tune.Cell) -> None:
     def slow(method: Any, report: tune.Report) -> Any:
         time.sleep(0.3)
-        return Planted.Fitted(3, {})
+        return method.fit(planted.valid, planted.valid, Run())
 
     said: Any = tune.settled(replace(planted, fit=slow), tune.Budget(minutes=1 / 60))[1]["tuned"]
     assert 2 <= said["trials"] <= 4  # 0.3 s each until 1 s is spent
