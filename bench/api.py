@@ -77,6 +77,8 @@ def run(
     series: str = protocol.WINDOWS,
     outcomes: str | Sequence[str] = (),
     precision: str = "float32",
+    tune: int = 0,
+    tune_minutes: float = 0.0,
     reference: str | None = None,
     results: str | Path = "results",
     reports: str | Path = "reports",
@@ -108,13 +110,14 @@ def run(
     predict, matched by name. Stored cells without these predictions, or without diagnostics, are trained again, to the same test
     predictions. text: how notes become numbers, the same for all methods: tfidf, minilm, hf:FOLDER, tokens, minilm:tune or
     hf:FOLDER:tune, see `bench.prep.text`. series: windows, summary, grud, tcn or patch, see `bench.prep.series`. A method that cannot
-    follow takes the nearest, which is said. outcomes: train and judge these alone, on the rows of a run of all. cell_timeout: seconds, or
-    as in 90s, 10m, 2h; cell_memory: bytes, or as in 4GB: a cell that takes more is stopped, and tried again when there is more. retries:
-    further tries of a cell whose process was lost. device: auto (a GPU when there is one), cpu, cuda, cuda:1 or mps, of networks. precision:
-    of their training, float32, bfloat16 (mixed) or float64. group: train folds and repeats of one network as one; None: on a GPU.
-    shard: as "3/16", the cells of one of several machines, and no tables: see `bench.execute.shards` and `Outcome.part`. cluster: the
-    address of a Dask scheduler, or a TOML file for SLURM, in the place of local workers: see `bench.execute.cluster`. Raises BenchError
-    for anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
+    follow takes the nearest, which is said. outcomes: train and judge these alone, on the rows of a run of all. tune: trials of other
+    settings in every training fold, the same number for every method, or tune_minutes of them, see `bench.tune`. cell_timeout: seconds,
+    or as in 90s, 10m, 2h; cell_memory: bytes, or as in 4GB: a cell that takes more is stopped, and tried again when there is more.
+    retries: further tries of a cell whose process was lost. device: auto (a GPU when there is one), cpu, cuda, cuda:1 or mps, of networks.
+    precision: of their training, float32, bfloat16 (mixed) or float64. group: train folds and repeats of one network as one; None: on a
+    GPU. shard: as "3/16", the cells of one of several machines, and no tables: see `bench.execute.shards` and `Outcome.part`. cluster:
+    the address of a Dask scheduler, or a TOML file for SLURM, in the place of local workers: see `bench.execute.cluster`. Raises
+    BenchError for anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
     """
     how = _how(workers, cell_timeout, cell_memory, retries, device, group, cluster, precision)
     mine = _shard(shard, cluster)
@@ -125,7 +128,7 @@ def run(
     options: dict[str, Any] = {
         "folds": folds, "repeats": repeats, "seed": seed, "quick": quick, "train_size": train_size, "at": at, "text": text,
         "series": series, "drop": registry.parts(listed(drop_modality)), "outcomes": registry.parts(listed(outcomes)),
-        "precision": precision,
+        "precision": precision, "tune": tune, "tune_minutes": tune_minutes,
     }  # fmt: skip
     asked = [(one, under) for one in chosen for under in protocol.wanted(one, split, cut, **options)]
     _make(Path(reports))
@@ -341,10 +344,12 @@ def _forecast(plan: Plan) -> float:
     """Seconds of one process for the missing cells: from stored cells of the same method, a guess by size otherwise."""
     known: dict[str, list[float]] = {}
     for job, record in plan.stored:
-        known.setdefault(job.method.label, []).append(float(record["seconds"]))
+        tuned = record.get("facts", {}).get("tuned", {})
+        known.setdefault(job.method.label, []).append(float(record["seconds"]) + float(tuned.get("seconds", 0)))
     size = plan.protocol.learned(len(plan.cohort)) * len(plan.cohort.tasks)
     tested = plan.protocol.test if isinstance(plan.protocol, Draws) else 0
     guess = GUESS * size / (9_944 * 4) * (0.2 if plan.protocol.quick else 1) + PREDICT * tested
+    guess = guess * (1 + getattr(plan.protocol, "tune", 0)) + 60 * getattr(plan.protocol, "tune_minutes", 0)
     return float(sum(np.mean(known.get(job.method.label, [guess])) for job in plan.missing))
 
 

@@ -8,9 +8,10 @@ A dataset's dials are the parameters of its `load`.
 import ast
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bench
 from bench import registry
@@ -24,12 +25,18 @@ SIGNS = {"Ge": ">=", "Gt": ">", "Le": "<=", "Lt": "<"}
 
 @dataclass(frozen=True)
 class Setting:
-    """One field of a method. kind: "int >= 1", "a | b", "bool"; meaning "" where none is given."""
+    """One field of a method. kind: "int >= 1", "a | b", "bool"; meaning "" where none is given; tuned: what `--tune` tries, or ""."""
 
     name: str
     kind: str
     default: str
     meaning: str
+    tuned: str = ""
+
+    @property
+    def words(self) -> str:
+        """The meaning and what is tried."""
+        return "; ".join(filter(None, [self.meaning, f"tuned: {self.tuned}" if self.tuned else ""]))
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,10 @@ def _settings(module: _Module, name: str) -> Iterator[tuple[str, tuple[Setting, 
     inherited = [part for base in node.bases if isinstance(base, ast.Name) for part in _settings(module, base.id)]
     every = [*(n for n, _ in own), *(s.name for _, settings in inherited for s in settings)]
     meanings = said(ast.get_docstring(node) or "", every) if every else {}
-    listed = [Setting(n, _kind(f.annotation, module), _default(f.value), meanings.get(n) or _comment(f, module)) for n, f in own]
+    listed = [
+        Setting(n, _kind(f.annotation, module), _default(f.value), meanings.get(n) or _comment(f, module), _tuned(f.annotation))
+        for n, f in own
+    ]
     yield node.name, tuple(listed)
     for owner, settings in inherited:
         yield owner, tuple(s for s in settings if s.name not in fixed)
@@ -204,7 +214,8 @@ def _kind(node: ast.expr, module: _Module) -> str:
         if node.value.id == "Literal":
             return " | ".join(str(ast.literal_eval(part)) for part in parts)
         if node.value.id == "Annotated":
-            return " ".join([_kind(parts[0], module), ", ".join(_bound(part) for part in parts[1:])]).strip()
+            bounds = [_bound(part) for part in parts[1:] if not _search(part)]
+            return " ".join([_kind(parts[0], module), ", ".join(bounds)]).strip()
     if isinstance(node, ast.Name):
         if node.id in module.types:
             return _kind(module.types[node.id], module)
@@ -214,11 +225,41 @@ def _kind(node: ast.expr, module: _Module) -> str:
     return ast.unparse(node)
 
 
+def _search(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SEARCHED
+
+
 def _bound(node: ast.expr) -> str:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SIGNS:
         value = ast.literal_eval(node.args[0])
         return f"{SIGNS[node.func.id]} {value:g}"
     return ast.unparse(node)
+
+
+def _tuned(node: ast.expr) -> str:
+    """What tuning tries of an annotated setting; "" where its annotation says nothing of it."""
+    if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Tuple):
+        return ""
+    for word in filter(_search, node.slice.elts):
+        call: Any = word
+        options = {one.arg: ast.literal_eval(one.value) for one in call.keywords}
+        return SEARCHED[call.func.id](*map(ast.literal_eval, call.args), **options)
+    return ""
+
+
+def _range(low: float, high: float, log: bool = False) -> str:
+    return f"{low:g} to {high:g}{', in logarithms' if log else ''}"
+
+
+def _choice(values: Sequence[object]) -> str:
+    return " | ".join(map(str, values))
+
+
+def _weights(most: int = 4) -> str:
+    return f"equal, or a weight a task from 1/{most} to {most}"
+
+
+SEARCHED: dict[str, Callable[..., str]] = {"Range": _range, "Choice": _choice, "Weights": _weights}  # see `bench.search`
 
 
 def _lines(settings: list[Setting]) -> list[str]:
@@ -228,7 +269,7 @@ def _lines(settings: list[Setting]) -> list[str]:
     indent = " " * (sum(wide) + 6)
     return [
         textwrap.fill(
-            f"  {head:<{wide[0]}}  {s.kind:<{wide[1]}}  {s.meaning}".rstrip(),
+            f"  {head:<{wide[0]}}  {s.kind:<{wide[1]}}  {s.words}".rstrip(),
             WIDTH,
             subsequent_indent=indent,
             break_on_hyphens=False,

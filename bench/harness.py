@@ -77,7 +77,7 @@ def plan(
     jobs, folders = list[Job](), dict[str, Mapping[str, JSON]]()
     for spec in methods:
         getattr(registry.method(spec), "check", lambda tasks: None)(cohort.task_names)
-        part, family = _method_part(spec)
+        part, family = _method_part(spec, tuned=bool(getattr(protocol, "tuning", "")))
         store.describe(dataset_part, part, protocol.part, {"family": family})
         folder = store.path(dataset_part, part, protocol.part)
         if accept_code:
@@ -196,11 +196,12 @@ def _cohort_frame(cohort: Cohort, truth: Callable[[Cohort], pd.DataFrame] | None
     return frame
 
 
-def _method_part(spec: Spec) -> tuple[Part, str]:
-    """The identity of a method's cells: its settings, its code and the harness's, the libraries' versions."""
+def _method_part(spec: Spec, tuned: bool = False) -> tuple[Part, str]:
+    """The identity of a method's cells: its settings, its code and the harness's (tuned: and the tuner's), the libraries' versions."""
     made = registry.method(spec)
+    harness = [Path(bench.__file__).with_name(f"{name}.py") for name in ("harness", *(["tune"] if tuned else []))]
     used = [registry.file(registry.parse("methods", name)[0]) for name in getattr(made, "uses", ())]
-    code = provenance.code_version(registry.file(spec), *used, Path(bench.__file__).with_name("harness.py"))
+    code = provenance.code_version(registry.file(spec), *used, *harness)
     group = getattr(made, "group", getattr(made, "family", ""))
     return Part(spec.label, {"method": spec.id, "settings": registry.settings(spec), **code}), group
 

@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -84,6 +84,10 @@ class Job:
         return Job(**{**value, **objects})
 
 
+# a model, facts of how its settings were found, and what it cost so far
+Fitted: TypeAlias = tuple[Predictor, Mapping[str, JSON], Meter | Shared]
+
+
 def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
     """Train and predict one cell and store it; its record. An exception of the method becomes the record of a failed cell.
 
@@ -97,7 +101,26 @@ def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
     if found is not None:
         return found
     shown, record = _shown_to(job)
-    return _done(job, shown, record, lambda: registry.method(job.method).fit(*cells.fold(shown, run)), Meter(_prepared))
+    return _done(job, shown, record, lambda: _alone(job, shown, run), Meter(_prepared))
+
+
+def _alone(job: Job, shown: Shown, run: Run) -> Fitted:
+    """One cell's model, with the settings that were found for it if the protocol tunes."""
+    protocol = job.protocol
+    if isinstance(protocol, Draws) or not protocol.tuning:
+        meter = Meter(_prepared)
+        return registry.method(job.method).fit(*cells.fold(shown, run)), {}, meter
+    from bench import tune  # Optuna takes a second to load
+
+    store, folder, place = Store(Path(job.root)), Path(job.folder), (job.repeat, job.fold)
+    cell = tune.Cell(
+        job.method, shown.valid, tune.seed_of(job.method, protocol.seed, *place),
+        lambda method, told: method.fit(*cells.fold(shown, replace(run, report=told))), run.report, store.trials(folder, *place),
+        lambda record: store.save_trials(folder, *place, record),
+    )  # fmt: skip
+    spec, tuned = tune.settled(cell, tune.Budget(protocol.tune, protocol.tune_minutes))
+    meter = Meter(_prepared)  # `tuned` has the seconds of the trials
+    return registry.method(spec).fit(*cells.fold(shown, run)), tuned, meter
 
 
 def _grouped(job: Job, run: Run) -> dict[str, JSON] | None:
@@ -110,7 +133,7 @@ def _grouped(job: Job, run: Run) -> dict[str, JSON] | None:
         fitted: Iterable[tuple[int, Predictor]] = method.fit_group([cells.fold(shown, run) for shown, _ in places])
         for k, predictor in fitted:
             shared.ended()
-            records[k] = _done(jobs[k], *places[k], functools.partial(_same, predictor), shared)
+            records[k] = _done(jobs[k], *places[k], functools.partial(_same, (predictor, {}, shared)), shared)
             shared.stored()
     except Exception:
         traceback.print_exc()  # a worker's log; each cell says for itself what is wrong with it
@@ -121,8 +144,8 @@ def _prepared() -> float:
     return prep.clock.seconds
 
 
-def _same(predictor: Predictor) -> Predictor:
-    return predictor
+def _same(fitted: Fitted) -> Fitted:
+    return fitted
 
 
 def _shown_to(job: Job) -> tuple[Shown, dict[str, JSON]]:
@@ -134,18 +157,16 @@ def _shown_to(job: Job) -> tuple[Shown, dict[str, JSON]]:
     return shown, _record(job, "done", "") | {"environment": provenance.environment(), "digests": digests}
 
 
-def _done(
-    job: Job, shown: Shown, record: dict[str, JSON], fit: Callable[[], Predictor], meter: Meter | Shared
-) -> dict[str, JSON]:
+def _done(job: Job, shown: Shown, record: dict[str, JSON], fit: Callable[[], Fitted], meter: Meter | Shared) -> dict[str, JSON]:
     predictions = None
     store = Store(Path(job.root))
     try:
-        predictor = fit()
+        predictor, tuned, meter = fit()
         predicted = cells.predicted(predictor, shown)
         record |= meter.read()  # of training and predicting alone, not of the diagnosis or of what one cohort is shown besides
         more, shares = cells.viewed(predictor, shown)
         predicted = pd.concat([predicted, *more], ignore_index=True)
-        facts: Any = finite({**predictor.facts, **_diagnosed(job, shown, predictor)})
+        facts: Any = finite({**predictor.facts, **tuned, **_diagnosed(job, shown, predictor)})
         record |= {"facts": facts, "alarms": cells.alarms(facts, predicted, shown.tested.task_names)}
         record |= {"views": {view.name: view.digest for view in job.views}, "masked": shares} if job.views else {}
         record, predictions = _with_older_views(store, job, record, predicted)  # only now: wrong facts, no predictions

@@ -30,7 +30,8 @@ class Protocol:
     random split; of others what the cohort gives, see `on`. train_size: patients learned from at most, validation among them; the
     same test rows. drop: modalities that no row has, at the test, in training or both. text, series: how they become numbers, see
     `bench.prep`; encoder: the digest of the pretrained one that text names. outcomes: those trained and judged alone, () for all; the
-    same rows in every side, as the split is made on all. precision: of networks in training, see `bench.core.Run`.
+    same rows in every side, as the split is made on all. precision: of networks in training, see `bench.core.Run`. tune, tune_minutes:
+    trials of other settings before every cell, or minutes of them, see `bench.tune`; 0 of both: every method's defaults.
     """
 
     folds: int = 5
@@ -48,6 +49,8 @@ class Protocol:
     encoder: str = ""
     outcomes: tuple[str, ...] = ()
     precision: Precision = "float32"
+    tune: int = 0
+    tune_minutes: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("drop", "outcomes"):  # lists where they come from JSON
@@ -70,9 +73,16 @@ class Protocol:
         encoded = "".join(f"-{word}" for word, usual in ((self._text(), TFIDF), (self.series, WINDOWS)) if word != usual)
         encoded += f"-{self.precision}" if self.precision != Protocol.precision else ""
         chosen = f"-of-{joined(self.outcomes)}" if self.outcomes else ""
-        return (
-            f"{'quick-' if self.quick else ''}{kind}{f'-n{self.train_size}' if self.train_size else ''}{dropped}{encoded}{chosen}"
-        )
+        size = f"-n{self.train_size}" if self.train_size else ""
+        tuned = f"-{self.tuning.replace('=', '')}" if self.tuning else ""
+        return f"{'quick-' if self.quick else ''}{kind}{size}{dropped}{encoded}{chosen}{tuned}"
+
+    @property
+    def tuning(self) -> str:
+        """The budget of every cell: tune=20 trials, tune=15min; "" of none."""
+        if self.tune_minutes:
+            return f"tune={self.tune_minutes:g}min"
+        return f"tune={self.tune}" if self.tune else ""
 
     def _text(self) -> str:
         """The word; of a folder its last part alone."""
@@ -82,7 +92,7 @@ class Protocol:
     def word(self) -> str:
         """What a line says of it besides method and cell; "" of the default."""
         size = "" if self.train_size is None else f"n={self.train_size}"
-        return " ".join(filter(None, (size, joined(self.outcomes))))
+        return " ".join(filter(None, (size, joined(self.outcomes), self.tuning)))
 
     def on(self, cohort: Cohort, only: int | None = None) -> Splits:
         """The splits of a cohort, of this repeat `only` or of all. BenchError for a split or a modality that it does not have."""
@@ -170,6 +180,8 @@ def asked(
     series: str = WINDOWS,
     outcomes: Sequence[str] = (),
     precision: str = "float32",
+    tune: int = 0,
+    tune_minutes: float = 0.0,
 ) -> list[Protocol]:
     """The protocols that a user's options ask for, one a training size. BenchError where they are out of range or do not fit."""
     count = (2 if quick else 5) if folds is None else folds
@@ -188,14 +200,26 @@ def asked(
         raise BenchError(unknown("precision", precision, list(get_args(Precision))))
     if at != "test" and not drop:
         raise BenchError(f"at={at} says where a modality is dropped, but none is. Add --drop-modality or leave --at out.")
+    _check_budget(tune, tune_minutes)
     rows = QUICK_ROWS if quick else None
     side: Any = at
     rounded: Any = precision
     common = Protocol(
         count, repeats, seed, quick, rows, split, _cut(cut), drop=tuple(sorted(set(drop))), at=side, text=text, series=series,
-        encoder=_encoder(text, series), outcomes=tuple(sorted(set(outcomes))), precision=rounded,
+        encoder=_encoder(text, series), outcomes=tuple(sorted(set(outcomes))), precision=rounded, tune=tune, tune_minutes=tune_minutes,
     )  # fmt: skip
     return [replace(common, train_size=size) for size in _sizes(train_size)]
+
+
+def _check_budget(trials: int, minutes: float) -> None:
+    if trials and minutes:
+        raise BenchError(
+            f"a budget is of trials or of minutes, but got tune={trials} and tune_minutes={minutes:g}. Leave one out."
+        )
+    if trials < 0 or trials == 1:
+        raise BenchError(f"tune must be 2 trials or more, the first of which has the defaults, but is {trials}")
+    if not 0 <= minutes < np.inf:
+        raise BenchError(f"tune minutes must be above 0, but is {minutes:g}")
 
 
 def _encoder(text: str, series: str) -> str:

@@ -28,6 +28,7 @@ _APART = {
     "bench.provenance",
     "bench.store",
     "bench.diagnose",
+    "bench.tune",  # counted by the harness where a protocol tunes
 }
 
 

@@ -57,6 +57,18 @@ def validation_score(y: ArrayLike, p: ArrayLike, w: ArrayLike | None = None) -> 
     return _joint(task_scores(y, p, w), *_classes(y))
 
 
+def row_scores(y: ArrayLike, p: ArrayLike, w: ArrayLike | None = None) -> Array:
+    """(n,) what each row adds to `validation_score`, of which they are the sum; all 0 where no task has a vote."""
+    y2, z, w2 = _prepare(y, p, w)
+    scores, share = task_scores(y, p, w), np.maximum(w2.sum(0), 1e-300)
+    rate = np.clip((w2 * y2).sum(0) / share, EPS, 1 - EPS)
+    base = np.log(rate) - np.log1p(-rate)
+    a, b = _fit(y2, z, w2)
+    z = np.where((b > 0) & (scores < 1), a + b * z, base)  # as in `task_scores`: never worse than the base rate
+    entropy = -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate))
+    return (w2 * _losses(y2, z) / share / entropy) @ _votes(scores, *_classes(y))
+
+
 def stopping_scores(y: ArrayLike, p: ArrayLike, w: ArrayLike | None = None) -> Array:
     """(T,) `task_scores` where a task has the votes, and `validation_score` for the others: for stopping task by task."""
     scores, classes = task_scores(y, p, w), _classes(y)
@@ -64,12 +76,16 @@ def stopping_scores(y: ArrayLike, p: ArrayLike, w: ArrayLike | None = None) -> A
 
 
 def _joint(scores: Array, events: Array, others: Array) -> float:
+    votes = _votes(scores, events, others)
+    return float(votes @ np.where(votes > 0, scores, 0.0)) if votes.any() else 1.0
+
+
+def _votes(scores: Array, events: Array, others: Array) -> Array:
+    """(T,) each task's part of the joint score, of 1 in all; 0 of all where none is defined."""
     defined = np.isfinite(scores)
     votes = defined & (np.minimum(events, others) >= VOTES_FROM)
-    voters = votes if votes.any() else defined
-    if not voters.any():
-        return 1.0
-    return float(np.average(scores[voters], weights=(events / (events + HALF_VOTE))[voters]))
+    weights = np.where(votes if votes.any() else defined, events / (events + HALF_VOTE), 0.0)
+    return weights / max(weights.sum(), 1e-300)
 
 
 def _classes(y: ArrayLike) -> Array:
@@ -106,7 +122,11 @@ def _sigmoid(z: Array) -> Array:
 
 def _loss(y: Array, z: Array, w: Array) -> Array:
     """(T,) summed log loss of logits z."""
-    return (w * (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))) - y * z)).sum(0)
+    return (w * _losses(y, z)).sum(0)
+
+
+def _losses(y: Array, z: Array) -> Array:
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))) - y * z
 
 
 def _fit(y: Array, z: Array, w: Array) -> Array:

@@ -13,7 +13,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -129,6 +129,13 @@ def settings(spec: Spec) -> dict[str, JSON]:
     """All settings of a method or dials of a dataset, the defaults among them."""
     defaults = {name: p.default for name, p in _parameters(_factory(spec)).items()}
     return {name: spec.settings.get(name, default) for name, default in defaults.items()}
+
+
+def varied(spec: Spec, changes: Mapping[str, JSON]) -> Spec:
+    """The spec with other settings: as it would be parsed, the defaults left out."""
+    given = {**spec.settings, **changes}
+    parameters = _parameters(_factory(spec)).items()
+    return replace(spec, settings={name: given[name] for name, p in parameters if name in given and given[name] != p.default})
 
 
 def load(spec: Spec | str) -> Cohort:

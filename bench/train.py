@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from bench.nets.heads import Heads, log_odds
 from bench.nets.memory import keep
 from bench.nets.network import CHUNK, Network, NeuralPredictor, logits, objective
 from bench.recalibrate import stopping_scores, validation_score
+from bench.search import Choice, Range, Weights
 
 QUICK_EPOCHS = 4
 
@@ -58,21 +59,24 @@ class NeuralMethod(ABC):
     """
 
     family: ClassVar[str] = "sharing"
+    epochwise: ClassVar[bool] = (
+        True  # whether the score reported after an epoch is of all tasks, so that trials can be compared by it
+    )
 
-    fused: Count = 64
-    hidden: Count = 128
+    fused: Annotated[Count, Choice((32, 64, 128))] = 64
+    hidden: Annotated[Count, Choice((64, 128, 256))] = 128
     layers: Count = 1
     heads: Count = 4
-    dropout: ProperShare = 0.2
-    lr: Positive = 1e-3
-    weight_decay: NonNegative = 1e-2
+    dropout: Annotated[ProperShare, Range(0, 0.5)] = 0.2
+    lr: Annotated[Positive, Range(3e-4, 5e-3, log=True)] = 1e-3
+    weight_decay: Annotated[NonNegative, Range(1e-4, 0.1, log=True)] = 1e-2
     average: ProperShare = 0.99
     batch: Count = 256
     epochs: Count = 100
     patience: Count = 10
     stop: Literal["joint", "per_task"] = "joint"
     loss: Literal["bce", "asymmetric", "both"] = "bce"
-    balance: str = "equal"
+    balance: Annotated[str, Weights()] = "equal"
     dense: NonNegative = 0.0
 
     def __post_init__(self) -> None:

@@ -15,12 +15,14 @@ Cost: a little below ple, 1.3 times hard_sharing.
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from bench.core import Count
 from bench.nets.experts import Experts, Gates
+from bench.search import Choice
 from bench.train import NeuralMethod
 
 
@@ -69,10 +71,10 @@ class TaskToTask(nn.Module):
 class AdaTT(NeuralMethod):
     """levels: of experts. task_experts: m, of a task at each level. residual: off for the ablation only. width: of an expert."""
 
-    levels: Count = 2
-    task_experts: Count = 2
+    levels: Annotated[Count, Choice((1, 2, 3))] = 2
+    task_experts: Annotated[Count, Choice((1, 2, 4))] = 2
     residual: bool = True
-    width: Count = 64
+    width: Annotated[Count, Choice((32, 64, 128))] = 64
 
     def sharing(self, d: int, tasks: int) -> nn.Module:
         return TaskToTask(d, tasks, self.task_experts, self.levels, self.width, self.dropout, self.residual)

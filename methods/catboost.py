@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from bench import prep
 from bench.core import Cohort, Count, NonNegative, Positive, PositiveShare, Run
 from bench.pertask import Constant, Data, Model, PerTask, coded, fit_per_task, varies
+from bench.search import Choice, Range
 
 UNSTOPPED_ROUNDS = QUICK_ROUNDS = 100
 Depth = Annotated[int, Ge(1), Le(16)]  # the library takes no more
@@ -57,11 +58,11 @@ class CatBoost:
     family: ClassVar[str] = "trees"
 
     rounds: Count = 3000
-    rate: Positive = 0.05
-    depth: Depth = 5
-    l2: NonNegative = 3.0
-    columns: PositiveShare = 0.5
-    borders: Count = 32
+    rate: Annotated[Positive, Range(0.01, 0.15, log=True)] = 0.05
+    depth: Annotated[Depth, Range(3, 8)] = 5
+    l2: Annotated[NonNegative, Range(0.5, 50, log=True)] = 3.0
+    columns: Annotated[PositiveShare, Range(0.2, 1.0)] = 0.5
+    borders: Annotated[Count, Choice((32, 64, 128))] = 32
     boosting: Literal["Plain", "Ordered"] = "Plain"
     patience: Count = 50
 

@@ -15,12 +15,14 @@ Cost: about that of hard_sharing.
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from bench.core import Count, Positive, PositiveShare
 from bench.nets.experts import Experts
+from bench.search import Choice
 from bench.train import NeuralMethod
 
 
@@ -68,10 +70,10 @@ class CrossStitch(NeuralMethod):
     levels: layers of a column, each with a unit. width: of a layer. per_channel: a matrix for each of the `width` channels.
     """
 
-    levels: Count = 2
-    width: Count = 64
-    own: PositiveShare = 0.9
-    rate: Positive = 10.0
+    levels: Annotated[Count, Choice((1, 2, 3))] = 2
+    width: Annotated[Count, Choice((32, 64, 128))] = 64
+    own: Annotated[PositiveShare, Choice((0.5, 0.7, 0.9, 0.97))] = 0.9
+    rate: Annotated[Positive, Choice((1.0, 10.0, 100.0))] = 10.0
     per_channel: bool = False
 
     def sharing(self, d: int, tasks: int) -> nn.Module:

@@ -23,7 +23,7 @@ Cost: 26 s per cell of surgical, 2.7 times hard_sharing; the probe is a part of 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -48,6 +48,7 @@ from bench.core import (
 )
 from bench.nets import masking, spectrum
 from bench.nets.encoders import Batch, Encoder
+from bench.search import Choice, Range
 from bench.train import CHUNK, QUICK_EPOCHS, between, take, tensors
 
 
@@ -146,21 +147,21 @@ class DenseFeatures:
     family: ClassVar[str] = "the papers'"
 
     objective: Literal["dense", "masked", "vicreg", "supervised"] = "dense"
-    spreading: NonNegative = 1.0
-    consistency: NonNegative = 1.0
-    orthogonality: NonNegative = 1.0
-    directions: Count = 8
+    spreading: Annotated[NonNegative, Range(0.1, 10, log=True)] = 1.0
+    consistency: Annotated[NonNegative, Range(0.1, 10, log=True)] = 1.0
+    orthogonality: Annotated[NonNegative, Range(0.1, 10, log=True)] = 1.0
+    directions: Annotated[Count, Choice((4, 8, 16))] = 8
     hide: ProperShare = 0.3
     held_out: str = ""
     fused: Count = 64
-    hidden: Count = 128
+    hidden: Annotated[Count, Choice((64, 128, 256))] = 128
     layers: Count = 1
     heads: Count = 4
-    dropout: ProperShare = 0.2
-    lr: Positive = 1e-3
-    weight_decay: NonNegative = 1e-2
+    dropout: Annotated[ProperShare, Range(0, 0.5)] = 0.2
+    lr: Annotated[Positive, Range(3e-4, 5e-3, log=True)] = 1e-3
+    weight_decay: Annotated[NonNegative, Range(1e-4, 0.1, log=True)] = 1e-2
     batch: Count = 512
-    epochs: Count = 20
+    epochs: Annotated[Count, Choice((10, 20, 40))] = 20
 
     @property
     def uses(self) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,7 @@ from bench.losses import cross_entropy, per_task
 from bench.nets.encoders import Batch
 from bench.nets.heads import Heads, log_odds
 from bench.nets.network import Losses, Network
+from bench.search import Choice, Range
 from bench.train import NeuralMethod
 
 HIDDEN = 64  # of the network behind r(z_b | z_c)
@@ -220,12 +221,12 @@ class DFD(NeuralMethod):
     family: ClassVar[str] = "the papers'"
 
     base: str = "hard_sharing"
-    q: PositiveShare = 0.1
+    q: Annotated[PositiveShare, Choice((0.05, 0.1, 0.3, 0.7))] = 0.1
     weights: Literal["difficulty", "class", "off"] = "difficulty"
-    memory: ProperShare = 0.7
-    swap: NonNegative = 1.0
+    memory: Annotated[ProperShare, Choice((0.5, 0.7, 0.9))] = 0.7
+    swap: Annotated[NonNegative, Choice((0.0, 0.3, 1.0, 3.0))] = 1.0
     warmup: NonNegative = 2.0
-    mi: NonNegative = 0.01
+    mi: Annotated[NonNegative, Range(1e-3, 0.1, log=True)] = 0.01
     streams: Literal["both", "causal"] = "both"
 
     @property

@@ -19,7 +19,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ from bench.core import Count, NonNegative, Positive, ProperShare
 from bench.nets.dropout import Dropout
 from bench.nets.encoders import Batch
 from bench.nets.fusion import Layer
+from bench.search import Choice, Range
 from bench.train import NeuralMethod
 
 
@@ -168,14 +169,14 @@ class FTTransformer(NeuralMethod):
 
     family: ClassVar[str] = "tabular deep"
 
-    fused: Count = 48
-    hidden: Count = 64
-    layers: Count = 2
+    fused: Annotated[Count, Choice((24, 48, 64))] = 48
+    hidden: Annotated[Count, Choice((32, 64, 128))] = 64
+    layers: Annotated[Count, Choice((1, 2, 3))] = 2
     heads: Count = 4
-    dropout: ProperShare = 0.0
-    ffn_dropout: ProperShare = 0.1
-    lr: Positive = 2e-3
-    weight_decay: NonNegative = 1e-5
+    dropout: Annotated[ProperShare, Range(0, 0.4)] = 0.0
+    ffn_dropout: Annotated[ProperShare, Range(0, 0.4)] = 0.1
+    lr: Annotated[Positive, Range(2e-4, 5e-3, log=True)] = 2e-3
+    weight_decay: Annotated[NonNegative, Range(1e-6, 1e-3, log=True)] = 1e-5
 
     def encode(self, shapes: Mapping[str, prep.Shape]) -> nn.Module:
         last = self.layers - 1

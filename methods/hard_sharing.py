@@ -9,11 +9,13 @@ Cost: 11 s per cell of surgical (8,450 training rows, one thread); the costs of 
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor, nn
 
 from bench.core import Count
 from bench.nets.experts import Experts
+from bench.search import Choice
 from bench.train import NeuralMethod
 
 
@@ -33,7 +35,7 @@ class SharedLayer(nn.Module):
 class HardSharing(NeuralMethod):
     """width: of the shared layer."""
 
-    width: Count = 256
+    width: Annotated[Count, Choice((64, 128, 256, 512))] = 256
 
     def sharing(self, d: int, tasks: int) -> nn.Module:
         return SharedLayer(d, tasks, self.width, self.dropout)

@@ -12,7 +12,7 @@ Cost: 15 s per cell of surgical (8,450 training rows, one thread).
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from bench import prep
 from bench.core import Cohort, Count, Positive, Run, Share
 from bench.pertask import Data, PerTask, fit_per_task
+from bench.search import Choice, Range
 
 PATIENCE = 3
 UNCHOSEN = 0.05
@@ -65,9 +66,9 @@ class Path:
 class Logistic:
     family: ClassVar[str] = "linear"
 
-    l1_ratio: Share = 0.5  # 0 = ridge, 1 = lasso
+    l1_ratio: Annotated[Share, Choice((0.0, 0.1, 0.25, 0.5, 0.75, 1.0))] = 0.5  # 0 = ridge, 1 = lasso
     path: Count = 12  # strengths tried, evenly spaced in their logarithm
-    weakest: Positive = 3e-3  # of the strength at which every weight is 0
+    weakest: Annotated[Positive, Range(3e-4, 3e-2, log=True)] = 3e-3  # of the strength at which every weight is 0
     tolerance: Positive = 1e-3
     iterations: Count = 2000  # passes over the data per strength
 

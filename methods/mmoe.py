@@ -9,11 +9,13 @@ Cost: 1.1 times that of hard_sharing.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor, nn
 
 from bench.core import Count
 from bench.nets.experts import Experts, Gates
+from bench.search import Choice
 from bench.train import NeuralMethod
 
 
@@ -36,8 +38,8 @@ class MixtureOfExperts(nn.Module):
 class MMoE(NeuralMethod):
     """One shared pool of experts; `experts=1` is hard sharing."""
 
-    experts: Count = 8  # the paper's choice on Census-Income
-    width: Count = 64
+    experts: Annotated[Count, Choice((2, 4, 8, 16))] = 8  # the paper's choice on Census-Income
+    width: Annotated[Count, Choice((32, 64, 128))] = 64
 
     def sharing(self, d: int, tasks: int) -> nn.Module:
         return MixtureOfExperts(d, tasks, self.experts, self.width, self.dropout)

@@ -14,6 +14,7 @@ Cost: a little below ple, 1.3 times hard_sharing.
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from torch.nn import functional
 from bench.core import Count
 from bench.nets.dropout import Dropout
 from bench.nets.experts import Stacked
+from bench.search import Choice
 from bench.train import NeuralMethod
 
 
@@ -65,8 +67,8 @@ class AttendedFeatures(nn.Module):
 class MTAN(NeuralMethod):
     """levels: of shared layers, each with a mask per task. width: of a layer."""
 
-    levels: Count = 2
-    width: Count = 64
+    levels: Annotated[Count, Choice((1, 2, 3))] = 2
+    width: Annotated[Count, Choice((32, 64, 128))] = 64
 
     def sharing(self, d: int, tasks: int) -> nn.Module:
         return AttendedFeatures(d, tasks, self.levels, self.width, self.dropout)

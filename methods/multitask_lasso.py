@@ -17,7 +17,7 @@ Cost: 4 s per cell of surgical, a quarter of `logistic`.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from scipy.special import expit, logit
 from bench import prep
 from bench.core import Cohort, Count, Positive, Run
 from bench.pertask import Block, Joint, fit_joint
+from bench.search import Choice, Range
 
 PATIENCE = 3
 UNCHOSEN = 0.05
@@ -149,8 +150,8 @@ class MultitaskLasso:
 
     family: ClassVar[str] = "linear"
 
-    path: Count = 12
-    weakest: Positive = 3e-3
+    path: Annotated[Count, Choice((8, 12, 24, 48))] = 12
+    weakest: Annotated[Positive, Range(3e-4, 3e-2, log=True)] = 3e-3
     tolerance: Positive = 1e-2
     iterations: Count = 2000
 

@@ -16,7 +16,7 @@ Cost: about that of hard_sharing.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from bench.core import Count, NonNegative, Unsupported
 from bench.nets.dropout import Dropout
+from bench.search import Choice, Range
 from bench.train import NeuralMethod
 
 Variant: TypeAlias = Literal["a", "b", "c", "d", "e"]
@@ -128,9 +129,9 @@ class OrthTD(NeuralMethod):
 
     family: ClassVar[str] = "the papers'"
 
-    width: Count = 64  # of s and of each p_t
+    width: Annotated[Count, Choice((32, 64, 128))] = 64  # of s and of each p_t
     variant: Variant = "a"
-    weight: NonNegative = 0.1
+    weight: Annotated[NonNegative, Range(1e-3, 1, log=True)] = 0.1
     parts: Literal["both", "shared", "specific"] = "both"
 
     def sharing(self, d: int, tasks: int) -> nn.Module:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from bench.core import BenchError, Count
 from bench.nets.experts import Experts, Gates
+from bench.search import Choice
 from bench.train import NeuralMethod
 
 
@@ -79,10 +80,10 @@ class ProgressiveLayers(nn.Module):
 class PLE(NeuralMethod):
     """`levels=1` is CGC. task_experts: a number, or one a task: `2+1+3`."""
 
-    levels: Count = 2
-    shared_experts: Annotated[int, Ge(0)] = 2
-    task_experts: str = "2"
-    width: Count = 64
+    levels: Annotated[Count, Choice((1, 2))] = 2
+    shared_experts: Annotated[int, Ge(0), Choice((1, 2, 4))] = 2
+    task_experts: Annotated[str, Choice(("1", "2", "4"))] = "2"
+    width: Annotated[Count, Choice((32, 64, 128))] = 64
 
     def __post_init__(self) -> None:
         super().__post_init__()

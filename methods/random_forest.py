@@ -15,7 +15,7 @@ Cost: 9 s per cell of surgical, whose outcomes share one forest; as many times t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from sklearn.ensemble import RandomForestRegressor
 from bench import prep
 from bench.core import Cohort, Count, PositiveShare, Run
 from bench.pertask import Block, Joint, fit_joint
+from bench.search import Choice
 
 QUICK_TREES = 50
 
@@ -63,8 +64,8 @@ class RandomForest:
     family: ClassVar[str] = "trees"
 
     trees: Count = 200
-    leaf: Count = 5
-    columns: PositiveShare | None = None
+    leaf: Annotated[Count, Choice((1, 2, 5, 10, 20, 50))] = 5
+    columns: Annotated[PositiveShare | None, Choice((None, 0.05, 0.1, 0.2, 0.4))] = None
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Joint:
         return fit_joint(prep.flatten(train), train, valid, run, lambda data, _: self._fit(data, run))

@@ -27,6 +27,7 @@ from bench import prep, registry
 from bench.core import JSON, Count, Run
 from bench.nets.encoders import Batch
 from bench.nets.towers import Form, Towers, contrasted
+from bench.search import Choice
 from bench.train import QUICK_EPOCHS, Network, NeuralMethod
 
 
@@ -39,9 +40,9 @@ class SharedEncoder(NeuralMethod):
     family: ClassVar[str] = "the papers'"
 
     form: Form = "concat"
-    features: Count = 20
+    features: Annotated[Count, Choice((10, 20, 40))] = 20
     contrastive: Annotated[int, Ge(0)] = 0
-    width: Count = 256
+    width: Annotated[Count, Choice((64, 128, 256, 512))] = 256
 
     def encode(self, shapes: Mapping[str, prep.Shape]) -> nn.Module:
         sizes = (self.fused, self.hidden, self.layers, self.heads)

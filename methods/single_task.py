@@ -10,7 +10,7 @@ Cost: 3 times that of hard_sharing for four tasks.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from torch import nn
 
 from bench.core import JSON, Cohort, Count, Fold, Inputs, Predictor, Run
 from bench.nets.experts import Experts
+from bench.search import Choice
 from bench.train import NeuralMethod
 
 
@@ -26,8 +27,10 @@ class SingleTask(NeuralMethod):
     """width: of the layer before the head."""
 
     family: ClassVar[str] = "single-task"
+    epochwise: ClassVar[bool] = False  # each network reports of its own task
 
-    width: Count = 256
+    width: Annotated[Count, Choice((64, 128, 256, 512))] = 256
+    balance: str = "equal"  # of one task there is nothing to weigh, so nothing to search
 
     def check(self, tasks: Sequence[str]) -> None:
         super().check(tasks[:1])

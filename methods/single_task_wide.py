@@ -11,7 +11,7 @@ Cost: T small networks, each trained to its own stop: 2.5 times hard_sharing wit
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import nn
 from bench import prep, registry
 from bench.core import JSON, BenchError, Cohort, Count, Inputs, Predictor, Run, Unsupported
 from bench.nets.experts import Experts
+from bench.search import Choice
 from bench.train import NeuralMethod
 
 
@@ -29,8 +30,10 @@ class SingleTaskWide(NeuralMethod):
     """like: the neural method whose size is matched. fused, hidden, width: only their proportions count."""
 
     family: ClassVar[str] = "single-task"
+    epochwise: ClassVar[bool] = False  # each network reports of its own task
 
-    width: Count = 256
+    width: Annotated[Count, Choice((64, 128, 256, 512))] = 256
+    balance: str = "equal"  # of one task there is nothing to weigh, so nothing to search
     like: str = "hard_sharing"
 
     @property

@@ -16,12 +16,14 @@ Cost: about that of mmoe, 1.2 times hard_sharing.
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from bench.core import Count
 from bench.nets.experts import Experts, Gates, Stacked
+from bench.search import Choice
 from bench.train import NeuralMethod
 
 
@@ -71,10 +73,10 @@ class SharedAndSpecificEmbeddings(nn.Module):
 class STEM(NeuralMethod):
     """levels: of experts. shared_experts: at each level. task_experts: of each task at each level. width: of an expert."""
 
-    levels: Count = 1
-    shared_experts: Count = 4
-    task_experts: Count = 1
-    width: Count = 64
+    levels: Annotated[Count, Choice((1, 2))] = 1
+    shared_experts: Annotated[Count, Choice((2, 4, 8))] = 4
+    task_experts: Annotated[Count, Choice((1, 2, 4))] = 1
+    width: Annotated[Count, Choice((32, 64, 128))] = 64
 
     def sharing(self, d: int, tasks: int) -> nn.Module:
         return SharedAndSpecificEmbeddings(

@@ -34,6 +34,7 @@ from bench.nets.dropout import Dropout
 from bench.nets.encoders import Batch
 from bench.nets.heads import log_odds
 from bench.nets.network import Losses, Network
+from bench.search import Choice, Range
 from bench.train import NeuralMethod
 
 
@@ -121,13 +122,13 @@ class TabM(NeuralMethod):
     heads: ClassVar[Count] = 1  # pyright: ignore[reportIncompatibleVariableOverride]
 
     members: Count = 24
-    layers: Count = 2
-    hidden: Count = 128
-    bins: Annotated[int, Ge(2)] = 16
-    width: Count = 4
-    dropout: ProperShare = 0.1
-    lr: Positive = 4e-3
-    weight_decay: NonNegative = 3e-4
+    layers: Annotated[Count, Choice((1, 2, 3))] = 2
+    hidden: Annotated[Count, Choice((64, 128, 256))] = 128
+    bins: Annotated[int, Ge(2), Choice((8, 16, 32))] = 16
+    width: Annotated[Count, Choice((4, 8))] = 4
+    dropout: Annotated[ProperShare, Range(0, 0.5)] = 0.1
+    lr: Annotated[Positive, Range(5e-4, 8e-3, log=True)] = 4e-3
+    weight_decay: Annotated[NonNegative, Range(1e-5, 0.1, log=True)] = 3e-4
 
     def encode(self, shapes: Mapping[str, prep.Shape]) -> nn.Module:
         return Columns(shapes, self.bins, self.width)

@@ -29,6 +29,7 @@ from bench import prep
 from bench.core import JSON, Cohort, Count, Inputs, NonNegative, Positive, Run, Share, Unsupported
 from bench.pertask import Data, probabilities
 from bench.recalibrate import validation_score
+from bench.search import Choice, Range
 
 EPOCH_BATCHES = 8  # at least, where there are rows for it: one step an epoch, and patience ends the fit before it began
 LEAST_BATCH = 32
@@ -88,18 +89,19 @@ class Predictor:
 @dataclass(frozen=True, kw_only=True)
 class TabNet:
     family: ClassVar[str] = "tabular deep"
+    epochwise: ClassVar[bool] = True
 
-    width: Count = 32  # of the decision and of the attention each
-    choices: Count = 3  # steps at which the network chooses columns
-    gamma: Positive = 1.0  # how freely a column may be chosen again
-    sparsity: NonNegative = 1e-2
-    shared: Count = 1  # gated layers that all steps share
-    independent: Count = 2
-    momentum: Share = 0.02
-    lr: Positive = 0.03
+    width: Annotated[Count, Choice((8, 16, 32, 64))] = 32  # of the decision and of the attention each
+    choices: Annotated[Count, Choice((2, 3, 4, 5))] = 3  # steps at which the network chooses columns
+    gamma: Annotated[Positive, Choice((1.0, 1.2, 1.5, 2.0))] = 1.0  # how freely a column may be chosen again
+    sparsity: Annotated[NonNegative, Choice((0.0, 1e-4, 1e-3, 1e-2))] = 1e-2
+    shared: Annotated[Count, Choice((1, 2))] = 1  # gated layers that all steps share
+    independent: Annotated[Count, Choice((1, 2))] = 2
+    momentum: Annotated[Share, Range(0.01, 0.4, log=True)] = 0.02
+    lr: Annotated[Positive, Range(5e-3, 0.05, log=True)] = 0.03
     decay: Share = 1.0  # of the rate, per epoch
     batch: Annotated[int, Ge(2)] = 256  # of one row batch normalisation knows no spread
-    ghost: Count = 128  # rows normalised together
+    ghost: Annotated[Count, Choice((64, 128, 256))] = 128  # rows normalised together
     epochs: Count = 100
     patience: Count = 10
 

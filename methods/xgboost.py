@@ -10,7 +10,7 @@ Cost: 6 s per cell of surgical (8,450 training rows, one thread).
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import xgboost as xgb
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bench import prep
 from bench.core import Cohort, Count, NonNegative, Positive, PositiveShare, Run
 from bench.pertask import Data, PerTask, fit_per_task, once
+from bench.search import Range
 
 UNSTOPPED_ROUNDS = QUICK_ROUNDS = 100
 
@@ -42,12 +43,12 @@ class XGBoost:
     family: ClassVar[str] = "trees"
 
     rounds: Count = 3000  # a cap: early stopping ends far below
-    rate: Positive = 0.03
-    depth: Count = 4
-    min_weight: NonNegative = 2.0  # sum of p(1 - p) a leaf needs
-    l2: NonNegative = 5.0
-    rows: PositiveShare = 0.8  # share drawn for each tree
-    columns: PositiveShare = 0.5
+    rate: Annotated[Positive, Range(0.01, 0.1, log=True)] = 0.03
+    depth: Annotated[Count, Range(2, 8)] = 4
+    min_weight: Annotated[NonNegative, Range(0.5, 32, log=True)] = 2.0  # sum of p(1 - p) a leaf needs
+    l2: Annotated[NonNegative, Range(0.1, 100, log=True)] = 5.0
+    rows: Annotated[PositiveShare, Range(0.5, 1.0)] = 0.8  # share drawn for each tree
+    columns: Annotated[PositiveShare, Range(0.2, 1.0)] = 0.5
     patience: Count = 50
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> PerTask:

@@ -17,7 +17,7 @@ Cost: 9 s per cell of surgical, 1.5 times one ensemble per outcome.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import xgboost as xgb
@@ -28,6 +28,7 @@ from bench import prep
 from bench.core import Cohort, Count, Inputs, NonNegative, Positive, PositiveShare, Run
 from bench.pertask import Block, Joint, fit_joint
 from bench.prep.columns import TableColumns
+from bench.search import Range
 
 UNSTOPPED_ROUNDS = QUICK_ROUNDS = 100
 TINY = 1e-6  # second derivative of an unknown label: a leaf without known labels has a value, 0
@@ -58,12 +59,12 @@ class XGBoostJoint:
     family: ClassVar[str] = "trees"
 
     rounds: Count = 3000
-    rate: Positive = 0.03
-    depth: Count = 4
-    min_weight: NonNegative = 2.0
-    l2: NonNegative = 5.0
-    rows: PositiveShare = 0.8
-    columns: PositiveShare = 0.5
+    rate: Annotated[Positive, Range(0.01, 0.1, log=True)] = 0.03
+    depth: Annotated[Count, Range(2, 8)] = 4
+    min_weight: Annotated[NonNegative, Range(0.5, 32, log=True)] = 2.0
+    l2: Annotated[NonNegative, Range(0.1, 100, log=True)] = 5.0
+    rows: Annotated[PositiveShare, Range(0.5, 1.0)] = 0.8
+    columns: Annotated[PositiveShare, Range(0.2, 1.0)] = 0.5
     patience: Count = 50
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Joint:

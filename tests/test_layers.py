@@ -27,10 +27,12 @@ LAYERS = [
         "store",
         "provenance",
         "recalibrate",
+        "search",
     },
     {"stats", "nets", "losses", "balance", "draws", "suites", "cards", "cohorts", "protocol", "views", "external"},
     {"train", "pertask"},
     {"diagnose", "cells"},
+    {"tune"},
     {"jobs"},
     {"harness"},
     {"execute", "report", "claims", "pairs"},
@@ -51,7 +53,7 @@ SIDEWAYS = {
     ("prep", "sources"),  # vectors of notes are kept in the cache
 }
 PLUG_INS = {
-    "methods": {"core", "registry", "prep", "nets", "losses", "train", "pertask", "recalibrate"},
+    "methods": {"core", "registry", "search", "prep", "nets", "losses", "train", "pertask", "recalibrate"},
     "datasets": {"core", "checks", "sources", "datasets"},
 }
 

@@ -62,6 +62,15 @@ SeriesAs: TypeAlias = Annotated[
 Outcomes: TypeAlias = Annotated[
     str | None, Option(help="Train and judge these outcomes alone, separated by commas; split as for all. [default: all]")
 ]
+Tune: TypeAlias = Annotated[
+    int | None,
+    Option(
+        help="Try this many settings of every method in each training fold, its defaults among them, judged on validation rows."
+    ),
+]
+TuneMinutes: TypeAlias = Annotated[
+    float | None, Option(help="The same for so many minutes a method and fold, however many that makes.")
+]
 Reference: TypeAlias = Annotated[
     str | None, Option(help="The method the others are compared with. [default: single_task, else the first]")
 ]
@@ -125,6 +134,8 @@ def run(
     series: SeriesAs = None,
     outcomes: Outcomes = None,
     precision: Precision = None,
+    tune: Tune = None,
+    tune_minutes: TuneMinutes = None,
     reference: Reference = None,
     results: Annotated[str, Option(help="The folder results are stored in; what is there is not trained again.")] = "results",
     reports: Annotated[str, Option(help="The folder tables are written to.")] = "reports",
@@ -157,7 +168,7 @@ def run(
     what = {
         "dataset": chosen, "methods": methods, "folds": folds, "repeats": repeats, "split": split, "cut": cut, "train_size": train_size,
         "drop_modality": drop_modality, "at": at, "missing": missing, "test_data": test_data, "text": text, "series": series,
-        "outcomes": outcomes, "precision": precision, "reference": reference,
+        "outcomes": outcomes, "precision": precision, "tune": tune, "tune_minutes": tune_minutes, "reference": reference,
     }  # fmt: skip
     return screen.run(
         suite, {name: value for name, value in what.items() if value is not None}, data_dir, seed=seed, results=results, reports=reports,

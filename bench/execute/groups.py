@@ -19,7 +19,7 @@ def grouped(jobs: Sequence[Job], workers: int) -> list[Job]:
     """
     together: dict[tuple[Any, ...], list[Job]] = {}
     for i, job in enumerate(jobs):
-        place = (i,) if isinstance(job.protocol, Draws) or why_not(job) else (job.root, job.folder, job.views, job.diagnosed_by)
+        place = (i,) if why_not(job) else (job.root, job.folder, job.views, job.diagnosed_by)
         together.setdefault(place, []).append(job)
     most = min(LARGEST, max(-(-len(jobs) // max(workers, 1)), 1))
     parts = [
@@ -33,6 +33,10 @@ def grouped(jobs: Sequence[Job], workers: int) -> list[Job]:
 
 def why_not(job: Job) -> str:
     """Why a job's cells are trained one by one; "" if they can be trained as one."""
+    if isinstance(job.protocol, Draws):
+        return "each draw is a cohort of its own"
+    if job.protocol.tuning:
+        return "each fold has settings of its own"
     method: Any = registry.method(job.method)
     return str(method.alone) if hasattr(method, "fit_group") else NO_NETWORK
 

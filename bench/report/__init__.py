@@ -18,7 +18,7 @@ from bench.stats import Evidence, Scoring, comparing
 from bench.store import Results
 
 RESAMPLES, QUICK_RESAMPLES = 2000, 200
-LEVELS = ("robustness", "learning", "worth", "variants")  # tables that most runs do not have
+LEVELS = ("robustness", "learning", "worth", "variants", "tuned")  # tables that most runs do not have
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 
 import pandas as pd
 
+from bench.report import ledger
 from bench.report import worth as told
 from bench.report.definitions import sentences
 from bench.report.sheet import Sheet, build
@@ -43,6 +44,7 @@ class Frames:
     worth: pd.DataFrame
     variants: pd.DataFrame  # variants
     definitions: pd.DataFrame
+    tuned: pd.DataFrame  # bench.report.ledger: where methods were tuned
 
     @classmethod
     def of(cls, results: Results, evidence: Evidence | None, scoring: Scoring, style: str = "paper") -> "Frames":
@@ -74,8 +76,8 @@ class Frames:
         return cls(
             results, scoring,
             replace(
-                sheet, remarks=(*sheet.remarks, *told.remarks(worth, robustness), *said),
-                blocks=(*sheet.blocks, *told.blocks(worth, curve, results, scoring.primary)),
+                sheet, remarks=(*ledger.remarks(results), *sheet.remarks, *told.remarks(worth, robustness), *said),
+                blocks=(*sheet.blocks, *ledger.blocks(results), *told.blocks(worth, curve, results, scoring.primary)),
             ),
             curves=curves.curves(evidence), risks=curves.risks(evidence),
             calibration=calibrated, smooth=calibration.smooth(evidence),
@@ -87,4 +89,5 @@ class Frames:
             affinity=multitask.affinity(evidence, results.cells), costs=costs.costs(evidence, results.cells),
             robustness=robustness, learning=curve, worth=worth,
             variants=variants.variants(evidence), definitions=variants.definitions(evidence),
+            tuned=ledger.tuned(results),
         )  # fmt: skip

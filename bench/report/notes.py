@@ -47,6 +47,10 @@ def protocol(results: Results) -> str:
     parts += [f"at most {given['train_size']:,} patients to learn from"] if "train_size" in given else []
     parts += [f"networks trained in {given['precision']}"] if "precision" in given else []
     side = {"test": "at the test", "train": "in training", "both": "at all"}[str(given.get("at", "test"))]
+    parts += [f"every method tuned in every training fold with {given['tune']} trials"] if given.get("tune") else []
+    parts += (
+        [f"every method tuned in every training fold for {given['tune_minutes']:g} minutes"] if given.get("tune_minutes") else []
+    )
     dropped: Any = given.get("drop", ())
     parts += [f"no {' and '.join(dropped)} {side}"] if dropped else []
     return ", ".join(parts)

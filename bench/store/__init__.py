@@ -3,6 +3,7 @@
     results/<dataset>@<h8>/dataset.json, cohort.parquet
     results/<dataset>@<h8>/<method>@<h8>/method.json
     results/<dataset>@<h8>/<method>@<h8>/<protocol>@<h8>/protocol.json, r0-f3.json, r0-f3.parquet
+    results/<dataset>@<h8>/<method>@<h8>/<protocol>@<h8>/trials/r0-f3.json     what tuning tried, see `bench.tune`
     results/<dataset>@<h8>/runs/<protocol>@<h8>.json       which methods the last run asked for, the split receipt, what reading said
     results/<dataset>@<h8>/external/<name>@<h8>.parquet, .json         rows of another cohort that is predicted, and their checksum
 

@@ -144,6 +144,14 @@ class Store:
         """A new place for a file that is to be renamed or removed; once its process is dead the next run removes it."""
         return self.root / ".tmp" / aside_name()
 
+    def save_trials(self, folder: Path, repeat: int, fold: int, record: Mapping[str, JSON]) -> None:
+        """What tuning has tried for a cell so far, beside the cells."""
+        self._write_json(_trials(folder, repeat, fold), {"record": dict(record)})
+
+    def trials(self, folder: Path, repeat: int, fold: int) -> dict[str, Any] | None:
+        """The same again; None if it is missing or damaged."""
+        return (read_json(_trials(folder, repeat, fold)) or {}).get("record")
+
     def _write_json(self, path: Path, value: Mapping[str, JSON]) -> None:
         text = json.dumps(sealed({key: finite(part) for key, part in value.items()}), ensure_ascii=False)
         self._write(path, (text + "\n").encode("utf-8", "backslashreplace"))  # half a surrogate pair, as in a file's name
@@ -163,6 +171,10 @@ class Store:
         for path in (self.root / ".tmp").glob("*-*"):
             if abandoned(path.name):
                 path.unlink(missing_ok=True)
+
+
+def _trials(folder: Path, repeat: int, fold: int) -> Path:
+    return folder / "trials" / f"{cell_name(repeat, fold)}.json"
 
 
 def cell_name(repeat: int, fold: int) -> str:

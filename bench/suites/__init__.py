@@ -59,6 +59,8 @@ class CrossValidation(Design):
     train_size: Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_listed)] = ()
     missing: Annotated[tuple[Share, ...], BeforeValidator(_listed)] = ()
     test_data: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = ()
+    tune: Annotated[int, Ge(0)] = 0
+    tune_minutes: Annotated[float, Ge(0.0)] = 0.0
 
 
 class OneSize(Design):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.report import diagnosis
+from bench.report import diagnosis, ledger
 from bench.report.adapters import adapters
 from bench.report.evidence import Frames
 from bench.report.page import grid
@@ -25,7 +25,15 @@ CHECKS: Mapping[str, tuple[str, ...]] = {
     "one scale of risks over folds": ("pooled over folds",),
 }
 NOT_QUICK = ("training ended before its cap", "one scale of risks over folds")  # not looked for in a quick look
-LEDGER = ("trials", "parameters", "steps", "at_cap", "scores")  # facts that the ledger tells, or that are too long to tell
+TRIALS = ("trials", "failed trials", "pruned", "tuning")
+LEDGER = (
+    "trials",
+    "tuned",
+    "parameters",
+    "steps",
+    "at_cap",
+    "scores",
+)  # facts that the ledger tells, or that are too long to tell
 ADAPTERS = (
     "In the words of each method's own file when it ran: what the program does around it (missing values, unknown outcomes) and where it "
     "departs from its source. In square brackets: of the method or the balance that it runs on."
@@ -134,6 +142,8 @@ def budget(frames: Frames) -> Grid | None:
         grid.figure("failed", "failed", number),
         grid.figure("declined", "declined", number),
         grid.figure("trials a cell", "trials", number),
+        *((grid.figure(name, name, number) for name in ("failed trials", "pruned")) if rows["pruned"].notna().any() else ()),
+        *((grid.figure("seconds of trials", "tuning", number),) if rows["pruned"].notna().any() else ()),
         grid.figure("seconds in all", "seconds", number),
         grid.figure("seconds a cell", "each", number),
         *((grid.figure("joules", "joules", number),) if rows["joules"].notna().any() else ()),
@@ -142,7 +152,7 @@ def budget(frames: Frames) -> Grid | None:
         grid.figure("steps", "steps", number),
         grid.figure("cells at cap", "at_cap", number),
     )
-    about = "Trials: settings tried per cell; 1 where a method runs with fixed settings. Parameters and steps: mean of a cell."
+    about = "Trials: settings tried per cell; 1 where a method runs with fixed settings, 0 where it has none to try. Parameters and steps: mean of a cell."
     return grid.build(rows, "Budget ledger", fields, frames.results.groups, about=about)
 
 
@@ -151,7 +161,7 @@ def _spent(method: Any, own: pd.DataFrame) -> dict[str, Any]:
     count = {status: int((own["status"] == status).sum()) for status in ("failed", "declined")}
     return {
         "method": method, "cells": len(own), "done": len(done), **count,
-        "trials": _mean([facts.get("trials", 1) for facts in done["facts"]]),
+        **{name: _mean([tried[name] for tried in map(ledger.trials, done["facts"])]) for name in TRIALS},
         "seconds": float(done["seconds"].sum()) if len(done) else np.nan,
         "each": float(done["seconds"].mean()) if len(done) else np.nan,
         "joules": _mean(done["joules"]) * len(done),
