@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from bench import balance, prep
 from bench.core import JSON, BenchError, Cohort, Count, Inputs, NonNegative, Positive, Predictor, ProperShare, Run, Unsupported
 from bench.losses import LOSSES, per_task
 from bench.nets.encoders import Batch, Encoder
 from bench.nets.experts import Gates
+from bench.nets.flat import Flat
 from bench.nets.heads import Heads, log_odds
+from bench.nets.memory import keep
 from bench.nets.spectrum import dense
 from bench.recalibrate import EPS, stopping_scores, validation_score
 
@@ -132,6 +133,7 @@ class NeuralMethod(ABC):
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Predictor:
         torch.set_num_threads(run.threads)
+        keep()
         tokens = prep.tokens(train)
         data = tensors(tokens(train.inputs), run.device)
         w = torch.tensor(train.loss_weights, device=run.device)
@@ -162,28 +164,30 @@ class _Trainer:
 
     def __init__(self, method: NeuralMethod, network: Network, tasks: int) -> None:
         self.method, self.network, self.steps = method, network, 0
-        self.all: list[Tensor] = list(network.parameters())
-        self.parameters = [p for p in self.all if p.requires_grad]
+        trained = [p for p in network.parameters() if p.requires_grad]
         heads = {id(p) for p in network.heads.parameters()}
-        self.heads = [p for p in self.parameters if id(p) in heads]
-        self.shared = [p for p in self.parameters if id(p) not in heads]
-        self.balance = balance.make(method.balance, tasks).to(self.all[0].device)
+        self.heads = [p for p in trained if id(p) in heads]
+        self.shared = [p for p in trained if id(p) not in heads]
+        self.averaged = copy.deepcopy(network) if method.average else network
+        self.flat = Flat(trained)
+        self.average = Flat(p for p in self.averaged.parameters() if p.requires_grad) if method.average else self.flat
+        self.averaged.requires_grad_(self.averaged is network)
+        self.balance = balance.make(method.balance, tasks).to(trained[0].device)
         own = [p for p in self.balance.parameters() if p.requires_grad]
-        matrices, vectors = ([p for p in self.parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
+        self.matrices, self.vectors = self.flat.values.tensor_split([self.flat.decayed])
         groups: list[dict[str, Any]] = [
-            {"params": matrices, "weight_decay": method.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
+            {"params": [self.matrices], "weight_decay": method.weight_decay},
+            {"params": [self.vectors], "weight_decay": 0.0},
             {"params": own, "weight_decay": 0.0, "lr": self.balance.lr},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=method.lr, fused=True)
-        self.averaged = copy.deepcopy(network).requires_grad_(False) if method.average else network
 
     def epoch(self, data: Batch, y: Tensor, w: Tensor, rows: Tensor) -> None:
         """One pass over the rows in batches of nearly equal size, so that none is a leftover of two rows."""
         self.network.train()
         order = rows[torch.randperm(len(rows)).to(rows.device)]
         for index in torch.tensor_split(order, -(-len(rows) // self.method.batch)):
-            self.step(take(data, index), y[index], w[index], index)
+            self.step(take(data, index), y.index_select(0, index), w.index_select(0, index), index)
         self.balance.epoch_ended()
 
     def step(self, batch: Batch, y: Tensor, w: Tensor, rows: Tensor) -> None:
@@ -192,16 +196,22 @@ class _Trainer:
         active = (w > 0).any(0)
         self.optimizer.zero_grad()
         self.balance.backward(losses, active, penalty, self.shared, self.heads)
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        self.steps += 1
+        self.descend()
         if dice is not None:  # the same dropout masks, so that a loss differs by the step alone
             torch.set_rng_state(dice)
             with torch.no_grad():
                 self.balance.updated(self.network.objective(batch, y, w, rows, self.method.losses)[0], active)
+
+    def descend(self) -> None:
+        """A step down the parameters' gradients, of length 1 at most, and what it does to the running average."""
+        gradient = self.flat.gradient()
+        gradient *= (1 / (gradient.norm() + 1e-6)).clamp(max=1)
+        self.matrices.grad, self.vectors.grad = gradient.tensor_split([self.flat.decayed])
+        self.optimizer.step()
+        self.steps += 1
         if self.averaged is not self.network:
             decay = min(self.method.average, self.steps / (self.steps + 10))  # early on: the last tenth of the way
-            get_ema_multi_avg_fn(decay)(list(self.averaged.parameters()), self.all, self.steps)
+            self.average.values.lerp_(self.flat.values, 1 - decay)
 
     def objective(self, batch: Batch, y: Tensor, w: Tensor, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """The network's, and under `dense` the penalty of all that its encoder gave meanwhile."""

@@ -98,9 +98,9 @@ def moved(start: Any, gradient: float) -> tuple[Tensor, Tensor]:
     sharing = start.network.sharing
     stitch, weight = sharing.stitches[0], sharing.columns[0].maps.weight
     before = [(stitch.rate * stitch.units).detach().clone(), weight.detach().clone()]
-    for parameter in start.parameters:
+    for parameter in start.network.parameters():
         parameter.grad = torch.full_like(parameter, gradient)
-    start.optimizer.step()
+    start.descend()
     return (stitch.rate * stitch.units).detach() - before[0], weight.detach() - before[1]
 
 
