@@ -243,14 +243,11 @@ class _Trainer:
         self.average = Flat(p for p in self.averaged.parameters() if p.requires_grad) if method.average else self.flat
         self.averaged.requires_grad_(self.averaged is network)
         self.balance = balance.make(method.balance, tasks).to(trained[0].device)
-        own = [p for p in self.balance.parameters() if p.requires_grad]
-        self.matrices, self.vectors = self.flat.values.tensor_split([self.flat.decayed])
-        groups: list[dict[str, Any]] = [
-            {"params": [self.matrices], "weight_decay": method.weight_decay},
-            {"params": [self.vectors], "weight_decay": 0.0},
-            {"params": own, "weight_decay": 0.0, "lr": self.balance.lr},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=method.lr, fused=True)
+        self.own = own = [p for p in self.balance.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [{"params": [self.flat.values]}]
+        if own:
+            groups.append({"params": own, "lr": self.balance.lr})
+        self.optimizer = torch.optim.AdamW(groups, lr=method.lr, weight_decay=0.0, fused=True)
 
     def epoch(self, data: Batch, y: Tensor, w: Tensor, rows: Tensor) -> None:
         """One pass over the rows in batches of nearly equal size, so that none is a leftover of two rows."""
@@ -264,7 +261,8 @@ class _Trainer:
         dice = Dice.now(y.device) if self.balance.needs_second_look else None
         losses, penalty = self.objective(batch, y, w, rows)
         active = (w > 0).any(0)
-        self.optimizer.zero_grad()
+        for p in self.own:
+            p.grad = None
         self.balance.backward(losses, active, penalty, self.shared, self.heads)
         self.descend()
         if dice is not None:  # the same dropout masks, so that a loss differs by the step alone
@@ -276,7 +274,8 @@ class _Trainer:
         """A step down the parameters' gradients, of length 1 at most, and what it does to the running average."""
         gradient = self.flat.gradient()
         gradient *= (1 / (gradient.norm() + 1e-6)).clamp(max=1)
-        self.matrices.grad, self.vectors.grad = gradient.tensor_split([self.flat.decayed])
+        self.flat.values.grad = gradient
+        self.flat.values[: self.flat.decayed] *= 1 - self.method.lr * self.method.weight_decay  # AdamW's, of matrices alone
         self.optimizer.step()
         self.steps += 1
         if self.averaged is not self.network:

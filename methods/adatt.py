@@ -27,15 +27,13 @@ from bench.train import NeuralMethod
 
 
 class Level(nn.Module):
-    """States (B, T, d) -> (B, T, width)."""
+    """States (B, T, d), or one for all (B, d), -> (B, T, width)."""
 
-    owner: Tensor  # (E,) the task whose state an expert reads
     mine: Tensor  # (T, E) 1 where the expert is the task's own
 
     def __init__(self, tasks: int, own: int, d: int, width: int, dropout: float, residual: bool) -> None:
         super().__init__()
         self.residual = residual
-        self.register_buffer("owner", torch.arange(tasks).repeat_interleave(own), persistent=False)
         self.register_buffer("mine", torch.eye(tasks).repeat_interleave(own, dim=1), persistent=False)
         self.experts = Experts(tasks * own, d, width, dropout)
         self.gates = Gates(tasks, d, tasks * own)
@@ -44,7 +42,7 @@ class Level(nn.Module):
         self.native = nn.Parameter(torch.empty(tasks * own).uniform_(-bound, bound)) if learned else None
 
     def forward(self, states: Tensor) -> Tensor:
-        experts = self.experts(states[:, self.owner])  # (B, E, width)
+        experts = self.experts(states)  # (B, E, width), the first E / T of them the first task's
         gates = self.gates(states)  # (B, T, E), rows sum to 1
         if self.residual:
             gates = gates + (self.mine if self.native is None else self.mine * self.native)
@@ -56,15 +54,14 @@ class TaskToTask(nn.Module):
 
     def __init__(self, d: int, tasks: int, own: int, levels: int, width: int, dropout: float, residual: bool) -> None:
         super().__init__()
-        self.width, self.tasks = width, tasks
+        self.width = width
         widths = pairwise([d, *[width] * levels])
         self.levels = nn.ModuleList(Level(tasks, own, a, b, dropout, residual) for a, b in widths)
 
     def forward(self, h: Tensor) -> Tensor:
-        states = h[:, None].expand(-1, self.tasks, -1)
         for level in self.levels:
-            states = level(states)
-        return states
+            h = level(h)
+        return h
 
 
 @dataclass(frozen=True, kw_only=True)

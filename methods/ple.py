@@ -36,7 +36,10 @@ def visible(owner: Tensor, gates: int, tasks: int) -> Tensor:
 
 
 class Level(nn.Module):
-    """States (B, S, d), one a task and then the shared one, -> (B, T or T + 1, width): tasks, then shared unless it is last."""
+    """States (B, S, d), one a task and then the shared one, -> (B, T or T + 1, width): tasks, then shared unless it is last.
+
+    (B, d): all states are the same.
+    """
 
     owner: Tensor  # (E,) the state each expert reads
 
@@ -45,13 +48,15 @@ class Level(nn.Module):
         tasks = len(own)
         owner = [t for t, count in enumerate(own) for _ in range(count)] + [tasks] * shared
         self.register_buffer("owner", torch.tensor(owner), persistent=False)
+        self.even = len({*own} if not shared else {*own, shared}) == 1  # every state is read by as many experts
         gates = tasks if last or not shared else tasks + 1
         self.experts = Experts(len(owner), d, width, dropout)
         self.gates = Gates(gates, d, len(owner), visible(self.owner, gates, tasks))
 
     def forward(self, states: Tensor) -> Tensor:
-        experts = self.experts(states[:, self.owner])  # (B, E, width)
-        gates = self.gates(states[:, : self.gates.shape[0]])  # (B, S, E), 0 where not visible
+        alike = states.dim() == 2
+        experts = self.experts(states if alike or self.even else states[:, self.owner])  # (B, E, width)
+        gates = self.gates(states if alike else states[:, : self.gates.shape[0]])  # (B, S, E), 0 where not visible
         return gates @ experts
 
 
@@ -63,17 +68,15 @@ class ProgressiveLayers(nn.Module):
         if min(own) + shared < 1:
             raise BenchError(f"every task needs an expert, but got task_experts={own} with shared_experts={shared}. Raise one.")
         self.width = width
-        self.states = len(own) + (shared > 0)
         widths = [d, *[width] * levels]
         self.levels = nn.ModuleList(
             Level(own, shared, a, b, dropout, last=j == levels - 1) for j, (a, b) in enumerate(pairwise(widths))
         )
 
     def forward(self, h: Tensor) -> Tensor:
-        states = h[:, None].expand(-1, self.states, -1)
         for level in self.levels:
-            states = level(states)
-        return states
+            h = level(h)
+        return h
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,7 +96,7 @@ class MeanOfOwn(adatt.Level):
 
     def forward(self, states: Tensor) -> Tensor:
         own = self.mine / self.mine.sum(1, keepdim=True)
-        return (self.gates(states) + self.residual * own) @ self.experts(states[:, self.owner])
+        return (self.gates(states) + self.residual * own) @ self.experts(states)
 
 
 class Gated(adatt.Level):
@@ -105,7 +105,7 @@ class Gated(adatt.Level):
     def forward(self, states: Tensor) -> Tensor:
         gates = self.gates(states)
         own = self.mine if self.native is None else self.mine * self.native
-        return gates * (1 + self.residual * own) @ self.experts(states[:, self.owner])
+        return gates * (1 + self.residual * own) @ self.experts(states)
 
 
 class UnitStart(adatt.Level):
@@ -122,7 +122,7 @@ class OwnOnly(adatt.Level):
 
     def forward(self, states: Tensor) -> Tensor:
         own = self.mine if self.native is None else self.mine * self.native
-        return (self.gates(states) * self.mine + own) @ self.experts(states[:, self.owner])
+        return (self.gates(states) * self.mine + own) @ self.experts(states)
 
 
 class Scaled(adatt.Gates):

@@ -138,7 +138,8 @@ def law_8_one_level_is_cgc_bit_for_bit() -> None:
         row += len(seen)
         logits[:, t, seen] = h @ level.gates.weight[rows].T + level.gates.bias[rows]
     outputs = nn.functional.gelu(torch.stack([h @ w[e] + b[e] for e in range(experts)], dim=1))
-    assert torch.equal(net(h), torch.softmax(logits, dim=-1) @ outputs)
+    gates = torch.softmax(logits.permute(1, 2, 0), dim=1).permute(2, 0, 1)  # rows last, as there: sums in the same order
+    assert torch.equal(net(h), gates @ outputs)
 
 
 def blind_shared_gate(owner: Tensor, gates: int, tasks: int) -> Tensor:
@@ -160,10 +161,16 @@ class Level(ple.Level):
     pass
 
 
+def apart(level: Level, states: Tensor) -> Tensor:
+    """(B, S, d), also where all states are the same (B, d)."""
+    return states if states.dim() == 3 else states[:, None].expand(-1, int(level.owner.max()) + 1, -1)
+
+
 class OwnStateForShared(Level):
     """Shared experts read a task's state, not the shared one: in the way of LibMTL, where no shared stream exists."""
 
     def forward(self, states: Tensor) -> Tensor:
+        states = apart(self, states)
         wrong = torch.where(self.owner == states.shape[1] - 1, 0, self.owner)
         return self.gates(states[:, : self.gates.shape[0]]) @ self.experts(states[:, wrong])
 
@@ -190,6 +197,7 @@ class Rescaled(Level):
     """Gates that sum to 1 to rounding alone: right to 1e-12, not to the bit."""
 
     def forward(self, states: Tensor) -> Tensor:
+        states = apart(self, states)
         gates = self.gates(states[:, : self.gates.shape[0]]) * (1 + 1e-15)
         return gates @ self.experts(states[:, self.owner])
 

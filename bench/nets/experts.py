@@ -12,7 +12,7 @@ from bench.nets.dropout import Dropout
 class Stacked(nn.Module):
     """n linear maps d -> width side by side, each initialised as `nn.Linear(d, width)` would be.
 
-    (B, d), the same input for all, or (B, n, d), an input each -> (B, n, width).
+    (B, d), the same input for all, or (B, s, d), where the first n / s maps read the first input and so on, -> (B, n, width).
     """
 
     def __init__(self, n: int, d: int, width: int) -> None:
@@ -22,11 +22,14 @@ class Stacked(nn.Module):
         self.bias = nn.Parameter(torch.empty(n, width).uniform_(-bound, bound))
 
     def forward(self, h: Tensor) -> Tensor:
+        n, d, width = self.weight.shape
         if h.dim() == 2:
-            n, d, width = self.weight.shape
-            flat = h @ self.weight.transpose(0, 1).reshape(d, n * width)
-            return flat.view(-1, n, width) + self.bias
-        return torch.bmm(h.transpose(0, 1), self.weight).transpose(0, 1) + self.bias
+            weight = self.weight.transpose(0, 1).reshape(d, n * width)
+            return torch.addmm(self.bias.flatten(), h, weight).view(-1, n, width)
+        s = h.shape[1]
+        weight = self.weight.view(s, n // s, d, width).transpose(1, 2).reshape(s, d, -1)  # what reads one input, side by side
+        out = torch.baddbmm(self.bias.view(s, 1, -1), h.transpose(0, 1), weight)  # (s, B, n / s * width)
+        return out.transpose(0, 1).reshape(-1, n, width).contiguous()
 
 
 class Experts(nn.Module):
@@ -65,13 +68,17 @@ class Gates(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         n, experts = self.shape
-        weight = self.weight.new_zeros(n * experts, self.weight.shape[1]).index_copy(0, self.at, self.weight)
-        bias = self.bias.new_zeros(n * experts).index_copy(0, self.at, self.bias).view(n, experts) + self.hidden
+        weight, bias = self.weight, self.bias
+        if len(weight) < n * experts:
+            weight = weight.new_zeros(n * experts, weight.shape[1]).index_copy(0, self.at, weight)
+            bias = bias.new_zeros(n * experts).index_copy(0, self.at, bias) + self.hidden.flatten()
+        bias = bias.view(n, experts)
+        # Rows last: a softmax over short rows side by side costs ten times as much
         if h.dim() == 2:
-            logits = (h @ weight.T).view(-1, n, experts)
+            logits = torch.addmm(bias.view(-1, 1), weight, h.T).view(n, experts, -1)
         else:
-            logits = torch.bmm(h.transpose(0, 1), weight.view(n, experts, -1).transpose(1, 2)).transpose(0, 1)
-        gates = torch.softmax(logits + bias, dim=-1)
+            logits = torch.baddbmm(bias[..., None], weight.view(n, experts, -1), h.permute(1, 2, 0))
+        gates = torch.softmax(logits, dim=1).permute(2, 0, 1).contiguous()
         self.weights = gates.detach()
         return gates
 
