@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
-from dask_cluster import Dask, can_hide
+from dask_cluster import Dask, can_hide, until
 
 import bench
 
@@ -36,8 +38,20 @@ def own(folder: Path) -> Path:
     return folder
 
 
-def start(folder: Path, address: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "bench", "run", "--data", "mine.toml", "--folds", "3", "--methods", ",".join(METHODS)]
+def start(folder: Path, address: str, methods: Sequence[str] = METHODS, *options: str) -> "subprocess.Popen[str]":
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "run",
+        "--data",
+        "mine.toml",
+        "--folds",
+        "3",
+        "--methods",
+        ",".join(methods),
+        *options,
+    ]
     pipe = subprocess.PIPE
     return subprocess.Popen([*command, "--cluster", address], cwd=folder, stdout=pipe, stderr=pipe, text=True)
 
@@ -126,6 +140,37 @@ def test_a_killed_scheduler_costs_nothing_that_is_stored(tmp_path: Path, local: 
     assert f"{len(kept)} of 12 cells are stored already" in out
     assert {p: p.stat().st_mtime_ns for p in kept} == kept, "a stored cell was run again"
     assert tables(folder) == local
+
+
+def test_what_ends_a_cell_its_worker_or_the_command(tmp_path: Path) -> None:
+    folder = own(tmp_path / "own")
+    with Dask(tmp_path / "dask", DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as dask:
+        worker = dask.worker()
+        run = start(folder, dask.address, ["guess.py", "guess.py:fault=die"], "--retries", "0")
+        out, said = run.communicate(timeout=300)
+        assert run.returncode == 2, out + said
+        assert out.count("bench: failed: guess:fault=die on mine, ") == 3
+        assert {cell["status"] for name, cell in cells(folder).items() if "fault" not in name} == {"done"}
+
+        run = start(folder, dask.address, ["guess.py:sleep=600"])
+        until(lambda: bool(children(worker)), worker)
+        run.send_signal(signal.SIGINT)
+        out, said = run.communicate(timeout=300)
+        assert run.returncode == 130, out + said
+        assert out.splitlines()[-1] == "bench: stopped. 0 of 3 cells are stored; the same command goes on from there."
+        until(lambda: not children(worker), worker)  # nothing goes on for nobody
+
+        run = start(folder, dask.address, ["needy.py:kill=true"])
+        assert worker.wait(300) == -signal.SIGKILL
+        dask.worker()  # for the third cell: two were with the first
+        out, said = run.communicate(timeout=300)
+        assert run.returncode == 2, out + said
+        assert out.count("the Dask worker died while this cell was with it") >= 3, out
+    assert "Traceback" not in said
+
+
+def children(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    return psutil.Process(process.pid).children()
 
 
 def other_code(folder: Path) -> Path:

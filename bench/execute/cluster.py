@@ -206,10 +206,13 @@ class _Session:
         try:
             return task.future.result()
         except KilledWorker as error:
-            return {
-                "event": "lost",
-                "error": f"the Dask worker died {error.allowed_failures + 1} times while it was at this cell",
-            }
+            n = error.allowed_failures + 1
+            who = (
+                "the Dask worker died while this cell was with it"
+                if n == 1
+                else f"{n} Dask workers died while this cell was with them"
+            )
+            return {"event": "lost", "error": who}
         except CancelledError:
             raise self._gone() from None
         except Exception as error:

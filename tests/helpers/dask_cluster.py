@@ -15,8 +15,8 @@ PATIENCE = 240.0  # seconds, of a machine that has much else to do
 class Dask:
     """`dask scheduler` and `dask worker` on 127.0.0.1. Everything ends with the `with`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder, self.settings = folder, settings  # of Dask, as environment variables
         self.processes: list[subprocess.Popen[bytes]] = []
         self.address = ""
 
@@ -68,7 +68,7 @@ class Dask:
 
     def _start(self, command: Sequence[str], path: str | None = None) -> "subprocess.Popen[bytes]":
         log = self.folder / f"{len(self.processes)}.log"
-        environment = {**os.environ, **({} if path is None else {"PYTHONPATH": path})}
+        environment = {**os.environ, **self.settings, **({} if path is None else {"PYTHONPATH": path})}
         with log.open("wb") as stream:
             process = subprocess.Popen(command, cwd=self.folder, stdout=stream, stderr=subprocess.STDOUT, env=environment)
         process.args_log = log  # type: ignore[attr-defined]
