@@ -109,7 +109,8 @@ def _grouped(job: Job, run: Run) -> dict[str, JSON] | None:
     try:
         for k, predictor in method.fit_group([cells.fold(shown, run) for shown, _ in places]):
             shared.ended()
-            records[k] = _done(jobs[k], *places[k], functools.partial(_same, predictor), shared)
+            shown, record = places[k]
+            records[k] = _done(jobs[k], shown, record, functools.partial(_same, predictor), shared)
             shared.stored()
     except Exception:
         traceback.print_exc()  # a worker's log; each cell says for itself what is wrong with it
