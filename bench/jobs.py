@@ -133,7 +133,8 @@ def _grouped(job: Job, run: Run) -> dict[str, JSON] | None:
         fitted: Iterable[tuple[int, Predictor]] = method.fit_group([cells.fold(shown, run) for shown, _ in places])
         for k, predictor in fitted:
             shared.ended()
-            records[k] = _done(jobs[k], *places[k], functools.partial(_same, (predictor, {}, shared)), shared)
+            shown, record = places[k]
+            records[k] = _done(jobs[k], shown, record, functools.partial(_same, (predictor, {}, shared)), shared)
             shared.stored()
     except Exception:
         traceback.print_exc()  # a worker's log; each cell says for itself what is wrong with it

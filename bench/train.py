@@ -233,7 +233,8 @@ class _Trainer:
     """One network, its optimizer and the running average of its weights."""
 
     def __init__(self, method: NeuralMethod, network: Network, tasks: int, precision: Precision = "float32") -> None:
-        self.method, self.network, self.precision, self.steps = method, network, precision, 0
+        self.method, self.network, self.steps = method, network, 0
+        self.precision: Precision = precision
         trained = [p for p in network.parameters() if p.requires_grad]
         heads = {id(p) for p in network.heads.parameters()}
         self.heads = [p for p in trained if id(p) in heads]

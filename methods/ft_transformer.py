@@ -122,7 +122,7 @@ class FeatureTransformer(nn.Module):
         masks = [torch.ones_like(found[0][..., 0], dtype=torch.bool)]
         for (key, shape), tokenizer, codes in zip(self.shapes.items(), self.tokenizers, self.codes, strict=True):
             x = batch[key]
-            parts = [tokenizer(_grouped(x, shape))] + ([codes(x["codes"])] if "codes" in x else [])
+            parts = [tokenizer(_grouped(x, shape))] + ([codes(x["codes"])] if "codes" in x and x["codes"].shape[1] else [])
             found += parts
             masks += [x["present"][:, None].expand(-1, part.shape[1]) for part in parts]
         return torch.cat(found, 1), torch.cat(masks, 1)

@@ -58,7 +58,7 @@ def test_nor_does_a_step_of_several(make_cohort: Make, monkeypatch: pytest.Monke
 
     cohort = make_cohort(n=400, tasks=3)
     folds = [Fold(*parts(cohort), Run(seed=seed)) for seed in (1, 2)]
-    chosen = registry.method(f"ple:{SMALL}")
+    chosen: Any = registry.method(f"ple:{SMALL}")
     usual = dict(chosen.fit_group(folds))
     epoch = Stack.epoch
 
@@ -78,7 +78,7 @@ def test_mixed_precision_agrees_with_float32(spec: str, make_cohort: Make) -> No
     cohort = make_cohort(n=600, tasks=3)
     whole, mixed = (fitted(spec, cohort, precision=precision) for precision in ("float32", "bfloat16"))
     assert all(p.dtype == torch.float32 for p in mixed.networks[0].parameters())
-    other = registry.method(spec).fit(*parts(cohort), Run(seed=4))
+    other: Any = registry.method(spec).fit(*parts(cohort), Run(seed=4))
     p, q, r = (one.predict(cohort.inputs) for one in (whole, mixed, other))
     assert 0 < np.abs(p - q).mean() < np.abs(p - r).mean() / 3
     assert mixed.facts["precision"] == "bfloat16"
@@ -88,7 +88,7 @@ def test_mixed_precision_agrees_with_float32(spec: str, make_cohort: Make) -> No
 def test_mixed_precision_of_several_is_that_of_each(make_cohort: Make) -> None:
     cohort = make_cohort(n=600, tasks=3)
     folds = [Fold(*parts(cohort), Run(seed=seed, precision="bfloat16")) for seed in (1, 2)]
-    chosen = registry.method(f"mmoe:{SMALL}")
+    chosen: Any = registry.method(f"mmoe:{SMALL}")
     for k, one in chosen.fit_group(folds):
         assert one.predict(cohort.inputs) == pytest.approx(chosen.fit(*folds[k]).predict(cohort.inputs), abs=0.01)
 
@@ -122,7 +122,7 @@ def test_a_gpu_learns_what_the_cpu_learns(spec: str, make_cohort: Make) -> None:
 def test_a_group_on_a_gpu_is_each_alone(make_cohort: Make) -> None:
     cohort = make_cohort(n=600, tasks=3)
     folds = [Fold(*parts(cohort), Run(seed=seed, device="cuda:0", precision="float64")) for seed in (1, 2, 3)]
-    chosen = registry.method(f"mmoe:{SMALL}")
+    chosen: Any = registry.method(f"mmoe:{SMALL}")
     for k, one in chosen.fit_group(folds):
         alone = chosen.fit(*folds[k])
         pairs = zip(one.networks[0].parameters(), alone.networks[0].parameters(), strict=True)

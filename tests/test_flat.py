@@ -30,11 +30,7 @@ def test_a_step_is_that_of_torch(small_cohort: Cohort) -> None:
     method, net = network(SPEC, small_cohort)
     expected = copy.deepcopy(net)
     average = copy.deepcopy(net)
-<<<<<<< HEAD
-    made = train._Trainer(method, net, 3)  # pyright: ignore[reportPrivateUsage]
-=======
     made = train._Trainer(method, net, 3)
->>>>>>> f84b5aec408b65955bb570ecd79a9ea2a0bb13d3
     theirs = list(expected.parameters())
     groups = [
         {"params": [p for p in theirs if p.dim() > 1], "weight_decay": 0.1},

@@ -6,12 +6,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
 from bench import registry
-from bench.core import Cohort, Fold, Run
+from bench.core import Cohort, Fold, Inputs, Run, Tabular
 
 Make = Callable[..., Cohort]
 SMALL = "patience=2:batch=64:hidden=16:fused=16"
@@ -25,7 +26,8 @@ def method(spec: str) -> Any:
 def folds(cohort: Cohort, rows: tuple[int, ...] = ROWS, **run: Any) -> list[Fold]:
     """Of different rows, in number too, and seeds."""
     places = [np.random.default_rng(k).permutation(len(cohort)) for k in range(len(rows))]
-    runs = [Run(**{"seed": k, "precision": "float64", **run}) for k in range(len(rows))]
+    usual: dict[str, Any] = {"precision": "float64", **run}
+    runs = [Run(seed=k, **usual) for k in range(len(rows))]
     return [Fold(cohort.rows(p[:n]), cohort.rows(p[n : n + 130]), one) for p, n, one in zip(places, rows, runs, strict=True)]
 
 
@@ -84,6 +86,17 @@ def test_a_task_unknown_in_a_whole_batch_of_one_fold(make_cohort: Make) -> None:
     labels[:, 2] = np.where(np.arange(600) % 40 == 0, labels[:, 2], np.nan)  # about 7 of 300 rows: some batches of 20 have none
     given = folds(replace(cohort, labels=labels), (300, 296))
     chosen = method("mmoe:patience=2:hidden=16:fused=16:epochs=3:batch=20")
+    together = dict(chosen.fit_group(given))
+    assert all(one.facts["group"] == 2 for one in together.values())
+    assert max(apart(chosen.fit(*fold), together[k]) for k, fold in enumerate(given)) < 1e-10
+
+
+@pytest.mark.parametrize("spec", ["hard_sharing", "ft_transformer:heads=4"])
+def test_a_table_of_numbers_alone(spec: str, make_cohort: Make) -> None:
+    cohort = make_cohort(n=400, tasks=2)
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(400, 3)), columns=["a", "b", "c"])
+    given = folds(replace(cohort, inputs=Inputs({"table": Tabular(frame)}), digest="numbers"), (200, 200))
+    chosen = method(f"{spec}:epochs=2:batch=64:hidden=16:fused=16")
     together = dict(chosen.fit_group(given))
     assert all(one.facts["group"] == 2 for one in together.values())
     assert max(apart(chosen.fit(*fold), together[k]) for k, fold in enumerate(given)) < 1e-10

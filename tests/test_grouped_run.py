@@ -27,7 +27,7 @@ def ran(folder: Path, *arguments: str) -> tuple[list[dict[str, Any]], pd.DataFra
     assert done.returncode == 0, done.stderr
     files = sorted(folder.glob("results/*/*/*/r*.json"))
     frames = pd.concat([pd.read_parquet(path.with_suffix(".parquet")) for path in files])
-    columns = [name for name in frames if name.startswith("p:")]
+    columns = [name for name in map(str, frames) if name.startswith("p:")]
     return [json.loads(path.read_text()) for path in files], frames[frames["view"] == "test"][columns], done.stdout
 
 

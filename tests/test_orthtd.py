@@ -68,12 +68,7 @@ def law_1_weight_zero_is_the_network_without_the_term() -> None:
     (one, a, loss), (other, b, same_loss) = trained(0.0), trained(0.0, penalty=False)
     assert loss == same_loss
     assert torch.equal(a.flat.values, b.flat.values)
-<<<<<<< HEAD
-    assert torch.equal(a.matrices.grad, b.matrices.grad)
-    assert torch.equal(a.vectors.grad, b.vectors.grad)
-=======
     assert torch.equal(a.flat.values.grad, b.flat.values.grad)
->>>>>>> f84b5aec408b65955bb570ecd79a9ea2a0bb13d3
     assert one.penalty is not None
     assert other.penalty is None
 

@@ -68,8 +68,9 @@ class _Apart(torch.autograd.Function):
         """Nothing is kept: `vmap` below is made of functions that know their gradients."""
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, None], x: Tensor, dropped: int) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: Any, *args: Any) -> tuple[Tensor, int]:
         several, axis = _several.get(), in_dims[0]
+        x, dropped = args
         assert several is not None
         assert axis is not None
         x = x.movedim(axis, 0)  # (K, B, ...)

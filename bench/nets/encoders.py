@@ -47,8 +47,10 @@ class TableEncoder(nn.Module):
         self.net = _mlp(width, hidden, d, dropout)
 
     def forward(self, x: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        codes = self.codes(x["codes"] + self.offsets).flatten(1)
         numbers = self.numeric(x["numeric"]).flatten(1)
+        codes = (
+            self.codes(x["codes"] + self.offsets).flatten(1) if len(self.offsets) else numbers[:, :0]
+        )  # vmap knows no empty embedding
         return self.net(torch.cat([numbers, x["missing"], codes], dim=1))[:, None], x["present"][:, None]
 
 

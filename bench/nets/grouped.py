@@ -6,7 +6,7 @@ much for twenty as for one.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -129,7 +129,7 @@ class Stack:
         found = torch.cat(each, dim=1)
         return [z[:size] for z, size in zip(found, sizes, strict=True)]
 
-    def network(self, k: int) -> nn.Module:
+    def network(self, k: int) -> Any:
         """Network k under its running average, as one of its own."""
         made = copy.deepcopy(self.networks[k]).requires_grad_(not self.how.average)
         with torch.no_grad():
@@ -174,7 +174,7 @@ class Stack:
             return [list(range(len(sizes)))]
         return [[k for k, size in enumerate(sizes) if size == one] for one in sorted(set(sizes))]
 
-    def _loss(self, who: list[int], parameters: Mapping[str, Tensor], places: Places) -> Tensor:
+    def _loss(self, who: list[int], parameters: dict[str, Tensor], places: Places) -> Tensor:
         """The sum of the networks' objectives: each parameter is of one of them alone, and so is its gradient."""
         index, known = self.learned.places(places, who), self.known.places(places, who)
         labels = batches.several(self.known.batch, known)["labels"]
@@ -183,7 +183,7 @@ class Stack:
             arguments = (batches.several(self.learned.batch, index), labels["y"], labels["w"], own)
             return self._run("train", parameters, arguments).sum()
 
-    def _run(self, what: str, parameters: Mapping[str, Tensor], arguments: tuple[Any, ...]) -> Tensor:
+    def _run(self, what: str, parameters: dict[str, Tensor], arguments: tuple[Any, ...]) -> Tensor:
         """All networks at once. tie_weights: a module that stands at two places would be put back wrongly; none shares a parameter."""
         return vmap(partial(functional_call, self.called[what], tie_weights=False))(parameters, arguments)
 
