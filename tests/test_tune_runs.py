@@ -125,7 +125,7 @@ def test_the_settings_of_a_fold_replayed_without_tuning_give_the_same_prediction
     folder, _ = tuned
     found = [cell for method in ("lightgbm*", "knobs*") for cell in stored(folder, method, f"cv2-tune{TRIALS}").values()]
     specs = [str(record["facts"]["tuned"]["spec"]) for record, _ in found]
-    assert sum(record["facts"]["tuned"]["trial"] > 0 for record, _ in found) >= 2  # the planted setting of both folds at least
+    assert sum(record["facts"]["tuned"]["trial"] > 0 for record, _ in found) >= 1  # else nothing is replayed
     given = ",".join(dict.fromkeys(spec.replace("knobs", KNOBS) for spec in specs))
     done(folder, *DATA, "--methods", given, "--workers", "2")
     for spec, (record, predictions) in zip(specs, found, strict=True):
