@@ -2,19 +2,17 @@
 
 import os
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from typing import Protocol as Interface
 
-import numpy as np
 import pandas as pd
 
-from bench import cards, claims, devices, execute, harness, pairs, protocol, registry, store, suites, views
+from bench import cards, claims, execute, harness, pairs, progress, protocol, registry, store, suites, views
 from bench.core import BenchError
-from bench.draws import Draws
 from bench.execute import RETRIES, Event, How, shards
 from bench.execute.shards import Shard
 from bench.harness import Plan
@@ -26,10 +24,6 @@ from bench.report.verdicts import Verdicts
 from bench.report.verdicts import write as write_verdicts
 from bench.stored import Outcome, add, ranked
 from bench.stored import text as listed
-
-# Seconds of a cell of 8,450 training rows and 4 outcomes on one thread, for methods this results folder has no cell of.
-GUESS = 25.0
-PREDICT = 2.5 / 20_000  # seconds a row that a draw is tested on
 
 
 @dataclass(frozen=True)
@@ -119,7 +113,7 @@ def run(
     the address of a Dask scheduler, or a TOML file for SLURM, in the place of local workers: see `bench.execute.cluster`. Raises
     BenchError for anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
     """
-    how = _how(workers, cell_timeout, cell_memory, retries, device, group, cluster, precision)
+    how = execute.chosen(workers, cell_timeout, cell_memory, retries, device, group, cluster, precision)
     mine = _shard(shard, cluster)
     forget()
     specs, others = registry.parse("methods", listed(methods)), registry.parse("datasets", listed(test_data)) if test_data else []
@@ -208,7 +202,8 @@ def run_suite(
         )  # fmt: skip
     if seed is not None and seed < 0:
         raise BenchError(f"seed must be 0 or more, but is {seed}")
-    how, mine = _how(workers, cell_timeout, cell_memory, retries, device, group, cluster), _shard(shard, cluster)
+    how = execute.chosen(workers, cell_timeout, cell_memory, retries, device, group, cluster)
+    mine = _shard(shard, cluster)
     forget()
     folder = Path(reports) / store.safe(name + ("-quick" if quick else ""))
     _make(folder)
@@ -294,7 +289,7 @@ def _told(plans: Sequence[Plan], jobs: Sequence[Job], how: How) -> Sequence[Plan
 
 def _announce(plans: Sequence[Plan], jobs: Sequence[Job], workers: int, watch: Watch | None) -> None:
     if watch is not None:
-        watch.planned(plans, sum(_forecast(plan) for plan in plans) / max(1, min(workers, len(jobs))))
+        watch.planned(plans, sum(progress.forecast(plan) for plan in plans) / max(1, min(workers, len(jobs))))
 
 
 def _watched(jobs: Sequence[Job], how: How, watch: Watch | None) -> Generator[Event, None, None]:
@@ -311,61 +306,8 @@ def _draw(job: Job) -> tuple[str, int, int]:
     return job.dataset.label, getattr(job.protocol, "rows", 0) or 0, job.repeat
 
 
-def _how(
-    workers: int | None,
-    timeout: str | float | None,
-    memory: str | float | None,
-    retries: int,
-    device: str,
-    group: bool | None,
-    cluster: str | None,
-    precision: str = "float32",
-) -> How:
-    """A cluster's workers look for a device themselves: here there may be none."""
-    if cluster is not None and workers is not None:
-        raise BenchError("the workers of a cluster say how many cells run at a time: leave --workers out")
-    found = device if cluster is not None else devices.resolve(device, precision)
-    count = _processors() if workers is None else workers
-    return How(count, execute.limits(timeout, memory), retries, found, group, cluster or "")
-
-
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # said before hours of training, not after
         raise BenchError(f"cannot write to the reports folder: {error}") from error
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _forecast(plan: Plan) -> float:
-    """Seconds of one process for the missing cells: from stored cells of the same method, a guess by size otherwise."""
-    known: dict[str, list[float]] = {}
-    for job, record in plan.stored:
-        tuned = record.get("facts", {}).get("tuned", {})
-        known.setdefault(job.method.label, []).append(float(record["seconds"]) + float(tuned.get("seconds", 0)))
-    size = plan.protocol.learned(len(plan.cohort)) * len(plan.cohort.tasks)
-    tested = plan.protocol.test if isinstance(plan.protocol, Draws) else 0
-    guess = GUESS * size / (9_944 * 4) * (0.2 if plan.protocol.quick else 1) + PREDICT * tested
-    guess = guess * (1 + getattr(plan.protocol, "tune", 0)) + 60 * getattr(plan.protocol, "tune_minutes", 0)
-    return float(sum(np.mean(known.get(job.method.label, [guess])) for job in plan.missing))
-
-
-def glance(event: Event) -> tuple[float, float] | None:
-    """Mean AUROC and AP over the outcomes of the cell that just ended, for the table that grows; None if it has none."""
-    return _glance(event.job) if event.data.get("status") == "done" else None
-
-
-def _glance(job: Job) -> tuple[float, float]:
-    from bench import metrics
-
-    frame = pd.read_parquet(Path(job.folder) / f"{store.cell_name(job.repeat, job.fold)}.parquet")
-    test = frame[frame["view"] == "test"]
-    pairs = [(test[c].to_numpy(), test["p:" + c[2:]].to_numpy()) for c in test.columns if c.startswith("y:")]
-
-    def mean(of: Iterator[float]) -> float:
-        return float(np.nanmean(list(of)))
-
-    return mean(metrics.auroc(y, p) for y, p in pairs), mean(metrics.average_precision(y, p) for y, p in pairs)

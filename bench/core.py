@@ -298,10 +298,6 @@ class Split:
 Precision: TypeAlias = Literal["float32", "bfloat16", "float64"]
 
 
-def _silent(step: int, score: float) -> None:
-    del step, score
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
     """How to train, as opposed to what: the same for every method of a cell. `quick`: a first look, train as little as makes sense.
@@ -315,7 +311,7 @@ class Run:
     precision: Precision = "float32"
     threads: int = 1
     quick: bool = False
-    report: Callable[[int, float], None] = field(default=_silent, compare=False)
+    report: Callable[[int, float], None] = field(default=lambda step, score: None, compare=False)
 
 
 class Fold(NamedTuple):
@@ -343,9 +339,10 @@ class Method(Protocol):
     An unknown label teaches nothing, and a row without any known label no more than what is fitted to the inputs alone (medians,
     scales, words). A method that learns from such rows says so in its docstring under "Adapter", which its card and the report show.
 
-    It may also have `family` (the heading in tables; `group` where it depends on settings), `uses` (ids of methods whose code it runs on) and `check(tasks)`, which raises
-    BenchError before anything is trained where a setting does not fit the outcomes' names. And `fit_group(folds)`, which trains several
-    at once and yields (place among the folds, Predictor) as each ends, with `alone`: why it cannot with these settings, "" if it can.
+    It may also have `family` (the heading in tables; `group` where it depends on settings), `uses` (ids of methods whose code it runs
+    on) and `check(tasks)`, which raises BenchError before anything is trained where a setting does not fit the outcomes' names. And
+    `fit_group(folds)`, which trains several at once and yields (place among the folds, Predictor) as each ends, with `alone`: why it
+    cannot with these settings, "" if it can.
     """
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Predictor: ...

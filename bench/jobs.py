@@ -84,6 +84,8 @@ class Job:
         return Job(**{**value, **objects})
 
 
+# a cell, whatever its method
+Place: TypeAlias = tuple[Spec, Protocol | Draws, int, int, tuple[View, ...]]
 # a model, facts of how its settings were found, and what it cost so far
 Fitted: TypeAlias = tuple[Predictor, Mapping[str, JSON], Meter | Shared]
 
@@ -126,7 +128,7 @@ def _alone(job: Job, shown: Shown, run: Run) -> Fitted:
 def _grouped(job: Job, run: Run) -> dict[str, JSON] | None:
     """Train the job's cell and its followers' at once; its record, None if that one did not end so."""
     jobs = [job, *job.followers]
-    places = [_shown_to(one) for one in jobs]
+    places = [_shown_to(one, shown) for one, shown in zip(jobs, _together(tuple(map(_place, jobs))), strict=True)]
     method: Any = registry.method(job.method)
     shared, records = Shared(len(jobs), _prepared), dict[int, dict[str, JSON]]()
     try:
@@ -149,9 +151,9 @@ def _same(fitted: Fitted) -> Fitted:
     return fitted
 
 
-def _shown_to(job: Job) -> tuple[Shown, dict[str, JSON]]:
+def _shown_to(job: Job, found: tuple[Cohort, Shown] | None = None) -> tuple[Shown, dict[str, JSON]]:
     """What the job's cell shows its method, and the record as it is if all goes well."""
-    cohort, shown = _shown(job.dataset, job.protocol, job.repeat, job.fold, job.views)
+    cohort, shown = found or _shown(*_place(job))
     if job.digest and cohort.digest != job.digest:
         raise BenchError(f"'{job.dataset.label}' changed while the run was under way. Start the run again.")
     digests: dict[str, JSON] = {"cohort": cohort.digest, "split": splits.digest(shown.split)}
@@ -234,6 +236,15 @@ def _diagnosed(job: Job, shown: Shown, predictor: Predictor) -> dict[str, JSON]:
     return {"diagnosis": diagnose.facts(predictor, shown.train, shown.test, truth)}
 
 
+def _place(job: Job) -> Place:
+    return job.dataset, job.protocol, job.repeat, job.fold, job.views
+
+
+@functools.lru_cache(maxsize=1)  # the groups of several methods follow one another
+def _together(places: tuple[Place, ...]) -> list[tuple[Cohort, Shown]]:
+    return [_shown(*place) for place in places]
+
+
 @functools.lru_cache(maxsize=1)  # the methods of a fold follow one another, and share what is prepared of its rows
 def _shown(dataset: Spec, protocol: Protocol | Draws, repeat: int, fold: int, asked: tuple[View, ...]) -> tuple[Cohort, Shown]:
     cohort, split = _cell(dataset, protocol, repeat, fold)
@@ -300,7 +311,7 @@ def loaded(dataset: Spec) -> Cohort:
 
 def forget() -> None:
     """Whatever was read before a run may have changed on disk since."""
-    for kept in (loaded, _split, _shown, other_cohort):
+    for kept in (loaded, _split, _shown, _together, other_cohort):
         kept.cache_clear()
 
 

@@ -36,7 +36,7 @@ LAYERS = [
     {"jobs"},
     {"harness"},
     {"execute", "report", "claims", "pairs"},
-    {"stored"},
+    {"stored", "progress"},
     {"api"},
     {"cli"},
 ]

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from bench import api, stored
+from bench import api, progress, stored
 from bench.core import BenchError
 from bench.draws import Draws
 from bench.execute import Event
@@ -188,7 +188,7 @@ class _Plain(_Watch):
         if event.kind == "again":
             print(f"{event.job.name} is tried again: {short(event.data['error'])}", flush=True)
         if event.kind == "end":
-            scores = api.glance(event)
+            scores = progress.glance(event)
             what = (
                 f"AUROC {100 * scores[0]:.1f}, AP {100 * scores[1]:.1f}"
                 if scores
@@ -218,7 +218,7 @@ class _Terminal(_Watch):
 
     def ended(self, event: Event) -> None:
         super().ended(event)
-        scores = api.glance(event)
+        scores = progress.glance(event)
         if scores is not None:
             self.rows[event.job.dataset.label, _row(event.job.method.label, event.job.protocol)].append(scores)
 

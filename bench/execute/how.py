@@ -1,10 +1,12 @@
 """How cells are run: by how many processes, within which limits, and how often a lost one is tried again."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from bench import devices
 from bench.core import BenchError
 from bench.jobs import Job, Limits
 
@@ -57,6 +59,24 @@ class Event(NamedTuple):
     data: Mapping[str, Any]
 
 
+def chosen(
+    workers: int | None,
+    timeout: str | float | None,
+    memory: str | float | None,
+    retries: int,
+    device: str,
+    group: bool | None,
+    cluster: str | None,
+    precision: str = "float32",
+) -> How:
+    """How a user's options ask for it. A cluster's workers look for a device themselves: here there may be none."""
+    if cluster is not None and workers is not None:
+        raise BenchError("the workers of a cluster say how many cells run at a time: leave --workers out")
+    found = device if cluster is not None else devices.resolve(device, precision)
+    count = _processors() if workers is None else workers
+    return How(count, limits(timeout, memory), retries, found, group, cluster or "")
+
+
 def limits(timeout: str | float | None, memory: str | float | None) -> Limits:
     """timeout: seconds, or 90s, 10m, 2h, 1d. memory: bytes, or as in 500MB, 4GB, 4GiB. BenchError for anything else."""
     seconds = None if timeout is None else _amount("cell-timeout", timeout, {"": 1, **_SECONDS}, "seconds, or as in 90s, 10m, 2h")
@@ -69,3 +89,7 @@ def _amount(name: str, value: str | float, units: Mapping[str, int], form: str) 
     if found is None or found[2] not in units or float(found[1]) <= 0:
         raise BenchError(f"{name} must be more than 0 {form}, but is '{value}'")
     return float(found[1]) * units[found[2]]
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

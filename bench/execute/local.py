@@ -2,9 +2,10 @@
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from bench.execute.hand import Ended, Hand
 from bench.execute.how import Event, How
@@ -12,17 +13,55 @@ from bench.jobs import Job, run_cell
 
 PAUSE = 1.0  # seconds before a second try, and twice as long before each further one: what killed a process may pass
 
-_Todo: TypeAlias = "queue.SimpleQueue[tuple[Job, int]]"  # a job, and which try of it
+_Place: TypeAlias = tuple[Any, ...]  # a fold of a dataset
+
+
+class Todo:
+    """Cells that wait, each with which try of it comes next. A hand stays at its fold: what it prepared there serves all methods.
+
+    A fold that nobody is at goes before others, then the one with the most cells left. Further tries come last of all.
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.lock = threading.Lock()
+        self.waiting: dict[_Place, deque[tuple[Job, int]]] = {}
+        self.again: deque[tuple[Job, int]] = deque()
+        self.at: dict[object, _Place] = {}
+        for job in jobs:
+            self.put(job)
+
+    def put(self, job: Job, tries: int = 1) -> None:
+        with self.lock:
+            (self.again if tries > 1 else self.waiting.setdefault(_place(job), deque())).append((job, tries))
+
+    def get(self, hand: object) -> tuple[Job, int] | None:
+        """None when nothing waits."""
+        with self.lock:
+            if not self.waiting:
+                return self.again.popleft() if self.again else None
+            place = self.at.get(hand)
+            if place not in self.waiting:
+                taken = set(self.at.values())
+                free = [one for one in self.waiting if one not in taken]
+                place = free[0] if free else max(self.waiting, key=lambda one: len(self.waiting[one]))
+            self.at[hand] = place
+            cells = self.waiting[place]
+            found = cells.popleft()
+            if not cells:
+                del self.waiting[place]
+            return found
+
+
+def _place(job: Job) -> _Place:
+    return job.dataset.label, job.protocol, job.repeat, job.fold
 
 
 def run(jobs: Sequence[Job], how: How) -> Generator[Event, None, None]:
-    """As `bench.execute.run`. A lost cell waits at the end of the queue: other neighbours may leave it more room."""
+    """As `bench.execute.run`. A lost cell waits until all others were taken up: other neighbours may leave it more room."""
     if how.workers == 0:
         yield from _here(jobs)
         return
-    todo: _Todo = queue.SimpleQueue()
-    for job in jobs:
-        todo.put((job, 1))
+    todo = Todo(jobs)
     events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
     crew = [_Feeder(todo, events, how) for _ in range(min(how.workers, len(jobs)))]
     try:
@@ -49,19 +88,15 @@ def _here(jobs: Sequence[Job]) -> Generator[Event, None, None]:
 class _Feeder(threading.Thread):
     """Feeds one hand from the queue."""
 
-    def __init__(self, todo: _Todo, events: "queue.SimpleQueue[Event | BaseException]", how: How) -> None:
+    def __init__(self, todo: Todo, events: "queue.SimpleQueue[Event | BaseException]", how: How) -> None:
         super().__init__(daemon=True)
         self.todo, self.events, self.how = todo, events, how
         self.hand = Hand(how.limits)
 
     def run(self) -> None:
         try:
-            while True:
-                try:
-                    job, tries = self.todo.get_nowait()
-                except queue.Empty:
-                    break
-                self._do(job, tries)
+            while (found := self.todo.get(self)) is not None:
+                self._do(*found)
         except Ended:
             pass
         except BaseException as error:  # a thread that ended silently would leave the run waiting for ever
@@ -82,8 +117,8 @@ class _Feeder(threading.Thread):
         apart = bool(job.others) and tries == 1 and record["status"] in ("lost", "failed")  # by itself it may go well
         again = apart or (record["status"] == "lost" and tries <= self.how.retries)
         if again:
-            self.todo.put((job, tries + 1))
+            self.todo.put(job, tries + 1)
         if tries == 1:
             for other in job.followers:  # now their cells are stored, or they are trained by themselves
-                self.todo.put((other, 1))
+                self.todo.put(other)
         self.events.put(Event("again" if again else "end", job, record))

@@ -1,8 +1,8 @@
 """What an epoch of training costs here and in the usual loop, and what a backward pass costs under each balance.
 
 By hand, on one core: OMP_NUM_THREADS=1 python tests/benchmarks/training.py                  an epoch, then balances; minutes
-                      OMP_NUM_THREADS=1 python tests/benchmarks/training.py --others FOLDER  and other libraries' own trainers
-FOLDER holds torch-rechub and LibMTL: pip install --no-deps --target FOLDER torch-rechub LibMTL
+                      OMP_NUM_THREADS=1 python tests/benchmarks/training.py --others FOLDER  and torch-rechub's own trainer
+FOLDER holds it: pip install --no-deps --target FOLDER torch-rechub. LibMTL does not load without torchvision, which has no CPU build.
 
 The same network for all: 12,430 rows x 100 numbers, 4 outcomes, batches of 256, experts of 64 units with GELU and dropout 0.2, a
 linear head an outcome; MMoE with 8 experts, PLE with 2 levels of 2 shared experts and 2 an outcome. Ours is `bench.train`'s loop as
@@ -238,19 +238,15 @@ def contestants(name: str, data: Cohort, others: bool) -> dict[str, Trainer]:
     found = {"ours": ours(f"{spec}:width={WIDTH}:dropout={DROPOUT}", data)}
     found["usual loop"] = usual(UsualMMoE() if name == "mmoe" else UsualPLE(), data)
     if others:
-        from training_peers import libmtl, rechub
+        from training_peers import rechub
 
-        for made in (rechub, libmtl):
-            try:
-                found[made.__name__] = made(name, data)
-            except ImportError as error:
-                print(f"{made.__name__} has no {name}: {error}")
+        found["torch-rechub"] = rechub(name, data)
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--others", metavar="FOLDER", help="where torch-rechub and LibMTL lie")
+    parser.add_argument("--others", metavar="FOLDER", help="where torch-rechub lies")
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--only", choices=["epochs", "balances"])
     options = parser.parse_args()
