@@ -107,11 +107,17 @@ def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
 
 
 def _alone(job: Job, shown: Shown, run: Run) -> Fitted:
-    """One cell's model, with the settings that were found for it if the protocol tunes."""
+    """One cell's model, and the cost of this training alone: `tuned` has the seconds of the trials."""
+    spec, tuned = _settled(job, shown, run)
+    meter = Meter(_prepared)
+    return registry.method(spec).fit(*cells.fold(shown, run)), tuned, meter
+
+
+def _settled(job: Job, shown: Shown, run: Run) -> tuple[Spec, Mapping[str, JSON]]:
+    """The method's settings on this fold, and facts of how they were found: where the protocol does not tune, those of the job."""
     protocol = job.protocol
     if isinstance(protocol, Draws) or not protocol.tuning:
-        meter = Meter(_prepared)
-        return registry.method(job.method).fit(*cells.fold(shown, run)), {}, meter
+        return job.method, {}
     from bench import tune  # Optuna takes a second to load
 
     store, folder, place = Store(Path(job.root)), Path(job.folder), (job.repeat, job.fold)
@@ -120,9 +126,7 @@ def _alone(job: Job, shown: Shown, run: Run) -> Fitted:
         lambda method, told: method.fit(*cells.fold(shown, replace(run, report=told))), run.report, store.trials(folder, *place),
         lambda record: store.save_trials(folder, *place, record),
     )  # fmt: skip
-    spec, tuned = tune.settled(cell, tune.Budget(protocol.tune, protocol.tune_minutes))
-    meter = Meter(_prepared)  # `tuned` has the seconds of the trials
-    return registry.method(spec).fit(*cells.fold(shown, run)), tuned, meter
+    return tune.settled(cell, tune.Budget(protocol.tune, protocol.tune_minutes))
 
 
 def _grouped(job: Job, run: Run) -> dict[str, JSON] | None:

@@ -18,6 +18,16 @@ from bench.core import Cohort, Series, Tabular, Task, Text
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it starts ignored, and children would inherit that
 
 MakeCohort = Callable[..., Cohort]
+# Files of a minute and more, the longest first: begun last, one of them would run alone at the end.
+LONG = ("run", "results_reading", "shards", "cohort_fuzz", "grouped_run", "faults_run", "tune_runs", "wheel", "contract", "cohort_fast",
+        "cluster", "readme", "diagnose", "suite_runs", "learning_runs", "interrupt", "null_rates", "faults_cells")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {f"test_{name}.py": i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONG)))  # stable: all others in their order
+
+
 WORDS = ("knee", "hip", "spine", "elective", "revision", "smoker", "cement", "tourniquet")
 
 

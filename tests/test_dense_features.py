@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench import prep, registry, train
 from bench.core import BenchError, Cohort, Inputs, Run, Unsupported
-from bench.nets import masking, spectrum
+from bench.nets import masking, network, spectrum
 from bench.prep import SeriesShape
 
 Make = Callable[..., Cohort]
@@ -267,7 +267,7 @@ def test_without_the_penalty_a_step_is_what_it_was(small_cohort: Cohort, monkeyp
     def never(z: Tensor) -> Tensor:
         raise AssertionError("the penalty was asked for")
 
-    monkeypatch.setattr(train, "dense", never)
+    monkeypatch.setattr(network, "dense", never)
     fit(small_cohort, "hard_sharing", NEURAL)
     with pytest.raises(AssertionError, match="asked for"):
         fit(small_cohort, "hard_sharing", NEURAL, dense=0.1)

@@ -22,7 +22,7 @@ def test_a_killed_cell_is_tried_again_in_the_same_run(tmp_path: Path) -> None:
     once, sound = (planned(tmp_path / "a", f"{FAULTY}{more}").missing[0] for more in (f":fault=killed:once={tmp_path}/once", ""))
     events = done((once, sound), How(workers=1))
     assert kinds(events) == ["start", "again", "start", "end", "start", "end"]  # it waited at the end of the queue
-    assert [event.job is once for event in events] == [True, True, False, False, True, True]
+    assert [event.job.method == once.method for event in events] == [True, True, False, False, True, True]
     assert stored(once)["status"] == "done"
     assert stored(once)["tries"] == 2
     assert stored(once)["predictions"] == stored(sound)["predictions"]
@@ -108,12 +108,13 @@ def test_a_report_beside_workers_uses_one_thread() -> None:
         return {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
 
     before = numba.get_num_threads()
-    with threadpoolctl.threadpool_limits(2):
-        assert threads() == {2}
+    with threadpoolctl.threadpool_limits(2):  # some have one thread as they come, and keep it
+        several = threads()
+        assert 2 in several
         with execute.one_thread():
             assert threads() == {1}
             assert numba.get_num_threads() == 1
-        assert threads() == {2}
+        assert threads() == several
         assert numba.get_num_threads() == before
 
 

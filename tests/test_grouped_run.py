@@ -86,11 +86,13 @@ def test_groups_leave_every_worker_one_and_nothing_out() -> None:
 def test_cells_of_a_group_bear_equal_parts_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     # Three cells: 6 s of all three; the first then takes 1 s by itself; 4 s of the other two. 6/3 + 1 = 3 and 6/3 + 4/2 = 4.
     shared, clock = Shared(3), [0.0]
-    monkeypatch.setattr(shared.meter, "read", lambda: {"seconds": clock[0], "peak_mb": 1.0, "joules": None})
+    monkeypatch.setattr(
+        shared.meter, "read", lambda: {"seconds": clock[0], "prepared_seconds": 0.6, "peak_mb": 1.0, "joules": None}
+    )
     clock[0] = 6.0
     shared.ended()
     clock[0] = 7.0
-    assert shared.read() == {"seconds": 3.0, "peak_mb": 1.0, "joules": None}
+    assert shared.read() == {"seconds": 3.0, "prepared_seconds": 0.2, "peak_mb": 1.0, "joules": None}
     shared.stored()
     clock[0] = 11.0
     shared.ended()

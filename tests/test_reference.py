@@ -259,8 +259,14 @@ def stopped_experts(self: Any, h: Tensor) -> Tensor:
     return kept(self, h.detach())
 
 
+def apart(self: Any, states: Tensor) -> Tensor:
+    """(B, S, d); the first level is given the one that all states are, (B, d)."""
+    return states[:, None].expand(-1, int(self.owner.max()) + 1, -1) if states.dim() == 2 else states
+
+
 def blind_shared_gate(self: Any, states: Tensor) -> Tensor:
     """The shared gate hears no task's experts."""
+    states = apart(self, states)
     gates = self.gates(states[:, : self.gates.shape[0]])
     heard = gates * ((self.owner == TASKS) | (torch.arange(gates.shape[1])[:, None] < TASKS))
     return heard / heard.sum(-1, keepdim=True) @ self.experts(states[:, self.owner])
@@ -268,11 +274,13 @@ def blind_shared_gate(self: Any, states: Tensor) -> Tensor:
 
 def next_expert(self: Any, states: Tensor) -> Tensor:
     """Weights given to the expert before the one they are for."""
+    states = apart(self, states)
     return self.gates(states[:, : self.gates.shape[0]]) @ self.experts(states[:, self.owner]).roll(1, dims=1)
 
 
 def first_state(self: Any, states: Tensor) -> Tensor:
     """Every expert reads the first task's state."""
+    states = apart(self, states)
     return self.gates(states[:, : self.gates.shape[0]]) @ self.experts(states[:, self.owner * 0])
 
 
@@ -311,7 +319,7 @@ def residual_of_the_next(self: Any, states: Tensor) -> Tensor:
 
 def residual_of_one(self: Any, states: Tensor) -> Tensor:
     """Residual weights fixed at 1 whatever their number."""
-    return (self.gates(states) + self.mine) @ self.experts(states[:, self.owner])
+    return (self.gates(states) + self.mine) @ self.experts(states)
 
 
 MUTATIONS: list[tuple[str, str, Callable[[Any, Tensor], Tensor]]] = [

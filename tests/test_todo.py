@@ -14,7 +14,7 @@ from bench.protocol import Protocol
 @pytest.fixture
 def jobs(tmp_path: Path) -> list[Job]:
     """Three folds of two methods, fold by fold."""
-    cells = [job for job in plan(tmp_path, Protocol(folds=3)).missing]
+    cells = plan(tmp_path, Protocol(folds=3)).missing
     return sorted((replace(job, folder=f"{job.folder}{k}") for job in cells for k in (0, 1)), key=lambda job: job.fold)
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from bench import cells, checks, jobs, protocol, registry, splits
-from bench.core import Cohort
+from bench.core import Cohort, Run
 from bench.jobs import Job
 from bench.store import Store
 
@@ -161,14 +161,14 @@ def test_settings_are_chosen_the_same_whatever_the_test_rows_hold(make_cohort: A
         under = protocol.asked(folds=2, tune=4)[0]
         job = Job(registry.parse("datasets", "surgical")[0], spec, under, 0, 0, str(tmp_path), str(tmp_path / name), "", "", {})
         shown = cells.Shown(one, one, split, 0, (), lambda view, one=one: one)
-        chosen, facts = jobs._settled(job, shown, Store(tmp_path), lambda step, score: None)
+        chosen, facts = jobs._settled(job, shown, Run())
         record = Store(tmp_path).trials(tmp_path / name, 0, 0) or {}
         outcomes.append((chosen, untimed(dict(facts["tuned"])), [untimed(trial) for trial in record["trials"]]))  # pyright: ignore
     assert outcomes[0] == outcomes[1]
     assert len(outcomes[0][2]) == 4
     swapped = replace(split, valid=split.test, test=split.valid)  # the same garbled rows are seen where they validate
     shown = cells.Shown(garbled, garbled, swapped, 0, (), lambda view: garbled)
-    _, facts = jobs._settled(replace(job, folder=str(tmp_path / "seen")), shown, Store(tmp_path), lambda step, score: None)
+    _, facts = jobs._settled(replace(job, folder=str(tmp_path / "seen")), shown, Run())
     assert dict(facts["tuned"])["default"] != outcomes[0][1]["default"]  # pyright: ignore
 
 
@@ -179,7 +179,7 @@ def test_weights_of_outcomes_are_tried_in_real_trials(tmp_path: Path, make_cohor
     job = Job(
         registry.parse("datasets", "surgical")[0], spec, protocol.asked(folds=2, tune=12)[0], 0, 0, str(tmp_path), str(tmp_path), "", "", {}
     )  # fmt: skip
-    jobs._settled(job, cells.Shown(cohort, cohort, split, 0, (), lambda view: cohort), Store(tmp_path), lambda step, score: None)
+    jobs._settled(job, cells.Shown(cohort, cohort, split, 0, (), lambda view: cohort), Run())
     trials = (Store(tmp_path).trials(tmp_path, 0, 0) or {})["trials"]
     assert any(trial["settings"]["balance"].startswith("fixed+") and trial["state"] == "done" for trial in trials)
     assert trials[0]["settings"]["balance"] == "equal"

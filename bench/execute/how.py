@@ -51,7 +51,7 @@ class Event(NamedTuple):
 
     start: it was taken up. step: an epoch or round ended: data has step and score. again: its process was lost and it waits for the
     next try: data is the record of the lost one. end: its cell is stored, once for every job: data is the record, whose `status` is
-    done, declined, failed, or lost after the last try. The job is the one that `run` was given, whatever the try.
+    done, declined, failed, or lost after the last try. The job is the one that `run` was given, with its device, whatever the try.
     """
 
     kind: Literal["start", "step", "again", "end"]

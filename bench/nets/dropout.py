@@ -78,4 +78,4 @@ class _Apart(torch.autograd.Function):
         kept = torch.zeros(x.shape, dtype=torch.bool, device=x.device)
         for row, generator, rows in zip(kept.flatten(1), several.generators, several.rows, strict=True):
             row[: rows * each] = _drawn(rows * each, x.device, generator) >= dropped
-        return x * (kept * (256 / (256 - dropped))), 0
+        return x * kept.to(x.dtype).mul_(256 / (256 - dropped)), 0

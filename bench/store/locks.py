@@ -52,7 +52,9 @@ def alone(root: Path) -> Generator[None]:
 
 @contextmanager
 def _locked(root: Path, how: int) -> Generator[None]:
-    handle = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    # Opened to be read where that will do: a file system with a file that is open to be written to cannot be made read-only
+    mode = os.O_RDWR if how & fcntl.LOCK_EX else os.O_RDONLY
+    handle = os.open(root / LOCK, mode | os.O_CREAT, 0o666)
     try:
         fcntl.flock(handle, how)
         yield
