@@ -6,14 +6,14 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 from typing import Protocol as Interface
 
 import pandas as pd
 
 from bench import cards, claims, execute, harness, pairs, progress, protocol, registry, store, suites, views
 from bench.core import BenchError
-from bench.execute import RETRIES, Event, How, shards
+from bench.execute import Asked, Event, How, shards
 from bench.execute.shards import Shard
 from bench.harness import Plan
 from bench.jobs import Job, forget
@@ -76,26 +76,18 @@ def run(
     reference: str | None = None,
     results: str | Path = "results",
     reports: str | Path = "reports",
-    workers: int | None = None,
     quick: bool = False,
     accept_code: bool = False,
     retry_failed: bool = False,
     diagnose: bool = False,
-    cell_timeout: str | float | None = None,
-    cell_memory: str | float | None = None,
-    retries: int = RETRIES,
-    device: str = "auto",
-    group: bool | None = None,
-    shard: str | None = None,
-    cluster: str | None = None,
     watch: Watch | None = None,
+    **asked: Unpack[Asked],
 ) -> Outcome:
     """Train what is missing, then score, test and write the tables. A rerun trains nothing and gives the same files.
 
     dataset, methods: a list of specs or one text with commas, `all` for every bundled one; a dataset may be a `bench.Cohort`.
-    folds: 5, or 2 if quick. reference: a method's label; `single_task` where it takes part. workers: processes of one thread each, as
-    many as processors; 0 = in this process. quick: a first look, a subsample trained briefly, stored apart. diagnose: look at the fitted
-    models too, see `diagnostics`.
+    folds: 5, or 2 if quick. reference: a method's label; `single_task` where it takes part. quick: a first look, a subsample trained
+    briefly, stored apart. diagnose: look at the fitted models too, see `diagnostics`.
 
     split: random, site, time or a column of the cohort; None: what the dataset says, else random. cut: of time, a date, a number, or the
     share of the earliest rows (0.7). train_size: patients learned from at most, or all; several are several protocols, one after
@@ -105,16 +97,11 @@ def run(
     predictions. text: how notes become numbers, the same for all methods: tfidf, minilm, hf:FOLDER, tokens, minilm:tune or
     hf:FOLDER:tune, see `bench.prep.text`. series: windows, summary, grud, tcn or patch, see `bench.prep.series`. A method that cannot
     follow takes the nearest, which is said. outcomes: train and judge these alone, on the rows of a run of all. tune: trials of other
-    settings in every training fold, the same number for every method, or tune_minutes of them, see `bench.tune`. cell_timeout: seconds,
-    or as in 90s, 10m, 2h; cell_memory: bytes, or as in 4GB: a cell that takes more is stopped, and tried again when there is more.
-    retries: further tries of a cell whose process was lost. device: auto (a GPU when there is one), cpu, cuda, cuda:1 or mps, of networks.
-    precision: of their training, float32, bfloat16 (mixed) or float64. group: train folds and repeats of one network as one; None: on a
-    GPU. shard: as "3/16", the cells of one of several machines, and no tables: see `bench.execute.shards` and `Outcome.part`. cluster:
-    the address of a Dask scheduler, or a TOML file for SLURM, in the place of local workers: see `bench.execute.cluster`. Raises
-    BenchError for anything a user can mend. A method that fails costs its own cells: see `Outcome.failed`.
+    settings in every training fold, the same number for every method, or tune_minutes of them, see `bench.tune`. precision: of networks
+    in training, float32, bfloat16 (mixed) or float64. asked: see `bench.execute.Asked`. Raises BenchError for anything a user can mend. A
+    method that fails costs its own cells: see `Outcome.failed`.
     """
-    how = execute.chosen(workers, cell_timeout, cell_memory, retries, device, group, cluster, precision)
-    mine = _shard(shard, cluster)
+    how, mine = execute.chosen(asked, precision), _shard(asked)
     forget()
     specs, others = registry.parse("methods", listed(methods)), registry.parse("datasets", listed(test_data)) if test_data else []
     rates, chosen = views.rates(missing), registry.parse("datasets", listed(dataset))
@@ -124,11 +111,11 @@ def run(
         "series": series, "drop": registry.parts(listed(drop_modality)), "outcomes": registry.parts(listed(outcomes)),
         "precision": precision, "tune": tune, "tune_minutes": tune_minutes,
     }  # fmt: skip
-    asked = [(one, under) for one in chosen for under in protocol.wanted(one, split, cut, **options)]
+    places = [(one, under) for one in chosen for under in protocol.wanted(one, split, cut, **options)]
     _make(Path(reports))
     plans = [
         harness.plan(one, specs, under, Path(results), reference, accept_code, retry_failed, diagnose, rates, others, how.limits)
-        for one, under in asked
+        for one, under in places
     ]
     if mine is not None:
         return _sharded(mine, plans, how, watch)
@@ -173,19 +160,12 @@ def run_suite(
     seed: int | None = None,
     results: str | Path = "results",
     reports: str | Path = "reports",
-    workers: int | None = None,
     quick: bool = False,
     accept_code: bool = False,
     retry_failed: bool = False,
     diagnose: bool = False,
-    cell_timeout: str | float | None = None,
-    cell_memory: str | float | None = None,
-    retries: int = RETRIES,
-    device: str = "auto",
-    group: bool | None = None,
-    shard: str | None = None,
-    cluster: str | None = None,
     watch: Watch | None = None,
+    **asked: Unpack[Asked],
 ) -> Outcome | Judged | Paired:
     """Run a suite: a bundled name or the path of a TOML file. A comparison is a `run`; claims are judged, see `bench.claims`, and so
     are pairs of outcomes, see `bench.pairs`.
@@ -196,14 +176,12 @@ def run_suite(
     if isinstance(content, suites.Comparison):
         return run(
             content.datasets, content.methods, **content.protocol.options(quick, seed), reference=content.reference, results=results,
-            reports=reports, workers=workers, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
-            cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries, device=device, group=group, shard=shard, cluster=cluster,
-            watch=watch,
+            reports=reports, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
+            watch=watch, **asked,
         )  # fmt: skip
     if seed is not None and seed < 0:
         raise BenchError(f"seed must be 0 or more, but is {seed}")
-    how = execute.chosen(workers, cell_timeout, cell_memory, retries, device, group, cluster)
-    mine = _shard(shard, cluster)
+    how, mine = execute.chosen(asked), _shard(asked)
     forget()
     folder = Path(reports) / store.safe(name + ("-quick" if quick else ""))
     _make(folder)
@@ -243,12 +221,9 @@ def run_suite(
     return Judged(verdicts, folder, cells.failed())
 
 
-def _shard(shard: str | None, cluster: str | None) -> Shard | None:
-    if shard is not None and cluster is not None:
-        raise BenchError(
-            "--shard is for machines that know nothing of each other, --cluster for those that do: give one of the two"
-        )
-    return None if shard is None else Shard.parse(shard)
+def _shard(asked: Asked) -> Shard | None:
+    text = asked.get("shard")
+    return None if text is None else Shard.parse(text)
 
 
 def _sharded(shard: Shard, plans: Sequence[Plan], how: How, watch: Watch | None) -> Outcome:

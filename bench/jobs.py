@@ -96,7 +96,10 @@ def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
     One that wants for memory is lost: beside other cells, or in a process that holds less, it may fit. A job with `others` stores theirs
     as well, each as it ends; where that comes to nothing it is trained by itself, as they are when their turn comes.
     """
-    run = Run(device=devices.resolve(job.device), precision=job.precision, quick=job.protocol.quick, report=report)
+    if not job.others and not job.follows:
+        _together.cache_clear()
+    job = replace(job, device=devices.resolve(job.device, job.precision))  # on a cluster each worker has its own
+    run = Run(device=job.device, precision=job.precision, quick=job.protocol.quick, report=report)
     devices.share(run.device, job.sharers)
     ended = job.follows or (job.others and job.tries > 1)  # as one of a group, even if its process was lost later
     found = _stored(job) if ended else _grouped(job, run) if job.others else None
@@ -208,14 +211,14 @@ def lose_cell(
 ) -> dict[str, JSON]:
     """Store and return the record of a cell whose process ended under it: lost, which the next run tries again.
 
-    limit: the one it was stopped at, as in {"timeout": 1800.0}: failed, until there is a wider one. seconds: that it took. A cell that is done already and was
-    made again for want of a view stays as it is.
+    limit: the one it was stopped at, as in {"timeout": 1800.0}: failed, until there is a wider one. seconds: that it took. A cell that is
+    done already, one of a group or made again for want of a view, stays as it is.
     """
     store = Store(Path(job.root))
     record = _record(job, "failed" if limit else "lost", why) | ({"traceback": trace} if trace else {})
     record |= {"seconds": round(seconds, 3)} | ({"limit": dict(limit)} if limit else {})
     before = store.cell(Path(job.folder), job.repeat, job.fold) or {}
-    if limit or before.get("status") != "done" or before["digests"] != record["digests"]:
+    if before.get("status") != "done" or before["digests"] != record["digests"]:
         store.save_cell(Path(job.folder), job.repeat, job.fold, record, None)
     return record
 

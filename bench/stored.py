@@ -294,7 +294,7 @@ def name_of(found: store.Results) -> str:
     given = found.protocol
     parts = [f"split={given['split']}"] if given.get("split", EXTERNAL) != EXTERNAL else []
     parts += [f"cut={given['cut']}"] if "cut" in given else []
-    parts += [f"{name}={given[name]}" for name in ("train_size", "precision") if name in given]
+    parts += [f"{name}={given[name]}" for name in ("train_size", "precision", "tune", "tune_minutes") if name in given]
     parts += [f"{given.get('at', 'test')}-without={'+'.join(map(str, dropped))}"] if (dropped := _list(given.get("drop"))) else []
     parts += [f"{name}={given[name]}" for name in ("text", "series") if name in given]
     parts += [f"outcomes={joined([*map(str, chosen)])}"] if (chosen := _list(given.get("outcomes"))) else []

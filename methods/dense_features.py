@@ -253,7 +253,7 @@ class DenseFeatures:
         hard: Any = registry.method("hard_sharing")
         fitted = replace(hard, **sizes).fit(train, valid, run)
         facts = {key: fitted.facts[key] for key in ("steps", "at_cap")}
-        return fitted.networks[0].encoder, facts | {"pretraining": fitted.facts["scores"]}
+        return fitted.networks[0].encoder.float(), facts | {"pretraining": fitted.facts["scores"]}
 
     def _geometry(self, encoder: nn.Module, batch: Batch) -> dict[str, JSON]:
         """Of validation rows. The distance of subspaces is None where no two rows have both halves of a series."""

@@ -230,6 +230,10 @@ class DFD(NeuralMethod):
     streams: Literal["both", "causal"] = "both"
 
     @property
+    def alone(self) -> str:
+        return super().alone or "it remembers its rows from step to step"
+
+    @property
     def uses(self) -> tuple[str, ...]:
         """Methods whose code this one runs on: a change of theirs makes its cells anew."""
         return (self.base.partition("+")[0],)

@@ -178,6 +178,10 @@ class FTTransformer(NeuralMethod):
     lr: Annotated[Positive, Range(2e-4, 5e-3, log=True)] = 2e-3
     weight_decay: Annotated[NonNegative, Range(1e-6, 1e-3, log=True)] = 1e-5
 
+    @property
+    def alone(self) -> str:
+        return super().alone or ("torch draws the masks inside its attention" if self.dropout else "")
+
     def encode(self, shapes: Mapping[str, prep.Shape]) -> nn.Module:
         last = self.layers - 1
         sizes: Any = (self.fused, self.hidden, self.heads, self.dropout, self.ffn_dropout)

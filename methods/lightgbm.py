@@ -56,10 +56,12 @@ class LightGBM:
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> PerTask:
         flat = prep.flatten(train)
         codes = np.flatnonzero(flat.categorical).tolist()
-        binned = once(lambda x: lgb.Dataset(x, categorical_feature=codes))
+        binned = once(lambda x: lgb.Dataset(x, params=self._parameters(run), categorical_feature=codes).construct())
 
         def fit(data: Data, held_out: Data) -> Ensemble:
-            rows = binned(data).set_label(data.y).set_weight(data.w)
+            rows = binned(data)
+            for name, values in (("label", data.y), ("weight", data.w)):
+                rows.set_field(name, values)  # `set_weight` would leave an earlier outcome's weights where all of these are 1
             held = rows.create_valid(held_out.x, held_out.y, weight=held_out.w) if held_out.stops else None
             return self._fit(rows, held, run)
 

@@ -5,7 +5,8 @@ Adapter: missing values take the better branch at every split; codes are split a
 unknown are left out of that outcome's trees. No reweighting of classes: it would spoil the calibration.
 Published: code (dmlc/xgboost) and results on four public data sets, single outcomes.
 Departures: defaults are for cohorts of some thousand patients (slow rate, shallow trees, half of the columns per tree), and
-the rounds are chosen by the weighted validation log loss. Where the validation rows hold one class only, 100 rounds are done.
+the rounds are chosen by the weighted validation log loss. Where the validation rows hold one class only, 100 rounds are done. The
+edges of bins are quantiles of the rows, unweighted, the same for all outcomes known at the same rows.
 Cost: 6 s per cell of surgical (8,450 training rows, one thread).
 """
 

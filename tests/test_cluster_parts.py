@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from filled import plan
 
 pytest.importorskip("distributed")
 
@@ -17,6 +18,7 @@ from bench import checks, registry
 from bench.cohorts import parcel
 from bench.core import BenchError, Cohort, Tabular, Task
 from bench.execute import How, cluster, luggage, remote, slurm
+from bench.protocol import Protocol
 
 WARDS = str(Path(__file__).parent / "plugins" / "wards.py")
 LIKE_SLURM = (
@@ -156,3 +158,13 @@ def test_without_slurm_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BenchError, match="submits jobs with sbatch, which is not on this machine"):
         slurm.started(path)
+
+
+def test_what_a_cell_tried_goes_with_it(tmp_path: Path) -> None:
+    job = plan(tmp_path, Protocol(folds=2)).missing[0]
+    folder = Path(job.folder)
+    (folder / "trials").mkdir(parents=True)
+    for name in ("r0-f0.json", "r0-f1.json", "trials/r0-f0.json", "trials/r0-f1.json"):
+        (folder / name).write_text(name)
+    assert job.fold == 0
+    assert cluster._before(job) == {name: name.encode() for name in ("r0-f0.json", "trials/r0-f0.json")}

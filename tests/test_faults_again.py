@@ -148,3 +148,12 @@ def test_a_limit_that_is_none_is_refused(given: tuple[str | None, str | None], s
 def test_this_process_cannot_be_limited() -> None:
     with pytest.raises(BenchError, match="need --workers 1 or more"):
         How(workers=0, limits=Limits(timeout=1.0))
+
+
+def test_a_done_cell_stays_whatever_stops_its_next_training(tmp_path: Path) -> None:
+    job = planned(tmp_path, FAULTY).missing[0]
+    done((job,), How(workers=1))
+    before = stored(job)
+    for limit in (None, {"timeout": 1.0}):
+        assert lose_cell(job, "stopped", limit=limit)["status"] != "done"
+        assert stored(job) == before

@@ -304,7 +304,7 @@ def test_only_training_rows_are_looked_at(small_cohort: Cohort) -> None:
 
 
 def test_fitted_preparations_are_kept_but_not_for_ever(make_cohort: Callable[..., Cohort]) -> None:
-    parts = [make_cohort(n=60).rows(np.arange(20 + i)) for i in range(10)]
+    parts = [make_cohort(n=120).rows(np.arange(20 + i)) for i in range(prep.KEPT + 4)]
     first = prep.flatten(parts[0])
     assert prep.flatten(parts[0]) is first
     for part in parts[1:]:

@@ -111,3 +111,21 @@ def test_codes_are_split_as_sets(name: str) -> None:
     predictor = registry.method(few[name]).fit(whole.rows(np.arange(1000)), whole.rows(np.arange(1000, 1200)), Run())
     test = whole.rows(np.arange(1200, 1500))
     assert ((predictor.predict(test.inputs) > 0.5) == (test.labels == 1)).mean() > 0.95
+
+
+def test_an_outcome_has_its_own_weights_alone(name: str) -> None:
+    # Two outcomes at the same rows: what is binned once for both must not hand the first one's weights to the second
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4))
+    y = (x[:, :2] + rng.normal(size=(300, 2)) > 0).astype(float)
+
+    def cohort(rows: slice, weights: Any) -> Cohort:
+        frame, ids = pd.DataFrame(x[rows], columns=list("abcd")), np.arange(300)[rows]
+        return checks.build("c", {"table": Tabular(frame)}, [Task("s"), Task("t")], y[rows], ids, weights=weights)
+
+    valid = cohort(slice(200, 300), None)
+    uneven = np.column_stack([rng.uniform(0.1, 9, 200), np.ones(200)])
+    weighted, plain = (
+        registry.method(name).fit(cohort(slice(0, 200), w), valid, Run()).predict(valid.inputs)[:, 1] for w in (uneven, None)
+    )
+    assert weighted.tobytes() == plain.tobytes()

@@ -96,7 +96,7 @@ def test_a_damaged_record_of_trials_is_made_again(tuned: tuple[Path, str], tmp_p
 def test_the_ledger_stands_under_the_table_and_names_what_failed(tuned: tuple[Path, str]) -> None:
     folder, said = tuned
     assert f"every method tuned in every training fold with {TRIALS} trials" in " ".join(said.split())
-    report = folder / "reports" / "surgical_n=1500"
+    report = folder / "reports" / f"surgical_n=1500_tune={TRIALS}"
     table = (report / "table.md").read_text()
     ledger = table[table.index("Tuning ledger") :]
     rows = {
@@ -131,7 +131,7 @@ def test_the_settings_of_a_fold_replayed_without_tuning_give_the_same_prediction
     for spec, (record, predictions) in zip(specs, found, strict=True):
         again = stored(folder, spec.replace(":", "_"), "cv2")
         pd.testing.assert_frame_equal(again[record["fold"]][1], predictions)
-    report = folder / "reports" / "surgical_n=1500"  # of the run without tuning now
+    report = folder / "reports" / "surgical_n=1500"  # of the run without tuning
     assert "Tuning ledger" not in (report / "table.md").read_text()
     assert not (report / "tuned.csv").exists()
 
@@ -140,7 +140,7 @@ def test_tuned_and_default_cells_lie_apart_and_are_reported_by_their_protocol(tu
     folder, _ = tuned
     name = f"cv2-tune{TRIALS}"
     done(folder, "--dataset", "surgical:n=1500", "--methods", "all", "--protocol", name, verb="report")
-    assert "Tuning ledger" in (folder / "reports" / "surgical_n=1500" / "table.md").read_text()
+    assert "Tuning ledger" in (folder / "reports" / f"surgical_n=1500_tune={TRIALS}" / "table.md").read_text()
     said = done(folder, "lightgbm:rounds=20", "constant", "--dataset", "surgical:n=1500", "--protocol", name, verb="compare")
     assert f"{TRIALS} trials" in " ".join(said.split())
 

@@ -26,7 +26,7 @@ class Random(claims.Cells):
         if "contrastive" in arm.method.label:
             raise claims.NotRun("failed: OutOfMemoryError: tried to allocate 2 GiB")
         rng = np.random.default_rng([self.seed, zlib.crc32(str(arm).encode())])
-        return np.exp(rng.normal(rng.normal(0, 0.3), 0.1, 20))  # ratios up to x10, differences up to 100 points
+        return np.exp(rng.normal(rng.normal(0, 0.2), 0.1, 20))  # ratios up to x4, differences below 100 points
 
 
 @pytest.fixture(scope="module")

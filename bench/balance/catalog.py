@@ -19,6 +19,14 @@ from bench.registry import unknown
 LEAST = 1e-8  # a loss of exactly 0, which `loss=asymmetric` can have, would make logarithms and ratios NaN
 
 
+def _like(made: tjs.Scalarizer, losses: Tensor) -> tjs.Scalarizer:
+    """With its fixed weights, which are no buffer, where the losses are."""
+    weights = getattr(made, "weights", None)
+    if isinstance(weights, Tensor):
+        made.weights = weights.to(losses)
+    return made
+
+
 class Scalarized(Balance):
     """A TorchJD scalarizer of the losses; heads are weighted like the rest.
 
@@ -43,7 +51,7 @@ class Scalarized(Balance):
         if self.keeps:
             value = self.scale(len(losses)) * self.whole(self._filled(losses, active))
         else:
-            value = self.scale(count) * self.make(count)(losses[active]) if count else losses.sum()
+            value = self.scale(count) * _like(self.make(count), losses)(losses[active]) if count else losses.sum()
         plus(value, penalty).backward()
 
     def updated(self, losses: Tensor, active: Tensor) -> None:

@@ -48,8 +48,8 @@ def facts(predictor: Predictor, fitted_on: Cohort, held_out: Cohort, truth: Trut
     if not isinstance(predictor, NeuralPredictor) or len({id(network) for network in predictor.networks}) > 1:
         return {}
     network = copy.deepcopy(predictor.networks[0])
-    device, tasks = next(network.parameters()).device, held_out.task_names
-    fit_batch, batch = (tensors(predictor.tokens(c.inputs), device) for c in (fitted_on, held_out))
+    like, tasks = next(network.parameters()), held_out.task_names
+    fit_batch, batch = (tensors(predictor.tokens(c.inputs), like.device, like.dtype) for c in (fitted_on, held_out))
     fit, view = views.view(network, fit_batch, tasks), views.view(network, batch, tasks)
     found = {"penalty": _penalty(predictor.facts), "spectrum": parts.spectra(view)}
     if view.parts:

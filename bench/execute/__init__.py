@@ -11,11 +11,11 @@ from dataclasses import replace
 from bench.execute import groups, local
 from bench.execute.groups import said
 from bench.execute.hand import Hand
-from bench.execute.how import RETRIES, Event, How, chosen, limits
+from bench.execute.how import RETRIES, Asked, Event, How, chosen, limits
 from bench.execute.threads import one_thread
 from bench.jobs import Job
 
-__all__ = ["RETRIES", "Event", "Hand", "How", "chosen", "limits", "one_thread", "run", "said"]
+__all__ = ["RETRIES", "Asked", "Event", "Hand", "How", "chosen", "limits", "one_thread", "run", "said"]
 
 
 def run(jobs: Sequence[Job], how: How) -> Generator[Event, None, None]:

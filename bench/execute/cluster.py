@@ -274,9 +274,10 @@ class _Session:
 
 
 def _before(job: Job) -> dict[str, bytes]:
-    """What is stored of a cell that is made again: it may have views to keep."""
-    paths = [Path(job.folder) / f"{cell_name(job.repeat, job.fold)}.{kind}" for kind in ("json", "parquet")]
-    return {path.name: path.read_bytes() for path in paths if path.exists()}
+    """What is stored of a cell that is made again: it may have views to keep, and trials of its settings."""
+    folder, name = Path(job.folder), cell_name(job.repeat, job.fold)
+    paths = [folder / f"{name}.json", folder / f"{name}.parquet", folder / "trials" / f"{name}.json"]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.exists()}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -37,6 +37,8 @@ def why_not(job: Job) -> str:
         return "each draw is a cohort of its own"
     if job.protocol.tuning:
         return "each fold has settings of its own"
+    if job.device.startswith("mps"):
+        return "masks of several networks are drawn on a CPU or CUDA alone"
     method: Any = registry.method(job.method)
     return str(method.alone) if hasattr(method, "fit_group") else NO_NETWORK
 

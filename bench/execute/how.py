@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from bench import devices
 from bench.core import BenchError
@@ -59,22 +59,42 @@ class Event(NamedTuple):
     data: Mapping[str, Any]
 
 
-def chosen(
-    workers: int | None,
-    timeout: str | float | None,
-    memory: str | float | None,
-    retries: int,
-    device: str,
-    group: bool | None,
-    cluster: str | None,
-    precision: str = "float32",
-) -> How:
-    """How a user's options ask for it. A cluster's workers look for a device themselves: here there may be none."""
+class Asked(TypedDict, total=False):
+    """How cells are run, as a user asks for it.
+
+    workers: processes of one thread each, as many as processors; 0 = in this process. cell_timeout: seconds, or as in 90s, 10m, 2h;
+    cell_memory: bytes, or as in 4GB: a cell that takes more is stopped, and tried again when there is more. retries: further tries of a
+    cell whose process was lost, 2. device: auto (a GPU when there is one), cpu, cuda, cuda:1 or mps, of networks. group: train folds and
+    repeats of one network as one; None: on a GPU. shard: as "3/16", the cells of one of several machines, and no tables: see
+    `bench.execute.shards` and `Outcome.part`. cluster: the address of a Dask scheduler, or a TOML file for SLURM, in the place of local
+    workers: see `bench.execute.cluster`.
+    """
+
+    workers: int | None
+    cell_timeout: str | float | None
+    cell_memory: str | float | None
+    retries: int
+    device: str
+    group: bool | None
+    shard: str | None
+    cluster: str | None
+
+
+def chosen(asked: Asked, precision: str = "float32") -> How:
+    """A cluster's workers look for a device themselves: here there may be none. TypeError for a word that `Asked` has not."""
+    if unknown := set(asked) - set(Asked.__annotations__):
+        raise TypeError(f"unexpected keyword argument: {', '.join(sorted(unknown))}")
+    workers, device, cluster = asked.get("workers"), asked.get("device", "auto"), asked.get("cluster")
     if cluster is not None and workers is not None:
         raise BenchError("the workers of a cluster say how many cells run at a time: leave --workers out")
+    if cluster is not None and asked.get("shard") is not None:
+        raise BenchError(
+            "--shard is for machines that know nothing of each other, --cluster for those that do: give one of the two"
+        )
     found = device if cluster is not None else devices.resolve(device, precision)
+    within = limits(asked.get("cell_timeout"), asked.get("cell_memory"))
     count = _processors() if workers is None else workers
-    return How(count, limits(timeout, memory), retries, found, group, cluster or "")
+    return How(count, within, asked.get("retries", RETRIES), found, asked.get("group"), cluster or "")
 
 
 def limits(timeout: str | float | None, memory: str | float | None) -> Limits:

@@ -32,6 +32,7 @@ class Process:
             assert stream is not None
             os.set_blocking(stream.fileno(), False)
             self._selector.register(stream, selectors.EVENT_READ)
+        self._ended = False
         self._cut = False  # whether it was ended from here
         self._open = True  # until it closed its side, or said what is no message
 
@@ -75,7 +76,9 @@ class Process:
         return sum(_bytes(pid, shared=len(members) > 1) for pid in members)
 
     def kill(self) -> None:
-        """End it and all that it started."""
+        """End it and all that it started. Once: later its number may be another process's."""
+        if self._ended:
+            return
         if not self._open:  # it ends by itself, most likely: its reason is the better one
             with suppress(subprocess.TimeoutExpired):
                 self.popen.wait(2)
@@ -87,6 +90,7 @@ class Process:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
+        self._ended = True
 
     def close(self) -> None:
         self._selector.close()

@@ -87,9 +87,11 @@ def cell(task: Mapping[str, Any]) -> dict[str, Any]:
             folder = Path(root, "cell")
             folder.mkdir()
             for name, data in task["before"].items():
+                (folder / name).parent.mkdir(exist_ok=True)
                 (folder / name).write_bytes(data)
             record = _done(replace(job, root=root, folder=str(folder)), task)
-            return {"event": "end", "record": record, "files": {path.name: path.read_bytes() for path in folder.iterdir()}}
+            files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+            return {"event": "end", "record": record, "files": files}
     except Ended:
         return {"event": "stopped"}
     except BenchError as error:

@@ -10,12 +10,14 @@ import faulthandler
 import json
 import os
 import queue
+import random
 import signal
 import sys
 import threading
 import time
 from typing import IO, Any, cast
 
+import numpy as np
 import psutil
 
 from bench.core import BenchError
@@ -86,6 +88,10 @@ class _World:
         if torch is not None:
             torch.set_num_threads(1)
             torch.set_default_dtype(torch.float32)
+            torch.set_grad_enabled(True)
+            torch.manual_seed(0)  # what draws from a generator of all draws the same whichever cells came before
+        random.seed(0)
+        np.random.seed(0)
 
 
 if __name__ == "__main__":

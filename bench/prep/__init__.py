@@ -24,7 +24,7 @@ from bench.prep.text import Encoder, Reduced, States, TextVectors, Words
 
 Columns: TypeAlias = TableColumns | SeriesColumns | TextVectors | Reduced
 T = TypeVar("T")
-KEPT = 30  # fitted preparations kept per process, some MB each: ten folds' worth of the three kinds, for folds trained as one
+KEPT = 80  # fitted preparations kept per process, some MB each: three kinds for as many folds as are trained as one
 
 
 @dataclass(frozen=True, slots=True, eq=False)

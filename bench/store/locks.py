@@ -13,14 +13,14 @@ from pathlib import Path
 from bench.core import BenchError
 
 LOCK = ".lock"
-_holding: ContextVar[ExitStack | None] = ContextVar("holding", default=None)
+_holding: ContextVar[tuple[ExitStack, set[Path]] | None] = ContextVar("holding", default=None)
 
 
 @contextmanager
 def writing() -> Generator[None]:
     """While this lasts, every results folder that is opened to be written to is held."""
     with ExitStack() as stack:
-        token = _holding.set(stack)
+        token = _holding.set((stack, set()))
         try:
             yield
         finally:
@@ -29,12 +29,13 @@ def writing() -> Generator[None]:
 
 def hold(root: Path) -> None:
     """Until the `writing` around it ends. Waits while files are removed. A folder that cannot be locked is left unheld."""
-    stack = _holding.get()
-    if stack is None:
+    held = _holding.get()
+    if held is None or root.resolve() in held[1]:
         return
     with suppress(OSError):  # whoever cannot write there is told so by the write
         root.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(_locked(root, fcntl.LOCK_SH))
+        held[0].enter_context(_locked(root, fcntl.LOCK_SH))
+        held[1].add(root.resolve())
 
 
 @contextmanager
