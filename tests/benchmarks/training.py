@@ -13,10 +13,12 @@ epoch each; CPU time of this one thread, the median over the turns, so that a bu
 """
 
 import argparse
+import copy
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,7 +77,7 @@ def ours(name: str, data: Cohort) -> Trainer:
         start = time.thread_time()
         trainer.epoch(batch, y, w, rows)
         middle = time.thread_time()
-        watch.look(trainer.averaged)
+        watch.look(train.logits(trainer.averaged, watch.batch), partial(copy.deepcopy, trainer.averaged))
         return middle - start, time.thread_time() - start
 
     return epoch
