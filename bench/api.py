@@ -213,10 +213,14 @@ def run_suite(
     if mine is not None:
         return _sharded(mine, plans, how, watch)
     _trained(plans, how, watch)
+    return _judged(content.text, cases, plans, folder, quick)
+
+
+def _judged(title: str, cases: Sequence[claims.Case], plans: Sequence[Plan], folder: Path, quick: bool) -> Judged:
     cells = claims.Cells(plans)
     warnings = ("quick look, not a result",) if quick else ()
     synthetic = any(hasattr(registry.loaded(plan.spec), "truth") for plan in plans)
-    verdicts = Verdicts(content.text, claims.judge(cases, cells), (*warnings, *((harness.SYNTHETIC,) if synthetic else ())))
+    verdicts = Verdicts(title, claims.judge(cases, cells), (*warnings, *((harness.SYNTHETIC,) if synthetic else ())))
     write_verdicts(verdicts, folder)
     return Judged(verdicts, folder, cells.failed())
 
