@@ -13,6 +13,8 @@ import logging
 import os
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -54,6 +56,43 @@ def scheduled(job: Job, tasks: int) -> tuple[float, float]:
                     break
             rates.append(tasks / (time.process_time() - start))
     return rates[0], rates[1]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What was measured on some stand-in cells, and what it comes to for all of the plan. took: processor seconds by what they were for.
+
+    one: cells of the plan of one method. size, parcel: bytes of the folder and of a cohort that is sent. files: in the folder.
+    """
+
+    cells: int
+    one: int
+    took: Mapping[str, float]
+    size: int
+    files: int
+    parcel: int
+
+    def show(self, n: int, job: Job, rates: tuple[float, float]) -> None:
+        cells, took, size = self.cells, self.took, self.size
+        few, many = rates
+        whole = DATASETS * METHODS * CELLS
+        print(f"stand-in cells: {cells}, {n:,} rows, 4 outcomes; {whole:,} cells are {DATASETS} x {METHODS} x {CELLS}")
+        print(f"{'':38}{'a dataset':>12}{'a cell':>13}{f'{whole:,} cells':>18}")
+        rows = {"planning, nothing stored": ("plan one", "plan"), "planning, everything stored": ("plan one again", "plan again")}
+        for what, (least, most) in rows.items():
+            each = (took[most] - took[least]) / (cells - self.one)
+            fixed = took[least] - self.one * each
+            print(f"{what:38}{fixed:10.2f} s{1000 * each:10.2f} ms{(DATASETS * fixed + whole * each) / 60:14.1f} min")
+        for what, name in (("a cell without training", "cell"), ("reading for a report", "read")):
+            print(f"{what:38}{'':12}{1000 * took[name] / cells:10.2f} ms{whole * took[name] / cells / 60:14.1f} min")
+        print(f"{'on disk':38}{'':12}{size / cells / 1000:10.1f} kB{whole * size / cells / 1e9:15.1f} GB")
+        print(f"{'files':38}{'':12}{self.files / cells:13.2f}{whole * self.files / cells:18,.0f}")
+        print(f"{'a task as JSON':38}{'':12}{len(json.dumps(job.json())) / 1000:10.1f} kB")
+        for what, rate in (("scheduler, a few tasks per thread", few), ("scheduler, all tasks at once", many)):
+            print(f"{what:38}{'':12}{1000 / rate:10.2f} ms{whole / rate / 60:14.1f} min   ({rate:.0f} tasks/s)")
+        print(
+            f"a cohort: loaded in {took['load']:.1f} s, packed in {took['pack']:.1f} s, {self.parcel / 1e6:.1f} MB sent once per worker"
+        )
 
 
 def main() -> None:
@@ -100,26 +139,8 @@ def main() -> None:
         start = time.process_time()
         data = parcel.packed(loaded(dataset))
         timed("pack", start)
-    job = plan.missing[0]
-    few, many = scheduled(job, given.tasks)
-    whole = DATASETS * METHODS * CELLS
-    print(f"stand-in cells: {cells}, {given.n:,} rows, 4 outcomes; {whole:,} cells are {DATASETS} x {METHODS} x {CELLS}")
-    print(f"{'':38}{'a dataset':>12}{'a cell':>13}{f'{whole:,} cells':>18}")
-    rows = {"planning, nothing stored": ("plan one", "plan"), "planning, everything stored": ("plan one again", "plan again")}
-    for what, (least, most) in rows.items():
-        each = (took[most] - took[least]) / (cells - one)
-        fixed = took[least] - one * each
-        print(f"{what:38}{fixed:10.2f} s{1000 * each:10.2f} ms{(DATASETS * fixed + whole * each) / 60:14.1f} min")
-    for what, name in (("a cell without training", "cell"), ("reading for a report", "read")):
-        print(f"{what:38}{'':12}{1000 * took[name] / cells:10.2f} ms{whole * took[name] / cells / 60:14.1f} min")
-    print(f"{'on disk':38}{'':12}{size / cells / 1000:10.1f} kB{whole * size / cells / 1e9:15.1f} GB")
-    print(f"{'files':38}{'':12}{len(files) / cells:13.2f}{whole * len(files) / cells:18,.0f}")
-    print(f"{'a task as JSON':38}{'':12}{len(json.dumps(job.json())) / 1000:10.1f} kB")
-    for what, rate in (("scheduler, a few tasks per thread", few), ("scheduler, all tasks at once", many)):
-        print(f"{what:38}{'':12}{1000 / rate:10.2f} ms{whole / rate / 60:14.1f} min   ({rate:.0f} tasks/s)")
-    print(
-        f"a cohort: loaded in {took['load']:.1f} s, packed in {took['pack']:.1f} s, {len(data) / 1e6:.1f} MB sent once per worker"
-    )
+    table = Table(cells, one, took, size, len(files), len(data))
+    table.show(given.n, plan.missing[0], scheduled(plan.missing[0], given.tasks))
 
 
 if __name__ == "__main__":
