@@ -259,29 +259,28 @@ def stopped_experts(self: Any, h: Tensor) -> Tensor:
     return kept(self, h.detach())
 
 
-def apart(self: Any, states: Tensor) -> Tensor:
-    """(B, S, d); the first level is given the one that all states are, (B, d)."""
-    return states[:, None].expand(-1, int(self.owner.max()) + 1, -1) if states.dim() == 2 else states
+def level(self: Any, states: Tensor, shift: int = 1) -> tuple[Tensor, Tensor]:
+    """Gates and experts of states (B, S, d); the first level is given the one that all are, (B, d). shift: 0 = all read the first."""
+    states = states[:, None].expand(-1, int(self.owner.max()) + 1, -1) if states.dim() == 2 else states
+    return self.gates(states[:, : self.gates.shape[0]]), self.experts(states[:, self.owner * shift])
 
 
 def blind_shared_gate(self: Any, states: Tensor) -> Tensor:
     """The shared gate hears no task's experts."""
-    states = apart(self, states)
-    gates = self.gates(states[:, : self.gates.shape[0]])
+    gates, experts = level(self, states)
     heard = gates * ((self.owner == TASKS) | (torch.arange(gates.shape[1])[:, None] < TASKS))
-    return heard / heard.sum(-1, keepdim=True) @ self.experts(states[:, self.owner])
+    return heard / heard.sum(-1, keepdim=True) @ experts
 
 
 def next_expert(self: Any, states: Tensor) -> Tensor:
     """Weights given to the expert before the one they are for."""
-    states = apart(self, states)
-    return self.gates(states[:, : self.gates.shape[0]]) @ self.experts(states[:, self.owner]).roll(1, dims=1)
+    gates, experts = level(self, states)
+    return gates @ experts.roll(1, dims=1)
 
 
 def first_state(self: Any, states: Tensor) -> Tensor:
     """Every expert reads the first task's state."""
-    states = apart(self, states)
-    return self.gates(states[:, : self.gates.shape[0]]) @ self.experts(states[:, self.owner * 0])
+    return torch.matmul(*level(self, states, shift=0))
 
 
 def transposed(self: Any, y: Tensor) -> Tensor:
