@@ -37,8 +37,16 @@ class Hand:
     def do(self, job: Job, report: Callable[[int, float], None]) -> Mapping[str, JSON]:
         """The record of the job's cell, which is stored. Its status is lost when the process was. Raises Ended after `end`.
 
+        A cell that passes the memory limit beside what earlier cells left in the process is not judged: it begins again in a fresh one.
         BenchError for what no other try would mend: the data changed, results cannot be written, no process can be started.
         """
+        record = None
+        while record is None:
+            record = self._try(job, report)
+        return record
+
+    def _try(self, job: Job, report: Callable[[int, float], None]) -> Mapping[str, JSON] | None:
+        """None when the process was no fair one."""
         process = self._ready()
         process.hear(0.0)
         process.printed = b""  # what an earlier cell printed is no reason for this one's end
@@ -56,6 +64,8 @@ class Hand:
                     return message["record"]
             seconds = time.monotonic() - start
             over = {} if gone else self._over(process, seconds / (1 + len(job.others)))
+            if "memory" in over.get("limit", {}) and self._cells:
+                return self._drop()
             if gone or over:
                 return self._lost(job, process, over, seconds)
 

@@ -91,6 +91,12 @@ def leaks() -> None:
     KEPT.append(fill(300_000_000))
 
 
+def takes() -> None:
+    held = fill(400_000_000)
+    time.sleep(2)
+    del held
+
+
 def threads() -> dict[str, JSON]:
     """How many threads the libraries of this process would use."""
     import numba
@@ -128,6 +134,7 @@ FAULTS: dict[str, Callable[[], object]] = {
     "fills": lambda: (fill(600_000_000), time.sleep(600)),
     "child fills": child_fills,
     "leaks": leaks,
+    "takes": takes,
     "raises": raises,
     "interrupts": interrupts,
     "garbles": garbles,
