@@ -139,11 +139,15 @@ class NeuralMethod(ABC):
         """
         torch.set_num_threads(folds[0].run.threads)
         keep()
-        fits = {k: _Fit(self, *fold) for k, fold in enumerate(folds)}
+        fits = {0: _Fit(self, *folds[0])}
+        if self.alone or not stackable(fits[0].network):  # never more than one in memory
+            yield 0, fits.pop(0).alone()
+            yield from ((k, _Fit(self, *fold).alone()) for k, fold in enumerate(folds) if k)
+            return
+        fits |= {k: _Fit(self, *fold) for k, fold in enumerate(folds) if k}
         while fits:
             first = next(iter(fits.values()))
-            whole = not self.alone and stackable(first.network)
-            chosen = [k for k, fit in fits.items() if fit is first or (whole and alike(first.member, fit.member, self.batch))]
+            chosen = [k for k, fit in fits.items() if fit is first or alike(first.member, fit.member, self.batch)]
             together = {k: fits.pop(k) for k in chosen}
             if len(together) > 1:
                 yield from _together(self, together)

@@ -73,6 +73,10 @@ class Hand:
         """Wait, unless ended before."""
         self.ended.wait(seconds)
 
+    def rest(self) -> None:
+        """Hold nothing while there is nothing to do: the next cell gets a fresh process."""
+        self._drop()
+
     def end(self) -> None:
         """Kill the process with all that it started. Nothing is done after this."""
         self.ended.set()
