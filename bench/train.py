@@ -147,7 +147,8 @@ class NeuralMethod(ABC):
         fits |= {k: _Fit(self, *fold) for k, fold in enumerate(folds) if k}
         while fits:
             first = next(iter(fits.values()))
-            chosen = [k for k, fit in fits.items() if fit is first or alike(first.member, fit.member, self.batch)]
+            whole = stackable(first.network)
+            chosen = [k for k, fit in fits.items() if fit is first or (whole and alike(first.member, fit.member, self.batch))]
             together = {k: fits.pop(k) for k in chosen}
             if len(together) > 1:
                 yield from _together(self, together)
