@@ -21,6 +21,11 @@ def resolve(name: str, precision: str = "float32") -> str:
     return chosen
 
 
+def wanted(name: str) -> bool:
+    """Whether a GPU is asked for, not only taken where there is one."""
+    return name.lower() not in ("auto", "cpu")
+
+
 def found() -> list[str]:
     """GPUs first, the CPU last."""
     import torch
