@@ -41,7 +41,7 @@ class Trial:
         return np.frombuffer(base64.b85decode(self.rows), "<f4").astype(np.float64)
 
 
-def begun(settings: Mapping[str, JSON], before: Mapping[str, Any]) -> dict[str, JSON]:
+def begun(settings: Mapping[str, JSON], before: Mapping[str, Any]) -> dict[str, Any]:
     """The mark of a trial that begins now in this process. before: its mark where an earlier process was at it, else empty."""
     losses = before.get("losses", 0) if before.get("settings") == settings else 0
     return {"settings": dict(settings), "pid": os.getpid(), "since": time.monotonic(), "losses": losses}
@@ -52,7 +52,7 @@ def at_one(record: Mapping[str, Any], pid: int) -> bool:
     return record.get("under_way", {}).get("pid") == pid
 
 
-def lost(mark: Mapping[str, Any], why: str, losses: int = 1) -> dict[str, JSON]:
+def lost(mark: Mapping[str, Any], why: str, losses: int = 1) -> dict[str, Any]:
     """The mark after that many losses more. since: of a clock that all processes of a machine share."""
     seconds = round(max(time.monotonic() - mark["since"], 0.0), 3)
     return {**mark, "losses": mark["losses"] + losses, "error": why, "seconds": seconds}

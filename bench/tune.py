@@ -130,7 +130,7 @@ class _Search:
         self.trials.append(ended)
         self.keep()
 
-    def keep(self, mark: Mapping[str, JSON] | None = None) -> None:
+    def keep(self, mark: Mapping[str, Any] | None = None) -> None:
         under_way = {"under_way": mark} if mark else {}
         self.cell.keep({"identity": self.identity, "trials": [asdict(trial) for trial in self.trials], **under_way})
 
