@@ -230,7 +230,9 @@ def _drawn(cell: Cell, space: Mapping[str, Knob], trials: Sequence[Trial]) -> tu
         study = _study(dists, list(zip(trials, params, strict=True)), int(rng.integers(2**31)), random=ask >= ASKS)
         trial = study.ask(dists)
         settings = decoded(space, trial.params)
-        if len(trials) < STARTUP:  # half of the defaults at random: they were made with care, a point of the whole space was not
+        if (
+            len(trials) < STARTUP and ask < ASKS
+        ):  # half of the defaults at random: they were made with care, a point of the whole space was not
             settings |= {name: value for name, value in default.items() if rng.random() < 0.5}
         settings, _ = plain(cell.spec, space, settings, cell.valid)
         if settings not in before:

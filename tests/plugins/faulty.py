@@ -150,7 +150,7 @@ class Faulty:
     fault: str = "none"
     once: str = ""
     sleep: float = 0.0
-    at: Annotated[int, Choice((0, 1, 2, 3))] = 0
+    at: Annotated[int, Choice((0, 1))] = 0
     hits: int | None = None
     log: str = ""
 
