@@ -43,5 +43,10 @@ def share(device: str, processes: int) -> None:
         torch.cuda.set_per_process_memory_fraction(1 / max(processes, 1), torch.device(device))
 
 
+def no_memory(error: BaseException) -> bool:
+    """Whether there was no room: on the machine, or on a GPU that cells share (torch.OutOfMemoryError). Alone it may fit."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
 def _perhaps() -> bool:
     return sys.platform in ("darwin", "win32") or any(Path(sign).exists() for sign in SIGNS)

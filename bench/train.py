@@ -89,6 +89,10 @@ class NeuralMethod(ABC):
         """Its heading in tables: what is compared of a sharing network with a balance of its own is the balance."""
         return "balancing" if self.family == "sharing" and self.balance != "equal" else self.family
 
+    def idle(self, cohort: Cohort) -> tuple[str, ...]:
+        """Settings that change nothing beside the others, see `bench.search.idle`."""
+        return ("balance",) if len(cohort.tasks) == 1 else ()
+
     def check(self, tasks: Sequence[str]) -> None:
         """BenchError if a setting does not fit these outcomes. Asked before anything is trained."""
         balance.make(self.balance, len(tasks))

@@ -240,8 +240,9 @@ class _Session:
         """The cell is stored, here if not there. A lost one is tried again, unless Dask has done so."""
         if files is not None:
             self.store.save_made(Path(task.job.folder), files)
-        if record["status"] == "lost" and task.tries <= self.how.retries and not last:
-            self.todo.append(replace(task, tries=task.tries + 1, future=None))
+        following = None if last else self.how.following(record, task.tries)
+        if following is not None:
+            self.todo.append(replace(task, tries=following, future=None))
             yield Event("again", task.job, record)
         else:
             self.ended += 1

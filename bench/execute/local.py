@@ -142,10 +142,10 @@ class _Feeder(threading.Thread):
             replace(job, tries=tries), lambda step, score: self.events.put(Event("step", job, {"step": step, "score": score}))
         )
         apart = bool(job.others) and tries == 1 and record["status"] in ("lost", "failed")  # by itself it may go well
-        again = apart or (record["status"] == "lost" and tries <= self.how.retries)
-        self.events.put(Event("again" if again else "end", job, record))
-        if again:
-            self.todo.put(job, tries + 1)
+        following = tries + 1 if apart else self.how.following(record, tries)
+        self.events.put(Event("end" if following is None else "again", job, record))
+        if following is not None:
+            self.todo.put(job, following)
         if tries == 1:
             for other in job.followers:  # now their cells are stored, or they are trained by themselves
                 self.todo.put(other)
