@@ -29,7 +29,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench import metrics, registry
+from bench import metrics, registry, store
 from bench.core import BenchError
 from bench.draws import Draws
 from bench.harness import Job, Plan
@@ -196,7 +196,7 @@ def _score(job: Job, metric: str) -> float:
 
 def _record(job: Job) -> Mapping[str, Any]:
     found = Store(Path(job.root)).cell(Path(job.folder), job.repeat, job.fold)
-    return found or {"status": "missing", "error": "missing or damaged; the same `bench run` makes it again"}
+    return found or {"status": "missing", "error": store.DAMAGED}
 
 
 def _fact(facts: Any, path: str) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from bench.execute.shards import Part
 from bench.protocol import joined
 from bench.report import across, diagnosis
 from bench.report.sheet import Sheet
+
+if TYPE_CHECKING:
+    from bench.report.exported import Exported
 
 EXTERNAL = "external"  # the split of results on another cohort
 UNSTORED = "how a death before it counts there is not stored; the same `bench run --test-data` stores it"
@@ -159,10 +163,12 @@ def export(
     scores: bool = False,
     quick: bool = False,
     force: bool = False,
-) -> int:
-    """Write every stored prediction into one long table, or the scores per cell: the number of rows. See `bench.report.exported`.
+) -> "Exported":
+    """Write every stored prediction into one long table, or the scores per cell: how many rows, and what is left out. See
+    `bench.report.exported`.
 
     file: ends in .parquet or .csv. dataset: this one alone. quick: quick looks, which are left out else. Cells of older code are left out.
+    BenchError where no cell is stored.
     """
     from bench.report import exported
 
@@ -176,6 +182,8 @@ def export(
         if name not in known:
             raise BenchError(registry.unknown(f"dataset in {results}", dataset, sorted(known)))
         shelves = [shelf for shelf in shelves if shelf.dataset == name]
+    if not any(shelf.cells for shelf in shelves):
+        raise BenchError(f"{results} holds no {'quick looks' if quick else 'results'} to export")
     try:
         return exported.write(held, shelves, path, scores)
     except OSError as error:

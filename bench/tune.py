@@ -27,7 +27,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from bench import cells, registry
-from bench.core import JSON, Cohort, Method, Predictor, Unsupported
+from bench.core import JSON, Cohort, Method, Predictor, Unsupported, said
 from bench.devices import no_memory
 from bench.recalibrate import row_scores, validation_score
 from bench.registry import Spec
@@ -119,7 +119,7 @@ class _Search:
             except Exception as error:
                 if not no_memory(error):
                     raise
-                mark = lost(mark, f"{type(error).__name__}: {error}")
+                mark = lost(mark, said(error))
                 if mark["losses"] < LOSSES:
                     self.keep(mark)
                     raise
@@ -211,7 +211,7 @@ def _tried(cell: Cell, settings: Mapping[str, JSON], trial: optuna.Trial | None,
     except (Exception, SystemExit) as error:
         if (trial is None and isinstance(error, Unsupported)) or no_memory(error):
             raise  # a method that declines with its defaults is not tried further
-        return ended("failed", error=f"{type(error).__name__}: {error}")
+        return ended("failed", error=said(error))
     losses = grouped(valid, p).astype("<f4")
     score = validation_score(valid.labels, p, valid.loss_weights)
     return ended("done", score=score, rows=base64.b85encode(losses.tobytes()).decode())

@@ -148,6 +148,7 @@ def test_limits_are_read_with_their_units(given: tuple[str | None, str | None], 
         (("soon", None), r"cell-timeout must be more than 0 seconds, or as in 90s, 10m, 2h, but is 'soon'"),
         (("0", None), r"cell-timeout must be more than 0 .* but is '0'"),
         ((None, "4 apples"), r"cell-memory must be more than 0 bytes, or as in 500MB, 4GB, 4GiB, but is '4 apples'"),
+        ((None, "4"), r"cell-memory must be 10MB or more, but is '4'\. A number without a unit is of bytes, as in 4GB\."),
     ],
 )
 def test_a_limit_that_is_none_is_refused(given: tuple[str | None, str | None], said: str) -> None:

@@ -30,7 +30,7 @@ def called(*arguments: str) -> None:
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_every_stored_prediction_is_a_row(root: Path, tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"all.{suffix}"
-    rows = stored.export(file, results=root)
+    rows = stored.export(file, results=root).rows
     table = pd.read_parquet(file) if suffix == "parquet" else pd.read_csv(file)
     # 2 methods x 2 folds x (20 test + 10 validation rows) x 2 outcomes
     assert rows == len(table) == 240
@@ -81,8 +81,8 @@ def test_quick_looks_older_code_and_damage_stay_out(root: Path, tmp_path: Path) 
     fill(root)
     fill(root, ("good",), QUICK)
     flipped(cell(root, "poor", 0, "parquet"), 60)
-    assert stored.export(tmp_path / "all.parquet", results=root) == 180  # one of four cells is damaged
-    assert stored.export(tmp_path / "quick.parquet", results=root, quick=True) == 120
+    assert stored.export(tmp_path / "all.parquet", results=root) == (180, 1, 0)  # rows, damaged cells, cells without
+    assert stored.export(tmp_path / "quick.parquet", results=root, quick=True) == (120, 0, 0)
     assert set(pd.read_parquet(tmp_path / "all.parquet")["folder"]) == {
         f"{DATASET.folder}/{method(name).folder}/{PROTOCOL.folder}" for name in ("good", "poor")
     }
@@ -90,16 +90,19 @@ def test_quick_looks_older_code_and_damage_stay_out(root: Path, tmp_path: Path) 
 
 def test_a_wrong_call_is_one_line_and_leaves_nothing(root: Path, tmp_path: Path) -> None:
     (tmp_path / "there.csv").write_text("mine")
+    (empty := tmp_path / "empty").mkdir()
     for name, more, said in (
         ("all.xlsx", {}, r"must end in \.parquet or \.csv, but is 'all\.xlsx'"),
         ("there.csv", {}, "is there already. --force writes over it"),
         ("no/all.csv", {}, "there is no folder"),
         ("all.csv", {"dataset": "demo:n=4"}, "unknown dataset in .* 'demo:n=4'. Did you mean 'demo:n=40'"),
+        ("none.csv", {"results": empty}, "holds no results to export"),
+        ("none.csv", {"quick": True}, "holds no quick looks to export"),
     ):
         with pytest.raises(BenchError, match=said):
-            stored.export(tmp_path / name, results=root, **more)
+            stored.export(tmp_path / name, **{"results": root, **more})
     assert (tmp_path / "there.csv").read_text() == "mine"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "there.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "results", "there.csv"]
     stored.export(tmp_path / "there.csv", results=root, force=True, dataset="demo:n=40")
     assert len(pd.read_csv(tmp_path / "there.csv")) == 240
 

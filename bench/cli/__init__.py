@@ -8,6 +8,8 @@ import typer
 
 from bench.cli import compare, data, diagnose, listing, report, results, run
 
+STOPPED = 130  # what typer makes of Ctrl-C; the run itself, which has more to say, ends by SystemExit
+
 app = typer.Typer(
     name="bench",
     help="Which multi-task method helps which patient outcome, by how much, and can you believe it?",
@@ -35,14 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         words = list(sys.argv[1:] if arguments is None else arguments)
         status = command.main(words or ["--help"], prog_name="bench", standalone_mode=False)
-    except typer.Abort:  # Ctrl-C before or after the run itself, which has more to say
-        print("bench: stopped", file=sys.stderr)
-        sys.exit(130)
     except Exception as error:
         line = _one_line(error)
         if line is None:
             raise
         sys.exit(line)
+    if status == STOPPED:
+        print("bench: stopped", file=sys.stderr)
     sys.exit(status if isinstance(status, int) else 0)
 
 

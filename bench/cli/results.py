@@ -49,9 +49,8 @@ def verify(results: Results = Path("results")) -> int:
     found = store.verify(results)
     for one in found.findings:
         print(f"{one.path} {one.text}")
-    print(
-        f"{found.files:,} files of {found.cells:,} cells: {f'{len(found.damaged):,} damaged' if found.damaged else 'all as written'}."
-    )
+    what = f"{len(found.damaged):,} damaged" if found.damaged else "all as written" if found.files else "nothing is stored here"
+    print(f"{found.files:,} files of {found.cells:,} cells: {what}.")
     return 1 if found.damaged else 0
 
 
@@ -97,5 +96,9 @@ def export(
     """
     from bench import stored
 
-    rows = stored.export(file, results=results, dataset=dataset, scores=scores, quick=quick, force=force)
-    print(f"{rows:,} rows written to {file}")
+    made = stored.export(file, results=results, dataset=dataset, scores=scores, quick=quick, force=force)
+    print(f"{made.rows:,} rows written to {file}")
+    if made.without:
+        print(f"Without predictions, since they failed or were declined: {made.without:,} cells")
+    if made.damaged:
+        print(f"Left out, since they are damaged: {made.damaged:,} cells. `bench results verify` says which.")

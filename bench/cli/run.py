@@ -65,11 +65,11 @@ Outcomes: TypeAlias = Annotated[
 Tune: TypeAlias = Annotated[
     int | None,
     Option(
-        help="Try this many settings of every method in each training fold, its defaults among them, judged on validation rows."
+        help="Try this many settings of every method in each training fold, its defaults among them, judged on validation rows. 0: none."
     ),
 ]
 TuneMinutes: TypeAlias = Annotated[
-    float | None, Option(help="The same for so many minutes a method and fold, however many that makes.")
+    float | None, Option(help="The same for so many minutes a method and fold, however many that makes. 0: none.")
 ]
 Reference: TypeAlias = Annotated[
     str | None, Option(help="The method the others are compared with. [default: single_task, else the first]")

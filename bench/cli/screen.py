@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +14,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from bench import api, progress, stored
+from bench import api, progress, store, stored
 from bench.core import BenchError
 from bench.draws import Draws
 from bench.execute import Event
@@ -27,7 +28,7 @@ LONG = 60.0  # seconds from which on a forecast is worth a line
 
 
 def run(suite: str | None, what: Mapping[str, Any], data_dir: str | None, seed: int | None, **options: Any) -> int:
-    """Run, show, and translate a stop by the user or the system into words and an exit status.
+    """Run, show, and translate a stop by the user or the system into words and SystemExit with its status.
 
     what: what is compared and how, as far as it was given; a suite says so itself.
     """
@@ -55,12 +56,10 @@ def run(suite: str | None, what: Mapping[str, Any], data_dir: str | None, seed: 
     except KeyboardInterrupt:
         for one in before:
             signal.signal(one, signal.SIG_IGN)
+        stored = f"{watch.done} of {watch.total} cells are stored" if watch.total else "Nothing was begun"
         with suppress(OSError):  # the terminal may be gone
-            print(
-                f"bench: stopped. {watch.done} of {watch.total} cells are stored; the same command goes on from there.",
-                flush=True,
-            )
-        return 128 + stopped
+            print(f"bench: stopped. {stored}; the same command goes on from there.", flush=True)
+        sys.exit(128 + stopped)
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
@@ -94,7 +93,7 @@ def show(outcome: stored.Outcome | api.Judged | api.Paired) -> int:
     for _, cell in failed.iterrows():
         where = f"{cell['method']} on {cell['dataset']}, repeat {cell['repeat']}, fold {cell['fold']}"
         print(f"bench: failed: {where}: {short(cell['error'])}")
-    if len(failed):
+    if (failed["error"] != store.DAMAGED).any():
         print("bench: failed cells are tried again when their code has changed, or with `bench run --retry-failed`.")
     return 2 if len(failed) else 0
 
@@ -104,7 +103,8 @@ def _partly(part: Part) -> int:
     failed = f", {part.failed} of them failed" if part.failed else ""
     print(f"Shard {part.shard}: its {part.cells:,} of {part.everything:,} cells are stored{failed}.", end=" ")
     if part.missing:
-        print(f"{part.missing:,} cells of other shards are missing; no table is made of a part.", end=" ")
+        many = "cell of other shards is" if part.missing == 1 else "cells of other shards are"
+        print(f"{part.missing:,} {many} missing; no table is made of a part.", end=" ")
     print(
         "`bench report`, or this command without --shard, makes the tables" + (" when they are there." if part.missing else ".")
     )
@@ -171,7 +171,8 @@ class _Watch:
         if any(plan.protocol.quick for plan in plans):
             print("note: quick look, not a result: few patients, few folds or draws, brief training.")
         if self.done:
-            print(f"{self.done} of {self.total} cells are stored already.")
+            failed = f", {self.failed} of them failed" if self.failed else ""
+            print(f"{self.done} of {self.total} cells are stored already{failed}.")
         if self.done < self.total and self.forecast > LONG:
             print(
                 f"{self.total - self.done} cells to train, about {_duration(self.forecast)} (a forecast; stored results stay if you stop)."

@@ -7,7 +7,6 @@ client hands out a few cells more than there are threads: a scheduler that dies 
 import itertools
 import logging
 import queue
-import re
 import sys
 import tempfile
 import time
@@ -93,7 +92,9 @@ class _Session:
         self.client.subscribe_topic(f"bench-{self.id}", lambda event: self.inbox.put(("said", event[1])))
         self._look()
         threads = sum(worker["nthreads"] for worker in self.workers.values())
-        say(f"cluster: {len(self.workers)} workers, {threads} cells at a time. Dashboard: {self.client.dashboard_link}")
+        say(
+            f"cluster: {len(self.workers)} worker{'s' * (len(self.workers) != 1)}, {threads} cell{'s' * (threads != 1)} at a time. Dashboard: {self.client.dashboard_link}"
+        )
 
     def events(self) -> Generator[Event, None, None]:
         while self.ended < self.total:
@@ -309,10 +310,6 @@ def _connected(address: str) -> tuple[Any, Any]:
 
         cluster = slurm.started(Path(address))
         return Client(cluster, set_as_default=False), cluster
-    if not re.fullmatch(r"\w+://\S+:\d+", address):
-        raise BenchError(
-            f"--cluster takes a scheduler's address, as in tcp://10.0.0.1:8786, or a file (.toml) for SLURM, but got '{address}'"
-        )
     try:
         return Client(address, set_as_default=False, timeout=PATIENCE), None
     except (OSError, ValueError) as error:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from bench import devices
@@ -11,6 +12,8 @@ from bench.core import BenchError
 from bench.jobs import Job, Limits
 
 RETRIES = 2  # more tries of a cell whose process was lost
+
+LEAST = 10**7  # bytes of a limit: an interpreter alone takes more, so that a smaller one is a forgotten unit
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -99,16 +102,33 @@ def chosen(asked: Asked, precision: str = "float32") -> How:
         raise BenchError(
             "--shard is for machines that know nothing of each other, --cluster for those that do: give one of the two"
         )
+    if cluster is not None:
+        _check_address(cluster)
     found = device if cluster is not None else devices.resolve(device, precision)
     within = limits(asked.get("cell_timeout"), asked.get("cell_memory"))
     count = _processors() if workers is None else workers
     return How(count, within, asked.get("retries", RETRIES), found, asked.get("group"), cluster or "")
 
 
+def _check_address(cluster: str) -> None:
+    """Before anything is read: what cannot be one need not be waited for."""
+    if cluster.endswith(".toml"):
+        if not Path(cluster).is_file():
+            raise BenchError(f"--cluster {cluster}: no such file")
+    elif not re.fullmatch(r"\w+://\S+:\d+", cluster):
+        raise BenchError(
+            f"--cluster takes a scheduler's address, as in tcp://10.0.0.1:8786, or a file (.toml) for SLURM, but got '{cluster}'"
+        )
+
+
 def limits(timeout: str | float | None, memory: str | float | None) -> Limits:
     """timeout: seconds, or 90s, 10m, 2h, 1d. memory: bytes, or as in 500MB, 4GB, 4GiB. BenchError for anything else."""
     seconds = None if timeout is None else _amount("cell-timeout", timeout, {"": 1, **_SECONDS}, "seconds, or as in 90s, 10m, 2h")
     size = None if memory is None else _amount("cell-memory", memory, _BYTES, "bytes, or as in 500MB, 4GB, 4GiB")
+    if size is not None and size < LEAST:
+        raise BenchError(
+            f"cell-memory must be {LEAST // 10**6}MB or more, but is '{memory}'. A number without a unit is of bytes, as in 4GB."
+        )
     return Limits(seconds, None if size is None else int(size))
 
 

@@ -2,10 +2,11 @@
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -38,19 +39,27 @@ METRICS: dict[str, Callable[..., float]] = {
 }  # fmt: skip
 
 
-def write(held: Contents, shelves: list[Shelf], path: Path, scores: bool) -> int:
-    """Write the table of these shelves, whole or not at all; how many rows it has. Cells that are damaged or have no predictions are left out.
+class Exported(NamedTuple):
+    """Rows of the table, and how many cells it lacks: those that are damaged, and those that failed or were declined."""
+
+    rows: int
+    damaged: int
+    without: int
+
+
+def write(held: Contents, shelves: list[Shelf], path: Path, scores: bool) -> Exported:
+    """Write the table of these shelves, whole or not at all. Cells that are damaged or have no predictions are left out.
 
     Columns: those of PREDICTIONS or SCORES. Memory: the cells of one method at a time.
     """
     schema, made = (SCORES, _scores) if scores else (PREDICTIONS, _predictions)
     handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
-    count = 0
+    count, left = 0, Counter[str]()
     try:
         with _writer(Path(aside), path.suffix, schema) as writer:
             for shelf in shelves:
-                for table in made(held, shelf):
+                for table in made(held, shelf, left):
                     writer.write_table(_plain(table, schema) if path.suffix == ".csv" else table.cast(schema))
                     count += table.num_rows
         os.chmod(aside, 0o644)
@@ -58,7 +67,7 @@ def write(held: Contents, shelves: list[Shelf], path: Path, scores: bool) -> int
     except BaseException:
         os.unlink(aside)
         raise
-    return count
+    return Exported(count, left["damaged"], left["without"])
 
 
 def _writer(path: Path, suffix: str, schema: pa.Schema) -> Any:
@@ -75,18 +84,20 @@ def _flat(kind: pa.DataType) -> pa.DataType:
     return pa.string() if kind == NAMES else kind
 
 
-def _cells(held: Contents, shelf: Shelf) -> Iterator[tuple[int, pa.Table]]:
-    """Repeat and predictions of each cell that has any."""
+def _cells(held: Contents, shelf: Shelf, left: Counter[str]) -> Iterator[tuple[int, pa.Table]]:
+    """Repeat and predictions of each cell that has any; the others are counted in `left`."""
     for cell in shelf.cells:
         repeat, fold = placed(cell)
         _, data, fault = checked_cell(held.root / shelf.folder, repeat, fold)
         if fault is None and data:
             yield repeat, unpacked(data)
+        else:
+            left["damaged" if fault else "without"] += 1
 
 
-def _predictions(held: Contents, shelf: Shelf) -> Iterator[pa.Table]:
+def _predictions(held: Contents, shelf: Shelf, left: Counter[str]) -> Iterator[pa.Table]:
     """A table per outcome, all cells in it."""
-    cells = [table.append_column("repeat", _same(repeat, table, pa.int32())) for repeat, table in _cells(held, shelf)]
+    cells = [table.append_column("repeat", _same(repeat, table, pa.int32())) for repeat, table in _cells(held, shelf, left)]
     if not cells:
         return
     table = pa.concat_tables(cells, promote_options="permissive")
@@ -98,10 +109,10 @@ def _predictions(held: Contents, shelf: Shelf) -> Iterator[pa.Table]:
         yield _shaped(shelf, {**columns, "task": _same(task, table, pa.string())}, table, PREDICTIONS)
 
 
-def _scores(held: Contents, shelf: Shelf) -> Iterator[pa.Table]:
+def _scores(held: Contents, shelf: Shelf, left: Counter[str]) -> Iterator[pa.Table]:
     """Of every cell, view and outcome: the metrics, weighted as the report's are."""
     rows: list[dict[str, Any]] = []
-    for repeat, table in _cells(held, shelf):
+    for repeat, table in _cells(held, shelf, left):
         views = table["view"].to_numpy(zero_copy_only=False)
         place, fold = table["row"].to_numpy(), table["fold"][0].as_py()
         for view in dict.fromkeys(views):

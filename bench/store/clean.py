@@ -17,7 +17,7 @@ KINDS = {
     "failed": "cells that failed or were lost: the same run tries them again",
     "quick": "quick looks",
     "leftover": "what ended processes left half-written",
-    "damaged": "damaged files: the same run makes them again",
+    "damaged": "damaged files, and the other half of a damaged cell: the same run makes them again",
 }
 
 

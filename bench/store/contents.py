@@ -100,6 +100,8 @@ class Contents:
 
 
 def contents(root: Path) -> Contents:
+    if root.exists() and not root.is_dir():
+        raise BenchError(f"--results takes a folder, but '{root}' is a file")
     if not root.is_dir():
         raise BenchError(
             f"there is no results folder '{root}'. `bench run --results {root}` makes one, another is named with --results."

@@ -182,9 +182,11 @@ def _newest_run(root: Path, dataset: str, quick: bool) -> Path:
     return found[dataset]
 
 
+DAMAGED = "missing or damaged; the same `bench run` makes it again"  # the error of a cell whose files are
+
 _MISSING: dict[str, Any] = {
     "status": "failed", "seconds": math.nan, "peak_mb": math.nan, "joules": None, "facts": {}, "alarms": [], "masked": {},
-    "environment": {}, "error": "missing or damaged; the same `bench run` makes it again",
+    "environment": {}, "error": DAMAGED,
 }  # fmt: skip
 
 
