@@ -12,7 +12,7 @@ import torchjd.aggregation as tja
 import torchjd.scalarization as tjs
 from torch import Tensor
 
-from bench.balance.steps import Aggregated, Balance, Equal, GradNorm, nash, plus
+from bench.balance.steps import Aggregated, Balance, Equal, GradNorm, Look, nash, plus
 from bench.core import BenchError
 from bench.registry import unknown
 
@@ -44,7 +44,13 @@ class Scalarized(Balance):
         self.last = torch.full((tasks,), math.log(2))
 
     def backward(
-        self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Sequence[Tensor], heads: Sequence[Tensor]
+        self,
+        losses: Tensor,
+        active: Tensor,
+        penalty: Tensor | None,
+        shared: Sequence[Tensor],
+        heads: Sequence[Tensor],
+        at: Sequence[Tensor] | None = None,
     ) -> None:
         count = int(active.sum())
         losses = losses.clamp(min=LEAST)
@@ -98,6 +104,18 @@ def _at(lr: float, scalarizer: Any) -> Any:
     return scalarizer
 
 
+def _looking(features: float, aggregator: Any) -> Any:
+    """The aggregator, if `features` can be read: whether it looks at the gradients on the encoder's vectors, not on its parameters."""
+    _flag("features", features)
+    return aggregator
+
+
+def _flag(name: str, value: float) -> bool:
+    if value not in (0, 1):
+        raise ValueError(f"{name} must be 0 or 1, but is {value:g}")
+    return bool(value)
+
+
 SCALARIZERS = {
     "cosmos": _Entry(lambda n, cosine=0.1: tjs.COSMOS(cosine, torch.full((n,), 1 / n))),
     "dwa": _Entry(lambda n, temperature=2.0: tjs.DWA(temperature), _mean, keeps=True),
@@ -110,7 +128,7 @@ SCALARIZERS = {
     "uncertainty": _Entry(lambda n, lr=0.025: _at(lr, tjs.UW(n)), lambda n: 2 / n, keeps=True),
 }
 AGGREGATORS = {
-    "aligned_mtl": _Entry(lambda n: tja.AlignedMTL()),
+    "aligned_mtl": _Entry(lambda n, features=0.0: _looking(features, tja.AlignedMTL())),
     "cagrad": _Entry(lambda n, c=0.4: tja.CAGrad(c)),
     "config": _Entry(lambda n: tja.ConFIG(), _mean),
     "dualproj": _Entry(lambda n: tja.DualProj()),
@@ -118,14 +136,14 @@ AGGREGATORS = {
     "fairgrad": _Entry(lambda n, alpha=1.0: tja.FairGrad(alpha), _mean),
     "graddrop": _Entry(lambda n: tja.GradDrop(), _mean),
     "gradvac": _Entry(lambda n, beta=0.5: tja.GradVac(beta), _mean),
-    "imtl_g": _Entry(lambda n: tja.IMTLG()),
-    "mgda": _Entry(lambda n: tja.MGDA()),
+    "imtl_g": _Entry(lambda n, features=1.0: _looking(features, tja.IMTLG())),
+    "mgda": _Entry(lambda n, features=1.0: _looking(features, tja.MGDA())),
     "nash_mtl": _Entry(lambda n: nash, _mean),
     "pcgrad": _Entry(lambda n: tja.PCGrad(), _mean),
     "random_gradient": _Entry(lambda n: tja.Random()),
     "upgrad": _Entry(lambda n: tja.UPGrad()),
 }
-OWN = {"gradnorm": _Entry(lambda n, alpha=1.5, lr=0.025: GradNorm(n, alpha, lr))}
+OWN = {"gradnorm": _Entry(lambda n, alpha=1.5, lr=0.025, last=1.0: GradNorm(n, alpha, lr, _flag("last", last)))}
 ENTRIES = SCALARIZERS | AGGREGATORS | OWN
 NAMES = ("equal", "fixed", *sorted(ENTRIES))
 
@@ -141,12 +159,15 @@ def make(text: str, tasks: int) -> Balance:
     if name == "equal" or tasks == 1:
         return Equal()
     entry = ENTRIES[name]
-    build = functools.partial(entry.make, **_numbers(name, options))
+    numbers = _numbers(name, options)
+    build = functools.partial(entry.make, **numbers)
     if name in OWN:
         return build(tasks)
     if name in SCALARIZERS:
         return Scalarized(build, entry.scale, tasks, entry.keeps)
-    return Aggregated(lambda n: _scaled(build(n), entry.scale(n)))
+    look: Look = "nothing" if name == "random_gradient" else "features" if (entry.options | numbers).get("features") else "shared"
+    weighs = isinstance(build(tasks), tja.WeightedAggregator)
+    return Aggregated(lambda n: _scaled(build(n), entry.scale(n)), weighs, look)
 
 
 def check(text: str) -> None:
@@ -172,19 +193,25 @@ def direction(text: str, gradients: Tensor) -> Tensor:
     """What an aggregator makes of gradients (T, P): (P,). A stateful one as at its first step."""
     name, options = _parsed(text)
     entry, tasks = AGGREGATORS[name], len(gradients)
-    return _scaled(entry.make(tasks, **_numbers(name, options)), entry.scale(tasks))(gradients)
+    aggregator = entry.make(tasks, **_numbers(name, options))
+    found = _scaled(aggregator, entry.scale(tasks))(gradients)
+    return found @ gradients if isinstance(aggregator, tja.WeightedAggregator) else found
 
 
 def _scaled(aggregator: Any, scale: float) -> Callable[[Tensor], Tensor]:
-    """Where the gradients' products are all that is needed, they are summed in double precision."""
+    """Gradients (T, P) -> weights (T,) if it weighs, else a direction (P,).
+
+    Where the gradients' products are all that is needed, they are summed in double precision.
+    """
     if isinstance(aggregator, tja.GramianWeightedAggregator):
 
-        def weighted(gradients: Tensor) -> Tensor:
+        def weights(gradients: Tensor) -> Tensor:
             double = gradients.double()
-            weights: Tensor = aggregator.gramian_weighting(double @ double.T)  # pyright: ignore[reportArgumentType]
-            return scale * weights.to(gradients) @ gradients
+            return scale * aggregator.gramian_weighting(double @ double.T).to(gradients)  # pyright: ignore[reportArgumentType]
 
-        return weighted
+        return weights
+    if isinstance(aggregator, tja.WeightedAggregator):
+        return lambda gradients: scale * aggregator.weighting(gradients)  # pyright: ignore[reportArgumentType]
     return lambda gradients: scale * aggregator(gradients)
 
 
