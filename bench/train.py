@@ -266,19 +266,13 @@ class _Trainer:
         active = (w > 0).any(0)
         for p in self.own:
             p.grad = None
-        self.balance.backward(losses, active, penalty, self.shared, self.heads, self.at(features))
+        at = self.balance.place(features, self.network.sharing, self.shared)
+        self.balance.backward(losses, active, penalty, self.shared, self.heads, at)
         self.descend()
         if dice is not None:  # the same dropout masks, so that a loss differs by the step alone
             dice.put(y.device)
             with torch.no_grad():
                 self.balance.updated(self.objective(batch, y, w, rows)[0], active)
-
-    def at(self, features: Sequence[Tensor]) -> Sequence[Tensor] | None:
-        """Where the balance looks, if the network has it."""
-        if self.balance.look == "nothing":
-            return []
-        block = {id(p) for p in self.network.sharing.parameters()} if self.balance.look == "sharing" else set()
-        return [h for h in features if h.requires_grad] or [p for p in self.shared if id(p) in block] or None
 
     def descend(self) -> None:
         """A step down the parameters' gradients, of length 1 at most, and what it does to the running average."""

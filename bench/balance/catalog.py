@@ -143,6 +143,7 @@ AGGREGATORS = {
     "random_gradient": _Entry(lambda n: tja.Random()),
     "upgrad": _Entry(lambda n: tja.UPGrad()),
 }
+WEIGHING = (tja.WeightedAggregator, tja.ConFIG)  # others find a direction that no weights give, or compute both at once
 OWN = {"gradnorm": _Entry(lambda n, alpha=1.5, lr=0.025, last=1.0: GradNorm(n, alpha, lr, _flag("last", last)))}
 ENTRIES = SCALARIZERS | AGGREGATORS | OWN
 NAMES = ("equal", "fixed", *sorted(ENTRIES))
@@ -166,8 +167,7 @@ def make(text: str, tasks: int) -> Balance:
     if name in SCALARIZERS:
         return Scalarized(build, entry.scale, tasks, entry.keeps)
     look: Look = "nothing" if name == "random_gradient" else "features" if (entry.options | numbers).get("features") else "shared"
-    weighs = isinstance(build(tasks), tja.WeightedAggregator)
-    return Aggregated(lambda n: _scaled(build(n), entry.scale(n)), weighs, look)
+    return Aggregated(lambda n: _scaled(build(n), entry.scale(n)), isinstance(build(tasks), WEIGHING), look)
 
 
 def check(text: str) -> None:
@@ -195,7 +195,7 @@ def direction(text: str, gradients: Tensor) -> Tensor:
     entry, tasks = AGGREGATORS[name], len(gradients)
     aggregator = entry.make(tasks, **_numbers(name, options))
     found = _scaled(aggregator, entry.scale(tasks))(gradients)
-    return found @ gradients if isinstance(aggregator, tja.WeightedAggregator) else found
+    return found @ gradients if isinstance(aggregator, WEIGHING) else found
 
 
 def _scaled(aggregator: Any, scale: float) -> Callable[[Tensor], Tensor]:
@@ -212,7 +212,22 @@ def _scaled(aggregator: Any, scale: float) -> Callable[[Tensor], Tensor]:
         return weights
     if isinstance(aggregator, tja.WeightedAggregator):
         return lambda gradients: scale * aggregator.weighting(gradients)  # pyright: ignore[reportArgumentType]
-    return lambda gradients: scale * aggregator(gradients)
+    return lambda gradients: (
+        scale * (_within(aggregator, gradients) if isinstance(aggregator, tja.ConFIG) else aggregator(gradients))
+    )
+
+
+def _within(aggregator: Callable[[Tensor], Tensor], gradients: Tensor) -> Tensor:
+    """Weights (T,) of the direction that it finds in the T dimensions that the gradients span, if it does not heed how space is turned.
+
+    Gradients of unit length are V s U', V and s from their products: U' turns them into V s. A pseudo-inverse of P columns is spared.
+    """
+    double = gradients.double()
+    length = double.norm(dim=1, keepdim=True).clamp(min=1e-30)
+    squares, vectors = torch.linalg.eigh((double / length) @ (double / length).T)
+    spread = squares.clamp(min=0).sqrt()
+    inverse = torch.where(spread > 1e-7 * spread.max(), 1 / spread.clamp(min=1e-30), 0.0)
+    return (vectors @ (inverse * aggregator(length * vectors * spread)) / length.squeeze(1)).to(gradients)
 
 
 def _parsed(text: str) -> tuple[str, list[str]]:

@@ -34,6 +34,17 @@ class Balance(nn.Module, ABC):
         at: what `look` names, of this forward pass; None where that is the shared parameters or the network has nothing of the kind.
         """
 
+    def place(self, features: Sequence[Tensor], sharing: nn.Module, shared: Sequence[Tensor]) -> Sequence[Tensor] | None:
+        """What `look` names among these: the encoder's vectors of this forward pass, the sharing block, all shared parameters."""
+        block = {id(p) for p in sharing.parameters()}
+        there = {
+            "shared": [],
+            "nothing": [],
+            "features": [h for h in features if h.requires_grad],
+            "sharing": [p for p in shared if id(p) in block],
+        }[self.look]
+        return there if there or self.look == "nothing" else None
+
     def updated(self, losses: Tensor, active: Tensor) -> None:
         """After the optimizer's step, with the losses of the same batch and dropout masks computed anew."""
 
@@ -179,11 +190,20 @@ def nash(gradients: Tensor) -> Tensor:
 
 
 def jacobian(losses: Tensor, at: Sequence[Tensor]) -> Tensor:
-    """Gradients of each loss at tensors, rows (T, numbers); the graph is kept."""
+    """Gradients of each loss at tensors, rows (T, numbers): one batched pass, or T where a kernel cannot be batched. The graph is kept."""
+    count, each = len(losses), torch.eye(len(losses)).to(losses)
     if not at:
-        return losses.new_zeros(len(losses), 0)
-    rows = [torch.autograd.grad(loss, at, retain_graph=True, allow_unused=True) for loss in losses]
-    return torch.stack([_flat(row, at) for row in rows])
+        return losses.new_zeros(count, 0)
+    try:
+        found: Sequence[Tensor | None] = torch.autograd.grad(
+            losses, at, each, retain_graph=True, allow_unused=True, is_grads_batched=True
+        )
+    except RuntimeError:
+        rows = [_flat(torch.autograd.grad(loss, at, retain_graph=True, allow_unused=True), at) for loss in losses]
+        return torch.stack(rows)
+    return torch.cat(
+        [p.new_zeros(count, p.numel()) if g is None else g.flatten(1) for g, p in zip(found, at, strict=True)], dim=1
+    )
 
 
 def gradient(loss: Tensor | None, at: Sequence[Tensor]) -> Tensor:
