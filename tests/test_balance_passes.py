@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench import balance, cards, prep, registry, train
 from bench.balance import catalog, steps
-from bench.core import BenchError, Cohort
+from bench.core import BenchError, Cohort, Encodings, Inputs
 
 NEURAL = [n for n in registry.ids("methods") if "NeuralMethod" in dict(cards.card(n).settings)]
 FEATURES = ("imtl_g", "mgda", "aligned_mtl+features=1")
@@ -64,6 +64,14 @@ def same(found: Tensor, expected: Tensor) -> None:
 @pytest.mark.parametrize("name", NEURAL)
 def test_gradients_are_those_of_a_pass_each(name: str, small_cohort: Cohort) -> None:
     step = Step(name, small_cohort.rows(np.arange(60)), "pcgrad")
+    same(steps.jacobian(step.losses, step.shared), step.rows(step.shared))
+
+
+@pytest.mark.parametrize("word", ["grud", "tcn", "patch"])
+def test_gradients_through_encoders_of_steps_and_words(word: str, small_cohort: Cohort) -> None:
+    cohort = small_cohort.rows(np.arange(60))
+    encoded = replace(cohort, inputs=Inputs(cohort.inputs.modalities, Encodings(series=word, text="tokens")))
+    step = Step("mmoe", encoded, "pcgrad")
     same(steps.jacobian(step.losses, step.shared), step.rows(step.shared))
 
 
