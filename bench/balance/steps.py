@@ -148,12 +148,17 @@ class GradNorm(Balance):
             self.seen += active.cpu()
         if count < 2:
             return Equal().backward(losses, active, penalty, shared, heads)
-        some = losses[active]
+        some, rows = losses[active], None
         if self.epochs:
             rows = jacobian(some, shared if at is None else at)
             self._learn(rows.norm(dim=1).cpu(), losses.detach().cpu(), active.cpu())
+        weights = self.weights.detach().to(some)[active] / count
         _add(heads, gradient(plus(some.mean(), penalty), heads))
-        _add(shared, gradient(plus(self.weights.detach().to(some)[active] @ some / count, penalty), shared))
+        if rows is None or at is not None:
+            _add(shared, gradient(plus(weights @ some, penalty), shared))
+        else:
+            _add(shared, weights.to(rows) @ rows)
+            _add(shared, gradient(penalty, shared))
 
     def epoch_ended(self) -> None:
         self.epochs += 1
