@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -200,14 +200,13 @@ def jacobian(losses: Tensor, at: Sequence[Tensor]) -> Tensor:
     if not at:
         return losses.new_zeros(count, 0)
     try:
-        found: Sequence[Tensor | None] = torch.autograd.grad(
-            losses, at, each, retain_graph=True, allow_unused=True, is_grads_batched=True
-        )
+        found = torch.autograd.grad(losses, at, each, retain_graph=True, allow_unused=True, is_grads_batched=True)
     except RuntimeError:
         rows = [_flat(torch.autograd.grad(loss, at, retain_graph=True, allow_unused=True), at) for loss in losses]
         return torch.stack(rows)
+    every = cast(Sequence[Tensor | None], found)  # None where no loss comes from a tensor
     return torch.cat(
-        [p.new_zeros(count, p.numel()) if g is None else g.flatten(1) for g, p in zip(found, at, strict=True)], dim=1
+        [p.new_zeros(count, p.numel()) if g is None else g.flatten(1) for g, p in zip(every, at, strict=True)], dim=1
     )
 
 
