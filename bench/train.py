@@ -3,6 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -35,7 +36,7 @@ from bench.nets.flat import Flat
 from bench.nets.grouped import Member, Stack, Steps, alike, stackable
 from bench.nets.heads import Heads, log_odds
 from bench.nets.memory import keep
-from bench.nets.network import CHUNK, Network, NeuralPredictor, logits, objective
+from bench.nets.network import CHUNK, Network, NeuralPredictor, given, logits, objective
 from bench.recalibrate import stopping_scores, validation_score
 from bench.search import Choice, Range, Weights
 
@@ -269,11 +270,13 @@ class _Trainer:
 
     def step(self, batch: Batch, y: Tensor, w: Tensor, rows: Tensor) -> None:
         dice = Dice.now(y.device) if self.balance.needs_second_look else None
-        losses, penalty = self.objective(batch, y, w, rows)
+        with given(self.network.encoder) if self.balance.look == "features" else nullcontext([]) as features:
+            losses, penalty = self.objective(batch, y, w, rows)
         active = (w > 0).any(0)
         for p in self.own:
             p.grad = None
-        self.balance.backward(losses, active, penalty, self.shared, self.heads)
+        at = self.balance.place(features, self.network.sharing, self.shared)
+        self.balance.backward(losses, active, penalty, self.shared, self.heads, at)
         self.descend()
         if dice is not None:  # the same dropout masks, so that a loss differs by the step alone
             dice.put(y.device)

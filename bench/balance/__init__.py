@@ -6,6 +6,11 @@ before the heads, gates among them, from one forward pass; under an aggregator a
 task as equal weights would give it. A task without a known label in the batch takes no part. With one task all of them are plain
 training.
 
+Where a paper looks elsewhere than at all shared parameters, so does the balance, and one backward pass of the weighted losses gives
+the step: GradNorm at the last shared layer, here the sharing block; MGDA (Sener & Koltun, NeurIPS 2018, MGDA-UB), IMTL-G and, on
+request, Aligned-MTL (its UB variant) at the shared features, here the encoder's vectors. Networks that learn nothing there are
+compared on all shared parameters. Nash-MTL's authors found features much worse.
+
 Departures: the maths is TorchJD's, but for fixed weights, GradNorm and Nash-MTL: TorchJD's constant weights cannot leave a task
 out of a batch, it has no GradNorm, and its Nash-MTL keeps the weights of the step before, at first all ones, where its solver
 fails. Of TorchJD are left out: what stands here under another name (mean, sum, constant), what is made against faulty workers

@@ -12,7 +12,7 @@ import torchjd.aggregation as tja
 import torchjd.scalarization as tjs
 from torch import Tensor
 
-from bench.balance.steps import Aggregated, Balance, Equal, GradNorm, nash, plus
+from bench.balance.steps import Aggregated, Balance, Equal, GradNorm, Look, nash, plus
 from bench.core import BenchError
 from bench.registry import unknown
 
@@ -44,7 +44,13 @@ class Scalarized(Balance):
         self.last = torch.full((tasks,), math.log(2))
 
     def backward(
-        self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Sequence[Tensor], heads: Sequence[Tensor]
+        self,
+        losses: Tensor,
+        active: Tensor,
+        penalty: Tensor | None,
+        shared: Sequence[Tensor],
+        heads: Sequence[Tensor],
+        at: Sequence[Tensor] | None = None,
     ) -> None:
         count = int(active.sum())
         losses = losses.clamp(min=LEAST)
@@ -98,6 +104,18 @@ def _at(lr: float, scalarizer: Any) -> Any:
     return scalarizer
 
 
+def _looking(features: float, aggregator: Any) -> Any:
+    """The aggregator, if `features` can be read: whether it looks at the gradients on the encoder's vectors, not on its parameters."""
+    _flag("features", features)
+    return aggregator
+
+
+def _flag(name: str, value: float) -> bool:
+    if value not in (0, 1):
+        raise ValueError(f"{name} must be 0 or 1, but is {value:g}")
+    return bool(value)
+
+
 SCALARIZERS = {
     "cosmos": _Entry(lambda n, cosine=0.1: tjs.COSMOS(cosine, torch.full((n,), 1 / n))),
     "dwa": _Entry(lambda n, temperature=2.0: tjs.DWA(temperature), _mean, keeps=True),
@@ -110,7 +128,7 @@ SCALARIZERS = {
     "uncertainty": _Entry(lambda n, lr=0.025: _at(lr, tjs.UW(n)), lambda n: 2 / n, keeps=True),
 }
 AGGREGATORS = {
-    "aligned_mtl": _Entry(lambda n: tja.AlignedMTL()),
+    "aligned_mtl": _Entry(lambda n, features=0.0: _looking(features, tja.AlignedMTL())),
     "cagrad": _Entry(lambda n, c=0.4: tja.CAGrad(c)),
     "config": _Entry(lambda n: tja.ConFIG(), _mean),
     "dualproj": _Entry(lambda n: tja.DualProj()),
@@ -118,14 +136,15 @@ AGGREGATORS = {
     "fairgrad": _Entry(lambda n, alpha=1.0: tja.FairGrad(alpha), _mean),
     "graddrop": _Entry(lambda n: tja.GradDrop(), _mean),
     "gradvac": _Entry(lambda n, beta=0.5: tja.GradVac(beta), _mean),
-    "imtl_g": _Entry(lambda n: tja.IMTLG()),
-    "mgda": _Entry(lambda n: tja.MGDA()),
+    "imtl_g": _Entry(lambda n, features=1.0: _looking(features, tja.IMTLG())),
+    "mgda": _Entry(lambda n, features=1.0: _looking(features, tja.MGDA())),
     "nash_mtl": _Entry(lambda n: nash, _mean),
     "pcgrad": _Entry(lambda n: tja.PCGrad(), _mean),
     "random_gradient": _Entry(lambda n: tja.Random()),
     "upgrad": _Entry(lambda n: tja.UPGrad()),
 }
-OWN = {"gradnorm": _Entry(lambda n, alpha=1.5, lr=0.025: GradNorm(n, alpha, lr))}
+WEIGHING = (tja.WeightedAggregator, tja.ConFIG)  # others find a direction that no weights give, or compute both at once
+OWN = {"gradnorm": _Entry(lambda n, alpha=1.5, lr=0.025, last=1.0: GradNorm(n, alpha, lr, _flag("last", last)))}
 ENTRIES = SCALARIZERS | AGGREGATORS | OWN
 NAMES = ("equal", "fixed", *sorted(ENTRIES))
 
@@ -141,12 +160,14 @@ def make(text: str, tasks: int) -> Balance:
     if name == "equal" or tasks == 1:
         return Equal()
     entry = ENTRIES[name]
-    build = functools.partial(entry.make, **_numbers(name, options))
+    numbers = _numbers(name, options)
+    build = functools.partial(entry.make, **numbers)
     if name in OWN:
         return build(tasks)
     if name in SCALARIZERS:
         return Scalarized(build, entry.scale, tasks, entry.keeps)
-    return Aggregated(lambda n: _scaled(build(n), entry.scale(n)))
+    look: Look = "nothing" if name == "random_gradient" else "features" if (entry.options | numbers).get("features") else "shared"
+    return Aggregated(lambda n: _scaled(build(n), entry.scale(n)), isinstance(build(tasks), WEIGHING), look)
 
 
 def check(text: str) -> None:
@@ -172,20 +193,41 @@ def direction(text: str, gradients: Tensor) -> Tensor:
     """What an aggregator makes of gradients (T, P): (P,). A stateful one as at its first step."""
     name, options = _parsed(text)
     entry, tasks = AGGREGATORS[name], len(gradients)
-    return _scaled(entry.make(tasks, **_numbers(name, options)), entry.scale(tasks))(gradients)
+    aggregator = entry.make(tasks, **_numbers(name, options))
+    found = _scaled(aggregator, entry.scale(tasks))(gradients)
+    return found @ gradients if isinstance(aggregator, WEIGHING) else found
 
 
 def _scaled(aggregator: Any, scale: float) -> Callable[[Tensor], Tensor]:
-    """Where the gradients' products are all that is needed, they are summed in double precision."""
+    """Gradients (T, P) -> weights (T,) if it weighs, else a direction (P,).
+
+    Where the gradients' products are all that is needed, they are summed in double precision.
+    """
     if isinstance(aggregator, tja.GramianWeightedAggregator):
 
-        def weighted(gradients: Tensor) -> Tensor:
+        def weights(gradients: Tensor) -> Tensor:
             double = gradients.double()
-            weights: Tensor = aggregator.gramian_weighting(double @ double.T)  # pyright: ignore[reportArgumentType]
-            return scale * weights.to(gradients) @ gradients
+            return scale * aggregator.gramian_weighting(double @ double.T).to(gradients)  # pyright: ignore[reportArgumentType]
 
-        return weighted
-    return lambda gradients: scale * aggregator(gradients)
+        return weights
+    if isinstance(aggregator, tja.WeightedAggregator):
+        return lambda gradients: scale * aggregator.weighting(gradients)  # pyright: ignore[reportArgumentType]
+    return lambda gradients: (
+        scale * (_within(aggregator, gradients) if isinstance(aggregator, tja.ConFIG) else aggregator(gradients))
+    )
+
+
+def _within(aggregator: Callable[[Tensor], Tensor], gradients: Tensor) -> Tensor:
+    """Weights (T,) of the direction that it finds in the T dimensions that the gradients span, if it does not heed how space is turned.
+
+    Gradients of unit length are V s U', V and s from their products: U' turns them into V s. A pseudo-inverse of P columns is spared.
+    """
+    double = gradients.double()
+    length = double.norm(dim=1, keepdim=True).clamp(min=1e-30)
+    squares, vectors = torch.linalg.eigh((double / length) @ (double / length).T)
+    spread = squares.clamp(min=0).sqrt()
+    inverse = torch.where(spread > 1e-7 * spread.max(), 1 / spread.clamp(min=1e-30), 0.0)
+    return (vectors @ (inverse * aggregator(length * vectors * spread)) / length.squeeze(1)).to(gradients)
 
 
 def _parsed(text: str) -> tuple[str, list[str]]:

@@ -2,9 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
+
+Look: TypeAlias = Literal["shared", "features", "sharing", "nothing"]
+"""Where the tasks' gradients are compared: on all shared parameters, on what the encoder makes, on the sharing block's parameters."""
 
 
 class Balance(nn.Module, ABC):
@@ -13,12 +17,33 @@ class Balance(nn.Module, ABC):
     lr = 0.025  # of its parameters. At the network's 1e-3 they would hardly have moved when early stopping ends the training
     needs_second_look = False  # whether `updated` wants the losses of the same batch after the step
     skipped = 0  # steps in which the combined gradient was not finite: the shared parameters stood still
+    look: Look = "shared"
 
     @abstractmethod
     def backward(
-        self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Sequence[Tensor], heads: Sequence[Tensor]
+        self,
+        losses: Tensor,
+        active: Tensor,
+        penalty: Tensor | None,
+        shared: Sequence[Tensor],
+        heads: Sequence[Tensor],
+        at: Sequence[Tensor] | None = None,
     ) -> None:
-        """Put gradients into the parameters. losses, active: (T,), the loss of a task and whether it has known labels."""
+        """Put gradients into the parameters. losses, active: (T,), the loss of a task and whether it has known labels.
+
+        at: what `look` names, of this forward pass; None where that is the shared parameters or the network has nothing of the kind.
+        """
+
+    def place(self, features: Sequence[Tensor], sharing: nn.Module, shared: Sequence[Tensor]) -> Sequence[Tensor] | None:
+        """What `look` names among these: the encoder's vectors of this forward pass, the sharing block, all shared parameters."""
+        block = {id(p) for p in sharing.parameters()}
+        there = {
+            "shared": [],
+            "nothing": [],
+            "features": [h for h in features if h.requires_grad],
+            "sharing": [p for p in shared if id(p) in block],
+        }[self.look]
+        return there if there or self.look == "nothing" else None
 
     def updated(self, losses: Tensor, active: Tensor) -> None:
         """After the optimizer's step, with the losses of the same batch and dropout masks computed anew."""
@@ -35,7 +60,13 @@ class Equal(Balance):
         self.weights = weights
 
     def backward(
-        self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Sequence[Tensor], heads: Sequence[Tensor]
+        self,
+        losses: Tensor,
+        active: Tensor,
+        penalty: Tensor | None,
+        shared: Sequence[Tensor],
+        heads: Sequence[Tensor],
+        at: Sequence[Tensor] | None = None,
     ) -> None:
         plus(self.total(losses, active), penalty).backward()
 
@@ -47,49 +78,69 @@ class Equal(Balance):
 
 
 class Aggregated(Balance):
-    """A combination of the tasks' gradients. One aggregator, with its own state, for each set of tasks that takes part."""
+    """A combination of the tasks' gradients. One aggregator, with its own state, for each set of tasks that takes part.
 
-    def __init__(self, make: Callable[[int], Callable[[Tensor], Tensor]]) -> None:
+    make(tasks): gradients (T, P) -> the tasks' weights (T,) or, unless `weighs`, a direction (P,). What looks elsewhere than at the
+    shared parameters must weigh: one backward pass of the weighted losses then gives the gradients.
+    """
+
+    def __init__(self, make: Callable[[int], Callable[[Tensor], Tensor]], weighs: bool, look: Look = "shared") -> None:
         super().__init__()
-        self.make = make
+        self.make, self.weighs, self.look = make, weighs, look
         self.made: dict[tuple[bool, ...], Callable[[Tensor], Tensor]] = {}
 
     def backward(
-        self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Sequence[Tensor], heads: Sequence[Tensor]
+        self,
+        losses: Tensor,
+        active: Tensor,
+        penalty: Tensor | None,
+        shared: Sequence[Tensor],
+        heads: Sequence[Tensor],
+        at: Sequence[Tensor] | None = None,
     ) -> None:
         who = tuple(active.tolist())
-        count = sum(who)
-        if count < 2:
+        if sum(who) < 2:
             return Equal().backward(losses, active, penalty, shared, heads)
         if who not in self.made:
-            self.made[who] = self.make(count)
-        gradients, own = jacobian(losses[active], shared, heads)
-        direction = self.made[who](gradients)
-        if not torch.isfinite(direction).all():
+            self.made[who] = self.make(sum(who))
+        some = losses[active]
+        rows = jacobian(some, shared if at is None else at)
+        found = self.made[who](rows)
+        if not torch.isfinite(found).all():
             self.skipped += 1
-            direction = torch.zeros_like(direction)
-        plus(losses.new_zeros((), requires_grad=True), penalty).backward()
-        _add(shared, direction)
-        _add(heads, own.sum(0) / count)
+            found, rows = torch.zeros_like(found), torch.zeros_like(rows)
+        _add(heads, gradient(plus(some.mean(), penalty), heads))
+        if at is None:
+            _add(shared, found @ rows if self.weighs else found)
+            _add(shared, gradient(penalty, shared))
+        else:
+            _add(shared, gradient(plus(found.to(some) @ some, penalty), shared))
 
 
 class GradNorm(Balance):
     """Chen et al., ICML 2018: weights (sum T) that bring the tasks' gradient norms to their mean times (L_t / L_t0)^alpha, relative.
 
-    Departures: norms over all shared parameters; L_t0 is the mean loss of the first epoch, during which the weights are 1; heads
-    are not weighted.
+    Norms are those of the last shared layer, here the sharing block with its gates; of all shared parameters if the block has none
+    or with `last=0`. Departures: L_t0 is the mean loss of the first epoch, during which the weights are 1; heads are not weighted.
     """
 
-    def __init__(self, tasks: int, alpha: float = 1.5, lr: float = 0.025) -> None:
+    def __init__(self, tasks: int, alpha: float = 1.5, lr: float = 0.025, last: bool = True) -> None:
         super().__init__()
         self.alpha = alpha
+        self.look = "sharing" if last else "shared"
         self.weights = torch.ones(tasks, requires_grad=True)  # no parameter of the network's optimizer
         self.optimizer = torch.optim.Adam([self.weights], lr)
         self.first, self.seen = torch.zeros(tasks), torch.zeros(tasks)
         self.epochs = 0
 
     def backward(
-        self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Sequence[Tensor], heads: Sequence[Tensor]
+        self,
+        losses: Tensor,
+        active: Tensor,
+        penalty: Tensor | None,
+        shared: Sequence[Tensor],
+        heads: Sequence[Tensor],
+        at: Sequence[Tensor] | None = None,
     ) -> None:
         count = int(active.sum())
         if self.epochs == 0:
@@ -97,12 +148,17 @@ class GradNorm(Balance):
             self.seen += active.cpu()
         if count < 2:
             return Equal().backward(losses, active, penalty, shared, heads)
-        gradients, own = jacobian(losses[active], shared, heads)
+        some, rows = losses[active], None
         if self.epochs:
-            self._learn(gradients.norm(dim=1).cpu(), losses.detach().cpu(), active.cpu())
-        plus(losses.new_zeros((), requires_grad=True), penalty).backward()
-        _add(shared, self.weights.detach().to(gradients)[active] @ gradients / count)
-        _add(heads, own.sum(0) / count)
+            rows = jacobian(some, shared if at is None else at)
+            self._learn(rows.norm(dim=1).cpu(), losses.detach().cpu(), active.cpu())
+        weights = self.weights.detach().to(some)[active] / count
+        _add(heads, gradient(plus(some.mean(), penalty), heads))
+        if rows is None or at is not None:
+            _add(shared, gradient(plus(weights @ some, penalty), shared))
+        else:
+            _add(shared, weights.to(rows) @ rows)
+            _add(shared, gradient(penalty, shared))
 
     def epoch_ended(self) -> None:
         self.epochs += 1
@@ -138,17 +194,32 @@ def nash(gradients: Tensor) -> Tensor:
     return (x @ unit).to(gradients)
 
 
-def jacobian(losses: Tensor, shared: Sequence[Tensor], heads: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Gradients of each loss, rows (T, parameters): of the shared parameters, of the heads'."""
-    parameters = [*shared, *heads]
-    rows = [torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True) for loss in losses]
+def jacobian(losses: Tensor, at: Sequence[Tensor]) -> Tensor:
+    """Gradients of each loss at tensors, rows (T, numbers): one batched pass, or T where a kernel cannot be batched. The graph is kept."""
+    count, each = len(losses), torch.eye(len(losses)).to(losses)
+    if not at:
+        return losses.new_zeros(count, 0)
+    try:
+        found = torch.autograd.grad(losses, at, each, retain_graph=True, allow_unused=True, is_grads_batched=True)
+    except RuntimeError:
+        rows = [_flat(torch.autograd.grad(loss, at, retain_graph=True, allow_unused=True), at) for loss in losses]
+        return torch.stack(rows)
+    every = cast(Sequence[Tensor | None], found)  # None where no loss comes from a tensor
+    return torch.cat(
+        [p.new_zeros(count, p.numel()) if g is None else g.flatten(1) for g, p in zip(every, at, strict=True)], dim=1
+    )
 
-    def flat(row: Sequence[Tensor | None], which: slice) -> Tensor:
-        pairs = zip(row[which], parameters[which], strict=True)
-        return torch.cat([losses.new_zeros(0), *((torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs)])
 
-    split = len(shared)
-    return torch.stack([flat(r, slice(split)) for r in rows]), torch.stack([flat(r, slice(split, None)) for r in rows])
+def gradient(loss: Tensor | None, at: Sequence[Tensor]) -> Tensor:
+    """Of a loss at tensors, side by side; 0 where it does not come from there. The graph is kept."""
+    if loss is None or not at or not loss.requires_grad:
+        return _flat([None] * len(at), at)
+    return _flat(torch.autograd.grad(loss, at, retain_graph=True, allow_unused=True), at)
+
+
+def _flat(gradients: Sequence[Tensor | None], at: Sequence[Tensor]) -> Tensor:
+    parts = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, at, strict=True)]
+    return torch.cat([part.flatten() for part in parts]) if parts else torch.zeros(0)
 
 
 def plus(loss: Tensor, penalty: Tensor | None) -> Tensor:
@@ -158,4 +229,4 @@ def plus(loss: Tensor, penalty: Tensor | None) -> Tensor:
 def _add(parameters: Sequence[Tensor], direction: Tensor) -> None:
     """Add a flat direction to the gradients."""
     for p, g in zip(parameters, direction.split([p.numel() for p in parameters]), strict=True):
-        p.grad = g.view_as(p).clone() if p.grad is None else p.grad + g.view_as(p)
+        p.grad = g.view_as(p) if p.grad is None else p.grad + g.view_as(p)

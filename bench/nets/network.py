@@ -1,6 +1,7 @@
 """The form of every network: encoder, sharing block, heads; and what predicts with the best of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -59,15 +60,24 @@ def objective(
     precision: bfloat16 is mixed, by torch's autocast: matrix products, those of a sharing block's penalty too, are rounded to 8 bits, and
     so are the states that pass from one to the next. Parameters, logits on their way into the losses, losses and `dense` are not.
     """
-    fused: list[Tensor] = []
     with torch.autocast(y.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         if not spread:
             return network.objective(batch, y, w, rows, losses)
-        hook = network.encoder.register_forward_hook(lambda _, inputs, h: fused.append(h))  # pyright: ignore[reportArgumentType]
-        each, penalty = network.objective(batch, y, w, rows, losses)
-        hook.remove()
+        with given(network.encoder) as fused:
+            each, penalty = network.objective(batch, y, w, rows, losses)
     extra = spread * torch.stack([dense(h.to(y)) for h in fused]).mean()
     return each, extra if penalty is None else penalty + extra
+
+
+@contextmanager
+def given(module: nn.Module) -> Generator[list[Tensor], None, None]:
+    """What a module gives at each of its forward passes meanwhile."""
+    out: list[Tensor] = []
+    hook = module.register_forward_hook(lambda _, inputs, h: out.append(h))  # pyright: ignore[reportArgumentType]
+    try:
+        yield out
+    finally:
+        hook.remove()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

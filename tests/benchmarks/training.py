@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from bench import prep, registry, train
-from bench.balance import catalog
+from bench.balance import catalog, steps
 from bench.core import Cohort, Inputs, Tabular, Task
 
 ROWS, VALID, COLUMNS, TASKS, BATCH, WIDTH, DROPOUT = 12_430, 2_194, 100, 4, 256, 64, 0.2
@@ -37,17 +37,17 @@ TURNS, PASSES = 7, 15
 Trainer = Callable[[], tuple[float, float]]  # an epoch: seconds of training, seconds of training and validation
 
 
-def cohort() -> Cohort:
+def cohort(outcomes: int = TASKS) -> Cohort:
     """Normal numbers, and outcomes of a fifth of the patients that hang on a few of them."""
     import pandas as pd
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(ROWS + VALID, COLUMNS)).astype(np.float32)
-    z = x[:, : 5 * TASKS].reshape(-1, TASKS, 5).sum(2) - 2.5
+    z = x[:, : 5 * outcomes].reshape(-1, outcomes, 5).sum(2) - 2.5
     y = (rng.random(z.shape) < 1 / (1 + np.exp(-z))).astype(np.float32)
     ids = np.array([f"{i}" for i in range(len(x))])
     frame = pd.DataFrame(x, columns=[f"x{j}" for j in range(COLUMNS)])
-    tasks = tuple(Task(f"y{t}") for t in range(TASKS))
+    tasks = tuple(Task(f"y{t}") for t in range(outcomes))
     inputs = Inputs({"table": Tabular(frame)})
     return Cohort(name="drawn", inputs=inputs, tasks=tasks, labels=y, patients=ids, groups=ids, digest="drawn")
 
@@ -89,7 +89,7 @@ def started(method: Any, fitted: Cohort) -> tuple[Any, tuple[train.Batch, Tensor
     tokens = prep.tokens(fitted)
     y, w = torch.tensor(fitted.labels), torch.tensor(fitted.loss_weights)
     torch.manual_seed(0)
-    trainer = train._Trainer(method, method.build(tokens.shapes, y, w), TASKS)
+    trainer = train._Trainer(method, method.build(tokens.shapes, y, w), len(fitted.tasks))
     return trainer, (train.tensors(tokens(fitted.inputs), "cpu"), y, w, torch.arange(len(y)))
 
 
@@ -190,7 +190,10 @@ def numbers(data: Cohort) -> tuple[Tensor, Tensor]:
 
 def balances(name: str, data: Cohort) -> Iterator[str]:
     """CPU time of a backward pass, and of a whole step, under each balance, as a multiple of `equal`'s."""
+    tasks = len(data.tasks)
     made = {text: started(registry.method(f"{name}:balance={text}"), data.rows(np.arange(10 * BATCH))) for text in BALANCES}
+    for trainer, _ in made.values():
+        trainer.balance.epoch_ended()  # gradnorm compares nothing in the first
     spent: dict[str, list[tuple[float, float]]] = {text: [] for text in made}
     for _ in range(PASSES):
         for text, (trainer, (batch, y, w, rows)) in made.items():
@@ -211,13 +214,39 @@ def balances(name: str, data: Cohort) -> Iterator[str]:
             spent[text].append((inner[0], time.thread_time() - start))
             trainer.balance.backward = backward
     plain = np.median(spent["equal"], axis=0)
-    yield f"{name}: equal {1e3 * plain[0]:.2f} ms backward, {1e3 * plain[1]:.2f} ms a step; T = {TASKS}, (T + 1) / 2 = {(TASKS + 1) / 2}"
+    yield f"{name}: equal {1e3 * plain[0]:.2f} ms backward, {1e3 * plain[1]:.2f} ms a step; T = {tasks}, (T + 1) / 2 = {(tasks + 1) / 2}"
     for text, seconds in spent.items():
         backward, step = np.median(seconds, axis=0) / plain
-        yield f"{text:<18} backward {backward:5.2f}   step {step:5.2f}"
+        yield f"{text:<22} backward {backward:5.2f}   step {step:5.2f}"
 
 
-BALANCES = ("equal", f"fixed{'+1' * TASKS}", *catalog.ENTRIES)
+ELSEWHERE = ("mgda+features=0", "imtl_g+features=0", "aligned_mtl+features=1", "gradnorm+last=0")
+BALANCES = ("equal", *catalog.ENTRIES, *ELSEWHERE)
+
+
+def passes(name: str, data: Cohort) -> Iterator[str]:
+    """What the outcomes' gradients are made of, as multiples of the plain backward pass: CPU time of this one thread, medians."""
+    trainer, (batch, y, w, rows) = started(registry.method(name), data.rows(np.arange(BATCH)))
+    trainer.network.train()
+    shared, first = trainer.shared, [next(p for p in trainer.network.encoder.encoders[0].parameters())]
+    one_each = partial(torch.autograd.grad, retain_graph=True, allow_unused=True)
+    kinds: dict[str, Callable[[Tensor], Any]] = {
+        "a plain pass": lambda losses: one_each(losses.sum(), shared),
+        "no gradients of weights": lambda losses: one_each(losses.sum(), first),
+        "T without weights": lambda losses: [one_each(loss, first) for loss in losses],
+        "T without weights, batched": lambda losses: steps.jacobian(losses, first),
+        "T": lambda losses: [one_each(loss, shared) for loss in losses],
+        "T batched": lambda losses: steps.jacobian(losses, shared),
+    }
+    spent: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(2 * PASSES):
+        for kind, run in kinds.items():
+            losses, _ = trainer.objective(batch, y, w, rows)
+            start = time.thread_time()
+            run(losses)
+            spent[kind].append(time.thread_time() - start)
+    plain = float(np.median(spent["a plain pass"]))
+    yield from (f"{kind:<28} {np.median(seconds) / plain:5.2f}" for kind, seconds in spent.items())
 
 
 def epochs(contestants: Mapping[str, Trainer], turns: int) -> Iterator[str]:
@@ -263,8 +292,10 @@ def main() -> None:
                 print(line, flush=True)
     if options.only != "epochs":
         for name in ("mmoe",):
-            for line in balances(name, data):
-                print(line, flush=True)
+            for tasks in (TASKS, 2 * TASKS):
+                drawn = cohort(tasks)
+                for line in (*balances(name, drawn), *passes(name, drawn)):
+                    print(line, flush=True)
 
 
 if __name__ == "__main__":
