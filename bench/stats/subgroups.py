@@ -138,7 +138,7 @@ def _estimates(cells: Sequence[Cell], counts: Counts, scopes: Sequence[Mask]) ->
 
 def _of_repeat(cells: Sequence[Cell], counts: Counts, scope: Mask) -> Vector:
     """(M, T, 2, 1 + B) over the cells of `scope` (M, C)."""
-    used = np.flatnonzero(scope.any(axis=0))
+    used = np.flatnonzero(scope.any(axis=0)).tolist()
     own, inside = [cells[c] for c in used], scope[:, used].astype(float)
     if not own:
         return np.full((len(scope), cells[0].y.shape[1], 2, counts.shape[1]), np.nan)
