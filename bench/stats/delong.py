@@ -137,11 +137,10 @@ def _of_repeat(cells: Sequence[Cell], placed: Sequence[_Placed], used: Mask, uni
         share = np.where(used & (pairs > 0), pairs / total[:, None], 0.0)  # (M, C)
     value = np.where(total > 0, 0.0, np.nan)
     effect = np.zeros((len(used), units))
-    for c, cell in enumerate(placed):
-        if pairs[c]:
-            weight = share[:, c, None]
-            value += np.where(used[:, c], share[:, c] * cell.auroc, 0.0)
-            effect[:, cell.units] += np.where(used[:, c, None], weight * cell.influence, 0.0)
+    for c in np.flatnonzero(used.any(axis=0) & (pairs > 0)).tolist():
+        cell, weight = placed[c], share[:, c, None]
+        value += np.where(used[:, c], share[:, c] * cell.auroc, 0.0)
+        effect[:, cell.units] += np.where(used[:, c, None], weight * cell.influence, 0.0)
     return value, effect
 
 

@@ -132,17 +132,28 @@ def _part(cell: Cell, own: Mask) -> Cell:
 
 
 def _estimates(cells: Sequence[Cell], counts: Counts, scopes: Sequence[Mask]) -> Vector:
-    """(M, T, 2, 1 + B) AUROC and observed over expected events, means over repeats."""
-    parts = sums(cells, counts)
-    expected = np.stack([_expected(cell, counts) for cell in cells], axis=1)  # (M, C, T, 1 + B)
-    per_repeat: list[Vector] = []
-    for scope in scopes:
-        inside = scope.astype(float)
-        pairs, observed = (np.tensordot(inside, total, 1) for total in (parts.pairs, parts.events))
-        concordant, foreseen = (np.einsum("mc,mctb->mtb", inside, np.nan_to_num(of)) for of in (parts.concordant, expected))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            per_repeat.append(np.stack([concordant / pairs, observed / foreseen], axis=2))
-    return mean_of_known(np.stack(per_repeat))
+    """(M, T, 2, 1 + B) AUROC and observed over expected events, means over repeats; cells of a repeat are summed by themselves."""
+    return mean_of_known(np.stack([_of_repeat(cells, counts, scope) for scope in scopes]))
+
+
+def _of_repeat(cells: Sequence[Cell], counts: Counts, scope: Mask) -> Vector:
+    """(M, T, 2, 1 + B) over the cells of `scope` (M, C)."""
+    used = np.flatnonzero(scope.any(axis=0)).tolist()
+    own, inside = [cells[c] for c in used], scope[:, used].astype(float)
+    if not own:
+        return np.full((len(scope), cells[0].y.shape[1], 2, counts.shape[1]), np.nan)
+    parts = sums(own, counts)
+    expected = np.stack([_expected(cell, counts) for cell in own], axis=1)  # (M, C, T, 1 + B)
+    pairs, observed = (np.tensordot(inside, total, 1) for total in (parts.pairs, parts.events))
+    concordant, foreseen = (np.einsum("mc,mctb->mtb", inside, _filled(of)) for of in (parts.concordant, expected))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.stack([concordant / pairs, observed / foreseen], axis=2)
+
+
+def _filled(values: Vector) -> Vector:
+    """0 for NaN, in place."""
+    values[np.isnan(values)] = 0.0
+    return values
 
 
 def _expected(cell: Cell, counts: Counts) -> Vector:

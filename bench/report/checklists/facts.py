@@ -110,19 +110,25 @@ def _placed(predictions: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
 
 
 def _sides(test: pd.DataFrame, valid: pd.DataFrame, tasks: Sequence[str], folds: object) -> pd.DataFrame:
+    columns = [f"y:{task}" for task in tasks]
+    of_valid = {
+        place: (own["row"].to_numpy(), own[columns].to_numpy(np.float64)) for place, own in valid.groupby(["repeat", "fold"])
+    }
     table: list[dict[str, Any]] = []
     for repeat, tested in test.groupby("repeat"):
-        whole = tested["fold"].nunique() == folds
-        for fold, own in tested.groupby("fold"):
-            checked = valid[(valid["repeat"] == repeat) & (valid["fold"] == fold)]
-            learned = tested[(tested["fold"] != fold)]
-            parts = {"test": own} | ({"learned": learned} if whole else {}) | ({"valid": checked} if len(checked) else {})
-            if whole and len(checked):
-                parts["train"] = learned[~learned["row"].isin(checked["row"])]
+        rows, fold_of, y = tested["row"].to_numpy(), tested["fold"].to_numpy(), tested[columns].to_numpy(np.float64)
+        there = np.unique(fold_of)
+        for fold in there:
+            own = fold_of == fold
+            parts = {"test": y[own]} | ({"learned": y[~own]} if len(there) == folds else {})
+            if (repeat, fold) in of_valid:
+                checked, parts["valid"] = of_valid[repeat, fold]
+                if len(there) == folds:
+                    parts["train"] = y[~own & ~np.isin(rows, checked)]
             table += [
                 {"repeat": repeat, "fold": fold, "side": side, "task": task, "n": len(part),
-                 "known": int(part[f"y:{task}"].notna().sum()), "events": int((part[f"y:{task}"] == 1).sum())}
-                for side, part in parts.items() for task in tasks
+                 "known": int((~np.isnan(part[:, t])).sum()), "events": int((part[:, t] == 1).sum())}
+                for side, part in parts.items() for t, task in enumerate(tasks)
             ]  # fmt: skip
     return pd.DataFrame(table, columns=SIDES)
 
