@@ -73,6 +73,17 @@ def test_a_scheduler_or_a_lost_terminal_stops_a_run_in_one_line(how: signal.Sign
     assert cells(tmp_path).items() >= kept.items()
 
 
+@pytest.mark.parametrize("loaded", ["numpy", "pyarrow"])
+def test_a_run_that_is_stopped_before_it_began_says_so(loaded: str, tmp_path: Path) -> None:
+    process = start(tmp_path)
+    until(lambda: loaded in Path(f"/proc/{process.pid}/maps").read_text())
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert said.splitlines()[-1].startswith("bench: stopped")
+    assert not cells(tmp_path)
+
+
 def test_a_cell_that_was_stopped_is_remembered(tmp_path: Path) -> None:
     methods, limit = f"{FAULTY},{FAULTY}:fault=hangs", ("--cell-timeout", "8")
     first = start(tmp_path, methods, *limit)

@@ -114,7 +114,7 @@ def _check_address(cluster: str) -> None:
     """Before anything is read: what cannot be one need not be waited for."""
     if cluster.endswith(".toml"):
         if not Path(cluster).is_file():
-            raise BenchError(f"--cluster {cluster}: no such file")
+            raise BenchError(f"--cluster {cluster} cannot be read: there is no such file")
     elif not re.fullmatch(r"\w+://\S+:\d+", cluster):
         raise BenchError(
             f"--cluster takes a scheduler's address, as in tcp://10.0.0.1:8786, or a file (.toml) for SLURM, but got '{cluster}'"
