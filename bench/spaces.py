@@ -7,7 +7,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bench import registry
-from bench.core import JSON, BenchError, Cohort
+from bench.core import JSON, Cohort
 from bench.registry import Spec
 from bench.search import Choice, Knob, Range, Weights, idle, knobs
 
@@ -22,11 +22,10 @@ def searched(spec: Spec, cohort: Cohort) -> dict[str, Knob]:
 def plain(
     spec: Spec, space: Mapping[str, Knob], settings: Mapping[str, JSON], cohort: Cohort
 ) -> tuple[dict[str, JSON], set[str]]:
-    """Settings of a trial with the defaults for those that are idle beside the others, and the names of these."""
-    try:
-        method = registry.method(registry.varied(spec, settings))
-    except BenchError:  # they do not go together: the trial will say so
-        return dict(settings), set()
+    """Settings of a trial with the defaults for those that are idle beside the others, and the names of these. BenchError if the method
+    refuses them together.
+    """
+    method = registry.method(registry.varied(spec, settings))
     unused = {name for name in idle(method, cohort) if name in space}
     return {name: space[name].default if name in unused else value for name, value in settings.items()}, unused
 

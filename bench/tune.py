@@ -17,6 +17,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
@@ -27,7 +28,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from bench import cells, registry
-from bench.core import JSON, Cohort, Method, Predictor, Unsupported, said
+from bench.core import JSON, BenchError, Cohort, Method, Predictor, Unsupported, said
 from bench.devices import no_memory
 from bench.recalibrate import row_scores, validation_score
 from bench.registry import Spec
@@ -234,9 +235,10 @@ def _drawn(cell: Cell, space: Mapping[str, Knob], trials: Sequence[Trial]) -> tu
             len(trials) < STARTUP and ask < ASKS
         ):  # half of the defaults at random: they were made with care, a point of the whole space was not
             settings |= {name: value for name, value in default.items() if rng.random() < 0.5}
-        settings, _ = plain(cell.spec, space, settings, cell.valid)
-        if settings not in before:
-            return trial, settings
+        with suppress(BenchError):  # the method refuses them together: no trial is spent on that
+            settings, _ = plain(cell.spec, space, settings, cell.valid)
+            if settings not in before:
+                return trial, settings
     return None
 
 

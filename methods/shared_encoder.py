@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from bench import prep, registry
 from bench.core import JSON, Cohort, Count, Run
 from bench.nets.encoders import Batch
-from bench.nets.towers import Form, Towers, contrasted
+from bench.nets.towers import Form, Towers, check_room, contrasted
 from bench.search import Choice
 from bench.train import QUICK_EPOCHS, Network, NeuralMethod
 
@@ -43,6 +43,10 @@ class SharedEncoder(NeuralMethod):
     features: Annotated[Count, Choice((10, 20, 40))] = 20
     contrastive: Annotated[int, Ge(0)] = 0
     width: Annotated[Count, Choice((64, 128, 256, 512))] = 256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_room(self.form, self.features, self.fused)
 
     def idle(self, cohort: Cohort) -> tuple[str, ...]:
         return (*super().idle(cohort), *(("features",) if self.form == "additive" else ()))

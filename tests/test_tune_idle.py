@@ -129,3 +129,15 @@ def test_a_choice_that_makes_another_setting_idle_is_tried_once(tmp_path: Path, 
     assert said["trials"] == 4
     tried = [tuple(trial["settings"].values()) for trial in records[-1]["trials"]]
     assert sorted(tried) == [("off", 1), ("on", 1), ("on", 2), ("on", 3)]
+
+
+def test_settings_that_a_method_refuses_together_cost_no_trial(tmp_path: Path, make_cohort: Callable[..., Cohort]) -> None:
+    refuses = "def __post_init__(self):\n        if self.mode == 'on' and self.strength == 3:\n            raise BenchError('no')\n\n    def idle"
+    text = TWO.replace("def idle", refuses).replace("import numpy", "from bench.core import BenchError\nimport numpy")
+    (tmp_path / "picky.py").write_text(text)
+    valid, records = make_cohort(n=100, tasks=2), list[Any]()
+    spec = registry.parse("methods", str(tmp_path / "picky.py"))[0]
+    cell = tune.Cell(spec, valid, (0,), lambda m, r: m.fit(valid, valid, Run()), lambda s, x: None, None, records.append)
+    said: Any = tune.settled(cell, tune.Budget(trials=12))[1]["tuned"]
+    assert (said["trials"], said["failed"]) == (3, 0)
+    assert ("on", 3) not in [tuple(trial["settings"].values()) for trial in records[-1]["trials"]]

@@ -23,6 +23,12 @@ Form: TypeAlias = Literal["concat", "additive", "token"]
 TEMPERATURE, SHARPEST = 0.07, 100.0  # InfoNCE: where the scale starts, 1 / temperature, and its cap
 
 
+def check_room(form: Form, features: int, fused: int) -> None:
+    """BenchError if the features leave no room for numbers of a token's own."""
+    if form == "concat" and features >= fused:
+        raise BenchError(f"form=concat needs features below fused, but features is {features} and fused {fused}")
+
+
 class Towers(nn.Module):
     """A batch -> (B, d), the mean over a row's modalities of their global tokens; 0 where it has none. `width` is d.
 
@@ -36,8 +42,6 @@ class Towers(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         own = d - features if form == "concat" else d
-        if own < 1:
-            raise BenchError(f"form=concat needs features below fused, but features is {features} and fused {d}")
         self.width, self.form, self.keys = d, form, tuple(shapes)
         self.encoders = Encoder(shapes, own, hidden, 0, heads, dropout).encoders
         sizes = {"concat": (1, features), "additive": (1, d), "token": (features, d)}[form]
