@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.nets.dropout import Dropout
+from bench.nets.dropout import Dropout, GeluDropout
 from bench.nets.encoders import Encoder
 from bench.nets.experts import Experts, Gates, Stacked
 from bench.nets.fusion import Fusion
@@ -44,7 +44,7 @@ def test_stacked_maps_are_separate_linear_layers() -> None:
     shared, own = normal(ROWS, 4), normal(ROWS, 3, 4)
     for i in range(3):
         layer = nn.Linear(4, 5).double()
-        layer.load_state_dict({"weight": maps.weight[i].T, "bias": maps.bias[i]})
+        layer.load_state_dict({"weight": maps.weight[i], "bias": maps.bias[i]})
         same(maps(shared)[:, i], layer(shared))
         same(maps(own)[:, i], layer(own[:, i]))
 
@@ -95,6 +95,20 @@ def test_dropout_gradient_is_its_mask() -> None:
     assert x.grad is not None
     torch.testing.assert_close(x.grad * x, out)
     assert (Dropout(1.0)(x) == 0).double().mean() > 0.9
+
+
+def test_gelu_and_dropout_in_one_are_those_in_two() -> None:
+    found: list[tuple[Tensor, ...]] = []
+    weights = normal(50, 7)
+    for layer in (nn.Sequential(nn.GELU(), Dropout(0.25)), GeluDropout(0.25)):
+        x = normal(50, 7).requires_grad_()
+        torch.manual_seed(0)
+        out = layer(x)
+        rows = [torch.autograd.grad((out * w).sum(), x, retain_graph=True)[0] for w in (weights, weights**2)]  # as balances do
+        found.append((out, *rows, layer.eval()(x)))
+    for ours, parts in zip(found[1], found[0], strict=True):
+        same(ours, parts)
+    assert (found[1][0] == 0).any()
 
 
 def test_heads_are_separate_and_start_at_the_prevalence() -> None:
