@@ -46,7 +46,16 @@ def fold(shown: Shown, run: Run) -> Fold:
     """What the cell's method is given. run: as it is to be, but for the seed."""
     split = shown.split
     seed = int(np.random.SeedSequence([shown.seed, split.repeat, split.fold]).generate_state(1)[0])
-    return Fold(shown.train, shown.valid, replace(run, seed=seed))
+    return Fold(_own(shown.train), _own(shown.valid), replace(run, seed=seed))
+
+
+def _own(cohort: Cohort) -> Cohort:
+    """With frames of its own: a method that writes into them does so for itself, as with `Tabular.frame`. Nothing is copied till then."""
+
+    def shallow(frame: pd.DataFrame | None) -> pd.DataFrame | None:
+        return None if frame is None else frame.copy(deep=False)
+
+    return replace(cohort, subgroups=shallow(cohort.subgroups), variants=shallow(cohort.variants))
 
 
 def predicted(predictor: Predictor, shown: Shown) -> pd.DataFrame:

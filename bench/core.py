@@ -342,7 +342,7 @@ class Method(Protocol):
     It may also have `family` (the heading in tables; `group` where it depends on settings), `uses` (ids of methods whose code it runs
     on) and `check(tasks)`, which raises BenchError before anything is trained where a setting does not fit the outcomes' names. And
     `fit_group(folds)`, which trains several at once and yields (place among the folds, Predictor) as each ends, with `alone`: why it
-    cannot with these settings, "" if it can.
+    cannot with these settings, "" if it can. And `idle(cohort)`: settings that tuning leaves alone, see `bench.search`.
     """
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Predictor: ...

@@ -21,6 +21,11 @@ def resolve(name: str, precision: str = "float32") -> str:
     return chosen
 
 
+def wanted(name: str) -> bool:
+    """Whether a GPU is asked for, not only taken where there is one."""
+    return name.lower() not in ("auto", "cpu")
+
+
 def found() -> list[str]:
     """GPUs first, the CPU last."""
     import torch
@@ -36,6 +41,11 @@ def share(device: str, processes: int) -> None:
 
         torch.cuda.empty_cache()
         torch.cuda.set_per_process_memory_fraction(1 / max(processes, 1), torch.device(device))
+
+
+def no_memory(error: BaseException) -> bool:
+    """Whether there was no room: on the machine, or on a GPU that cells share (torch.OutOfMemoryError). Alone it may fit."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _perhaps() -> bool:

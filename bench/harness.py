@@ -199,7 +199,7 @@ def _cohort_frame(cohort: Cohort, truth: Callable[[Cohort], pd.DataFrame] | None
 def _method_part(spec: Spec, tuned: bool = False) -> tuple[Part, str]:
     """The identity of a method's cells: its settings, its code and the harness's (tuned: and the tuner's), the libraries' versions."""
     made = registry.method(spec)
-    harness = [Path(bench.__file__).with_name(f"{name}.py") for name in ("harness", *(["tune"] if tuned else []))]
+    harness = [Path(bench.__file__).with_name(f"{name}.py") for name in ("harness", *(["tune", "trials"] if tuned else []))]
     used = [registry.file(registry.parse("methods", name)[0]) for name in getattr(made, "uses", ())]
     code = provenance.code_version(registry.file(spec), *used, *harness)
     group = getattr(made, "group", getattr(made, "family", ""))

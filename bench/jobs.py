@@ -1,6 +1,7 @@
 """One cell of a run: what is to be done, as JSON can say it, and the doing of it. Stored the moment it ends."""
 
 import functools
+import os
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -9,7 +10,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from bench import cells, devices, diagnose, draws, external, prep, provenance, registry, splits, views
+from bench import cells, devices, diagnose, draws, external, prep, provenance, registry, splits, trials, views
 from bench.cells import Shown
 from bench.core import JSON, BenchError, Cohort, Precision, Predictor, Run, Split, Unsupported
 from bench.draws import Draws
@@ -90,11 +91,12 @@ Place: TypeAlias = tuple[Spec, Protocol | Draws, int, int, tuple[View, ...]]
 Fitted: TypeAlias = tuple[Predictor, Mapping[str, JSON], Meter | Shared]
 
 
-def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
+def run_cell(job: Job, report: Callable[[int, float], None], begun: Callable[[], None] = lambda: None) -> dict[str, JSON]:
     """Train and predict one cell and store it; its record. An exception of the method becomes the record of a failed cell.
 
     One that wants for memory is lost: beside other cells, or in a process that holds less, it may fit. A job with `others` stores theirs
-    as well, each as it ends; where that comes to nothing it is trained by itself, as they are when their turn comes.
+    as well, each as it ends; where that comes to nothing it is trained by itself, as they are when their turn comes. begun: called when a
+    trial of settings begins or ends.
     """
     if not job.others and not job.follows:
         _together.cache_clear()
@@ -106,17 +108,17 @@ def run_cell(job: Job, report: Callable[[int, float], None]) -> dict[str, JSON]:
     if found is not None:
         return found
     shown, record = _shown_to(job)
-    return _done(job, shown, record, lambda: _alone(job, shown, run), Meter(_prepared))
+    return _done(job, shown, record, lambda: _alone(job, shown, run, begun), Meter(_prepared))
 
 
-def _alone(job: Job, shown: Shown, run: Run) -> Fitted:
+def _alone(job: Job, shown: Shown, run: Run, begun: Callable[[], None]) -> Fitted:
     """One cell's model, and the cost of this training alone: `tuned` has the seconds of the trials."""
-    spec, tuned = _settled(job, shown, run)
+    spec, tuned = _settled(job, shown, run, begun)
     meter = Meter(_prepared)
     return registry.method(spec).fit(*cells.fold(shown, run)), tuned, meter
 
 
-def _settled(job: Job, shown: Shown, run: Run) -> tuple[Spec, Mapping[str, JSON]]:
+def _settled(job: Job, shown: Shown, run: Run, begun: Callable[[], None] = lambda: None) -> tuple[Spec, Mapping[str, JSON]]:
     """The method's settings on this fold, and facts of how they were found: where the protocol does not tune, those of the job."""
     protocol = job.protocol
     if isinstance(protocol, Draws) or not protocol.tuning:
@@ -124,10 +126,14 @@ def _settled(job: Job, shown: Shown, run: Run) -> tuple[Spec, Mapping[str, JSON]
     from bench import tune  # Optuna takes a second to load
 
     store, folder, place = Store(Path(job.root)), Path(job.folder), (job.repeat, job.fold)
+
+    def keep(record: Mapping[str, JSON]) -> None:
+        store.save_trials(folder, *place, record)
+        begun()
+
     cell = tune.Cell(
         job.method, shown.valid, tune.seed_of(job.method, protocol.seed, *place),
-        lambda method, told: method.fit(*cells.fold(shown, replace(run, report=told))), run.report, store.trials(folder, *place),
-        lambda record: store.save_trials(folder, *place, record),
+        lambda method, told: method.fit(*cells.fold(shown, replace(run, report=told))), run.report, store.trials(folder, *place), keep,
     )  # fmt: skip
     return tune.settled(cell, tune.Budget(protocol.tune, protocol.tune_minutes))
 
@@ -183,7 +189,8 @@ def _done(job: Job, shown: Shown, record: dict[str, JSON], fit: Callable[[], Fit
     except Unsupported as reason:
         record |= {"status": "declined", "error": str(reason)}
     except (Exception, SystemExit) as error:
-        status = "lost" if _no_memory(error) else "failed"
+        status = "lost" if devices.no_memory(error) else "failed"
+        record |= {"in_trial": True} if status == "lost" and trials.at_one(_tried(job), os.getpid()) else {}
         record |= {"status": status, "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
     record = meter.read() | record
     store.save_cell(Path(job.folder), job.repeat, job.fold, record, predictions)
@@ -207,20 +214,36 @@ def made_from(record: Mapping[str, Any], job: Job) -> bool:
 
 
 def lose_cell(
-    job: Job, why: str, trace: str = "", limit: Mapping[str, JSON] | None = None, seconds: float = 0.0
+    job: Job, why: str, trace: str = "", limit: Mapping[str, JSON] | None = None, seconds: float = 0.0, in_trial: bool = False
 ) -> dict[str, JSON]:
     """Store and return the record of a cell whose process ended under it: lost, which the next run tries again.
 
-    limit: the one it was stopped at, as in {"timeout": 1800.0}: failed, until there is a wider one. seconds: that it took. A cell that is
-    done already, one of a group or made again for want of a view, stays as it is.
+    limit: the one it was stopped at, as in {"timeout": 1800.0}: failed, until there is a wider one. seconds: that it took. in_trial: see
+    `lose_trial`. A cell that is done already, one of a group or made again for want of a view, stays as it is.
     """
     store = Store(Path(job.root))
     record = _record(job, "failed" if limit else "lost", why) | ({"traceback": trace} if trace else {})
-    record |= {"seconds": round(seconds, 3)} | ({"limit": dict(limit)} if limit else {})
+    record |= (
+        {"seconds": round(seconds, 3)} | ({"limit": dict(limit)} if limit else {}) | ({"in_trial": True} if in_trial else {})
+    )
     before = store.cell(Path(job.folder), job.repeat, job.fold) or {}
     if before.get("status") != "done" or before["digests"] != record["digests"]:
         store.save_cell(Path(job.folder), job.repeat, job.fold, record, None)
     return record
+
+
+def lose_trial(job: Job, pid: int, why: str, limit: Mapping[str, JSON]) -> bool:
+    """Whether the process that ended was at a trial of the cell's settings; that it was lost is noted, a passed timeout as final."""
+    record = _tried(job)
+    there = trials.at_one(record, pid)
+    if there:
+        noted = trials.lost(record["under_way"], why, trials.LOSSES if "timeout" in limit else 1)
+        Store(Path(job.root)).save_trials(Path(job.folder), job.repeat, job.fold, {**record, "under_way": noted})
+    return there
+
+
+def _tried(job: Job) -> dict[str, Any]:
+    return Store(Path(job.root)).trials(Path(job.folder), job.repeat, job.fold) or {}
 
 
 def _record(job: Job, status: str, error: str) -> dict[str, JSON]:
@@ -229,11 +252,6 @@ def _record(job: Job, status: str, error: str) -> dict[str, JSON]:
         **job.about, "status": status, "error": error, "method": job.method.label, "repeat": job.repeat, "fold": job.fold,
         "tries": job.tries, "device": job.device, "digests": {"cohort": job.digest, "split": job.split_digest}, "diagnosed_by": job.diagnosed_by,
     }  # fmt: skip
-
-
-def _no_memory(error: BaseException) -> bool:
-    """Whether there was no room: on the machine, or on a GPU that cells share (torch.OutOfMemoryError). Alone it may fit."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _diagnosed(job: Job, shown: Shown, predictor: Predictor) -> dict[str, JSON]:

@@ -2,9 +2,14 @@
 
     rate: Annotated[Positive, Range(5e-3, 0.2, log=True)] = 0.03
 
-A setting without such a word is never tried. A range is part of no check: the command line takes what the type takes.
+A setting without such a word is never tried. A range is part of no check: the command line takes what the type takes. A method may say
+which settings do nothing beside the others, so that no trial is spent on them:
+
+    def idle(self, cohort: Cohort) -> tuple[str, ...]:
+        return () if self.swap else ("warmup",)
 """
 
+from collections.abc import Collection
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeAlias, get_args, get_type_hints
 
@@ -66,3 +71,11 @@ def knobs(method: type[Any]) -> tuple[Knob, ...]:
             kind = get_args(hint)[0]
             found.append(Knob(field.name, search[-1], kind is int or int in get_args(kind), field.default))
     return tuple(found)
+
+
+def idle(method: Any, cohort: Any) -> Collection[str]:
+    """The settings of a method, with its other settings as they are, that change nothing whatever value the search may give them.
+
+    cohort: of the kind that it is to learn from; its inputs and outcomes may tell.
+    """
+    return method.idle(cohort) if hasattr(method, "idle") else ()

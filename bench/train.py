@@ -89,6 +89,10 @@ class NeuralMethod(ABC):
         """Its heading in tables: what is compared of a sharing network with a balance of its own is the balance."""
         return "balancing" if self.family == "sharing" and self.balance != "equal" else self.family
 
+    def idle(self, cohort: Cohort) -> tuple[str, ...]:
+        """Settings that change nothing beside the others, see `bench.search.idle`."""
+        return ("balance",) if len(cohort.tasks) == 1 else ()
+
     def check(self, tasks: Sequence[str]) -> None:
         """BenchError if a setting does not fit these outcomes. Asked before anything is trained."""
         balance.make(self.balance, len(tasks))
@@ -139,10 +143,15 @@ class NeuralMethod(ABC):
         """
         torch.set_num_threads(folds[0].run.threads)
         keep()
-        fits = {k: _Fit(self, *fold) for k, fold in enumerate(folds)}
+        fits = {0: _Fit(self, *folds[0])}
+        if self.alone or not stackable(fits[0].network):  # never more than one in memory
+            yield 0, fits.pop(0).alone()
+            yield from ((k, _Fit(self, *fold).alone()) for k, fold in enumerate(folds) if k)
+            return
+        fits |= {k: _Fit(self, *fold) for k, fold in enumerate(folds) if k}
         while fits:
             first = next(iter(fits.values()))
-            whole = not self.alone and stackable(first.network)
+            whole = stackable(first.network)
             chosen = [k for k, fit in fits.items() if fit is first or (whole and alike(first.member, fit.member, self.batch))]
             together = {k: fits.pop(k) for k in chosen}
             if len(together) > 1:

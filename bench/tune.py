@@ -8,8 +8,8 @@ function that fits.
 The defaults are left only for a trial that is better by more than its noise, see `better`: the best of twenty on a thousand rows
 looks good by luck alone. Missing labels count as in `bench.recalibrate`; where no outcome can vote, the defaults stay.
 
-What was tried is stored after each trial, so that a cell that was stopped goes on with the next. Every trial starts from a study made
-anew of that record, with a seed of its own: a cell that was stopped tries what one that was not would have tried.
+What is tried is stored when each trial begins and ends (`bench.trials`), so that a cell that was stopped goes on with the next. Every trial
+starts from a study made anew of that record, with a seed of its own: a cell that was stopped tries what one that was not would have tried.
 """
 
 import base64
@@ -18,19 +18,22 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from bench import cells, registry
 from bench.core import JSON, Cohort, Method, Predictor, Unsupported
+from bench.devices import no_memory
 from bench.recalibrate import row_scores, validation_score
 from bench.registry import Spec
-from bench.search import Choice, Knob, Range, Weights, knobs
+from bench.search import Knob
+from bench.spaces import decoded, distributions, encoded, plain, searched
+from bench.trials import LOSSES, State, Trial, begun, lost
 
 Array: TypeAlias = NDArray[np.float64]
 Report: TypeAlias = Callable[[int, float], None]
@@ -39,6 +42,7 @@ LEVEL = 0.1  # chance that the defaults are left where nothing is better
 DRAWS = 4000  # of the noise of all gains together
 STARTUP = 6  # random trials before the sampler models what it saw
 PRUNED_FROM = 5, 10  # trials and epochs before any is cut short
+HOPELESS = 10  # trials of which every one failed, after which none follows
 ASKS = 10  # until settings come that were not tried, from the sampler, then at random
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -46,35 +50,20 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """trials: of every method, the defaults among them. minutes: of all its trials, instead; the last one is finished."""
+    """trials: of every method, the defaults among them. minutes: of all its trials, instead; the last one is finished.
+
+    Of a method that always fails no more than `HOPELESS` are made.
+    """
 
     trials: int = 0
     minutes: float = 0.0
 
-    def spent(self, trials: Sequence["Trial"]) -> bool:
+    def spent(self, trials: Sequence[Trial]) -> bool:
+        if len(trials) >= HOPELESS and all(trial.state == "failed" for trial in trials):
+            return True
         if self.minutes:
             return sum(trial.seconds for trial in trials) >= 60 * self.minutes
         return len(trials) >= self.trials
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """settings: those that were searched, all of them. steps: (epoch, score) as reported, where that is a score of all tasks.
-
-    rows: float32 of `grouped` losses, as text; "" if there are none. error: why it failed.
-    """
-
-    settings: Mapping[str, JSON]
-    state: Literal["done", "pruned", "failed"]
-    score: float | None
-    seconds: float
-    steps: Sequence[tuple[int, float]] = ()
-    rows: str = ""
-    error: str = ""
-
-    @property
-    def losses(self) -> Array:
-        return np.frombuffer(base64.b85decode(self.rows), "<f4").astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,29 +84,59 @@ class Cell:
 
 def settled(cell: Cell, budget: Budget) -> tuple[Spec, dict[str, JSON]]:
     """The settings to go on with, and what there is to say of the search: see `_said`. An error of every trial is raised."""
-    space = searched(cell.spec, len(cell.valid.tasks))
-    identity = _identity(cell, space)
-    found = cell.kept if cell.kept is not None and cell.kept.get("identity") == identity else {"trials": []}
-    trials = [Trial(**trial) for trial in found["trials"]]
+    search = _Search(cell)
+    space, trials = search.space, search.trials
     while space and not budget.spent(trials):
         drawn = _drawn(cell, space, trials)
         if drawn is None:  # nothing is left that was not tried
             break
-        trials.append(_tried(cell, space, *drawn))
-        cell.keep({"identity": identity, "trials": [asdict(trial) for trial in trials]})
+        search.take(*drawn)
+    if trials and not any(trial.state == "done" for trial in trials):
+        search.forget()
     place, gain = _chosen(trials, cell.seed)
     chosen = registry.varied(cell.spec, trials[place].settings) if space else cell.spec
     return chosen, {"tuned": _said(chosen, space, trials, place, gain)}
 
 
-def searched(spec: Spec, tasks: int) -> dict[str, Knob]:
-    """What is searched of a method: all that has a space and that the user did not set. Of one task no weights."""
-    every = {knob.name: knob for knob in knobs(type(registry.method(spec)))}
-    return {
-        name: knob
-        for name, knob in every.items()
-        if name not in spec.settings and (tasks > 1 or not isinstance(knob.search, Weights))
-    }
+class _Search:
+    """The trials of a cell, and what is stored of them. mark: of the trial that an earlier process was at, see `bench.trials`."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell, self.space = cell, searched(cell.spec, cell.valid)
+        self.identity = _identity(cell, self.space)
+        kept = cell.kept if cell.kept is not None and cell.kept.get("identity") == self.identity else {}
+        self.trials = [Trial(**trial) for trial in kept.get("trials", [])]
+        self.mark: Mapping[str, Any] = kept.get("under_way", {})
+        self.since = time.perf_counter()
+
+    def take(self, trial: optuna.Trial | None, settings: Mapping[str, JSON]) -> None:
+        """Try these settings, or count them as failed where they were lost before. What wants for memory for the first time is raised."""
+        mark = begun(settings, self.mark)
+        if mark["losses"] < LOSSES:
+            self.keep(mark)
+            try:
+                ended = _tried(self.cell, settings, trial, self.since)
+            except Exception as error:
+                if not no_memory(error):
+                    raise
+                mark = lost(mark, f"{type(error).__name__}: {error}")
+                if mark["losses"] < LOSSES:
+                    self.keep(mark)
+                    raise
+                ended = _failed(settings, mark)
+        else:
+            ended = _failed(settings, self.mark)
+        self.since = time.perf_counter()
+        self.trials.append(ended)
+        self.keep()
+
+    def keep(self, mark: Mapping[str, Any] | None = None) -> None:
+        under_way = {"under_way": mark} if mark else {}
+        self.cell.keep({"identity": self.identity, "trials": [asdict(trial) for trial in self.trials], **under_way})
+
+    def forget(self) -> None:
+        """Of a cell that comes to nothing no trial is kept: one that is asked for again is tuned anew."""
+        self.cell.keep({})
 
 
 def grouped(valid: Cohort, p: NDArray[Any]) -> Array:
@@ -160,10 +179,14 @@ def _identity(cell: Cell, space: Mapping[str, Knob]) -> dict[str, JSON]:
     return {"spec": cell.spec.label, "space": declared, "seed": list(cell.seed), "valid": cell.valid.digest}
 
 
-def _tried(cell: Cell, space: Mapping[str, Knob], trial: optuna.Trial | None, settings: Mapping[str, JSON]) -> Trial:
-    """One trial. Whatever goes wrong in it is its own."""
+def _failed(settings: Mapping[str, JSON], mark: Mapping[str, Any]) -> Trial:
+    return Trial(settings, "failed", None, mark["seconds"], error=mark["error"])
+
+
+def _tried(cell: Cell, settings: Mapping[str, JSON], trial: optuna.Trial | None, began: float) -> Trial:
+    """One trial. Whatever goes wrong in it is its own, but for want of memory."""
     steps = list[tuple[int, float]]()
-    began, epochwise = time.perf_counter(), False
+    epochwise = False
 
     def report(step: int, score: float) -> None:
         cell.report(step, score)
@@ -174,7 +197,7 @@ def _tried(cell: Cell, space: Mapping[str, Knob], trial: optuna.Trial | None, se
                 if trial.should_prune():
                     raise optuna.TrialPruned
 
-    def ended(state: Literal["done", "pruned", "failed"], **more: Any) -> Trial:
+    def ended(state: State, **more: Any) -> Trial:
         return Trial(settings, state, more.pop("score", None), round(time.perf_counter() - began, 3), steps, **more)
 
     try:
@@ -186,7 +209,7 @@ def _tried(cell: Cell, space: Mapping[str, Knob], trial: optuna.Trial | None, se
     except optuna.TrialPruned:
         return ended("pruned")
     except (Exception, SystemExit) as error:
-        if trial is None and isinstance(error, Unsupported):
+        if (trial is None and isinstance(error, Unsupported)) or no_memory(error):
             raise  # a method that declines with its defaults is not tried further
         return ended("failed", error=f"{type(error).__name__}: {error}")
     losses = grouped(valid, p).astype("<f4")
@@ -196,90 +219,49 @@ def _tried(cell: Cell, space: Mapping[str, Knob], trial: optuna.Trial | None, se
 
 def _drawn(cell: Cell, space: Mapping[str, Knob], trials: Sequence[Trial]) -> tuple[optuna.Trial | None, dict[str, JSON]] | None:
     """The next settings, the defaults first; None where no others come than were tried."""
+    default: dict[str, JSON] = {name: knob.default for name, knob in space.items()}
     if not trials:
-        return None, {name: knob.default for name, knob in space.items()}
+        return None, default
     dists = distributions(space, len(cell.valid.tasks))
     before = [dict(trial.settings) for trial in trials]
+    params = [_told(cell, space, settings) for settings in before]
     for ask in range(2 * ASKS):
         rng = np.random.default_rng([*cell.seed, len(trials), ask])
-        study = _study(space, dists, trials, int(rng.integers(2**31)), random=ask >= ASKS)
+        study = _study(dists, list(zip(trials, params, strict=True)), int(rng.integers(2**31)), random=ask >= ASKS)
         trial = study.ask(dists)
         settings = decoded(space, trial.params)
         if (
-            len(trials) < STARTUP
-        ):  # half of a method's defaults at random: it was made with care, a point of the whole space was not
-            settings |= {name: value for name, value in before[0].items() if rng.random() < 0.5}
+            len(trials) < STARTUP and ask < ASKS
+        ):  # half of the defaults at random: they were made with care, a point of the whole space was not
+            settings |= {name: value for name, value in default.items() if rng.random() < 0.5}
+        settings, _ = plain(cell.spec, space, settings, cell.valid)
         if settings not in before:
             return trial, settings
     return None
 
 
+def _told(cell: Cell, space: Mapping[str, Knob], settings: Mapping[str, JSON]) -> dict[str, Any]:
+    """What the sampler is told of a trial's settings: of those that were idle in it nothing."""
+    _, unused = plain(cell.spec, space, settings, cell.valid)
+    return encoded(space, {name: value for name, value in settings.items() if name not in unused})
+
+
 def _study(
-    space: Mapping[str, Knob], dists: Mapping[str, BaseDistribution], trials: Sequence[Trial], seed: int, random: bool
+    dists: Mapping[str, BaseDistribution], trials: Sequence[tuple[Trial, Mapping[str, Any]]], seed: int, random: bool
 ) -> optuna.Study:
+    """trials: each with its parameters."""
     sampler = optuna.samplers.RandomSampler(seed) if random else optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=seed)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=PRUNED_FROM[0], n_warmup_steps=PRUNED_FROM[1])
     study = optuna.create_study(direction="minimize", sampler=sampler, pruner=pruner)
     states = {"done": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-    for trial in trials:
-        params = encoded(space, trial.settings)
+    for trial, params in trials:
         study.add_trial(
             optuna.trial.create_trial(
-                state=states[trial.state], value=trial.score, params=params, distributions={name: dists[name] for name in params},
+                state=states[trial.state], value=trial.score, params=dict(params), distributions={name: dists[name] for name in params},
                 intermediate_values={int(step): score for step, score in trial.steps},
             )
         )  # fmt: skip
     return study
-
-
-def distributions(space: Mapping[str, Knob], tasks: int) -> dict[str, BaseDistribution]:
-    """A space in Optuna's words. Of weights: whether there are any, and the powers of 2, a number a task."""
-    out: dict[str, BaseDistribution] = {}
-    for name, knob in space.items():
-        search = knob.search
-        if isinstance(search, Range):
-            kind: Any = IntDistribution if knob.whole else FloatDistribution
-            out[name] = kind(search.low, search.high, log=search.log)
-        elif isinstance(search, Choice):
-            scale = IntDistribution(0, len(search.values) - 1)
-            out[name] = scale if search.scale else CategoricalDistribution(search.values)
-        else:
-            power = int(math.log2(search.most))
-            out[name] = CategoricalDistribution((False, True))
-            out |= {f"{name}:{t}": IntDistribution(-power, power) for t in range(tasks)}
-    return out
-
-
-def encoded(space: Mapping[str, Knob], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as Optuna's parameters. A value outside its range, as a default may be, is left out."""
-    params: dict[str, Any] = {}
-    for name, value in settings.items():
-        search = space[name].search
-        if isinstance(search, Weights):
-            params[name] = value != "equal"
-            weights = value.split("+")[1:]
-            params |= {f"{name}:{t}": round(math.log2(float(weight))) for t, weight in enumerate(weights)}
-        elif isinstance(search, Choice) and value in search.values:
-            params[name] = search.values.index(value) if search.scale else value
-        elif isinstance(search, Range) and search.low <= value <= search.high:
-            params[name] = value
-    return params
-
-
-def decoded(space: Mapping[str, Knob], params: Mapping[str, Any]) -> dict[str, JSON]:
-    """The reverse. Numbers get three digits, so that a setting can be read and typed; weights that are all equal are none."""
-    settings: dict[str, JSON] = {}
-    for name, knob in space.items():
-        search, value = knob.search, params[name]
-        if isinstance(search, Weights):
-            powers = [v for key, v in params.items() if key.startswith(f"{name}:")]
-            weighted = value and len(set(powers)) > 1
-            settings[name] = "+".join(["fixed", *(f"{2.0**power:g}" for power in powers)]) if weighted else "equal"
-        elif isinstance(search, Choice):
-            settings[name] = search.values[value] if search.scale else value
-        else:
-            settings[name] = int(value) if knob.whole else min(max(float(f"{value:.3g}"), search.low), search.high)
-    return settings
 
 
 def _chosen(trials: Sequence[Trial], seed: Sequence[int]) -> tuple[int, float]:

@@ -20,7 +20,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from bench.core import Count, Positive, PositiveShare
+from bench.core import Cohort, Count, Positive, PositiveShare
 from bench.nets.experts import Experts
 from bench.search import Choice
 from bench.train import NeuralMethod
@@ -75,6 +75,9 @@ class CrossStitch(NeuralMethod):
     own: Annotated[PositiveShare, Choice((0.5, 0.7, 0.9, 0.97))] = 0.9
     rate: Annotated[Positive, Choice((1.0, 10.0, 100.0))] = 10.0
     per_channel: bool = False
+
+    def idle(self, cohort: Cohort) -> tuple[str, ...]:
+        return (*super().idle(cohort), *(("own",) if len(cohort.tasks) == 1 else ()))
 
     def sharing(self, d: int, tasks: int) -> nn.Module:
         return StitchedColumns(d, tasks, self.levels, self.width, self.dropout, self.own, self.rate, self.per_channel)

@@ -43,6 +43,7 @@ from bench.core import (
     Predictor,
     ProperShare,
     Run,
+    Series,
     Tabular,
     Unsupported,
 )
@@ -167,6 +168,17 @@ class DenseFeatures:
     def uses(self) -> tuple[str, ...]:
         """Methods whose code this one runs on: a change of theirs makes its cells anew."""
         return "logistic", "hard_sharing"
+
+    def idle(self, cohort: Cohort) -> tuple[str, ...]:
+        weights, halves = ("spreading", "consistency", "orthogonality"), ("consistency", "directions")
+        if self.objective == "dense":
+            series = self.consistency and any(isinstance(m, Series) for m in cohort.inputs.modalities.values())
+            return ("hide", "dropout", *(() if series else halves))
+        return (
+            *weights,
+            "directions",
+            *(("hide", "lr", "weight_decay", "batch", "epochs") if self.objective == "supervised" else ()),
+        )
 
     def __post_init__(self) -> None:
         if self.fused % self.heads:

@@ -39,7 +39,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import prep, registry
-from bench.core import JSON, BenchError, NonNegative, PositiveShare, ProperShare, Run
+from bench.core import JSON, BenchError, Cohort, NonNegative, PositiveShare, ProperShare, Run
 from bench.losses import cross_entropy, per_task
 from bench.nets.encoders import Batch
 from bench.nets.heads import Heads, log_odds
@@ -259,6 +259,12 @@ class DFD(NeuralMethod):
         if not isinstance(base, NeuralMethod) or kind.fit is not NeuralMethod.fit or kind.build is not NeuralMethod.build:
             raise BenchError(f"base is a neural method with a sharing block for all tasks, but got '{self.base}'. Try mmoe.")
         return replace(base, **common)
+
+    def idle(self, cohort: Cohort) -> tuple[str, ...]:
+        common = {f.name for f in fields(NeuralMethod)}
+        names = [name for name in self.plugged.idle(cohort) if name in common]
+        names += [] if self.weights == "difficulty" else ["memory"]
+        return (*names, *(("q", "swap", "warmup", "mi") if self.streams == "causal" else () if self.swap else ("warmup",)))
 
     def check(self, tasks: Sequence[str]) -> None:
         self.plugged.check(tasks)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench import prep
-from bench.core import Count, NonNegative, Positive, ProperShare
+from bench.core import Cohort, Count, NonNegative, Positive, ProperShare
 from bench.nets.dropout import Dropout
 from bench.nets.encoders import Batch
 from bench.nets.fusion import Layer
@@ -181,6 +181,9 @@ class FTTransformer(NeuralMethod):
     @property
     def alone(self) -> str:
         return super().alone or ("torch draws the masks inside its attention" if self.dropout else "")
+
+    def idle(self, cohort: Cohort) -> tuple[str, ...]:
+        return (*super().idle(cohort), *(("dropout",) if self.layers == 1 else ()))  # the last layer's one query attends without
 
     def encode(self, shapes: Mapping[str, prep.Shape]) -> nn.Module:
         last = self.layers - 1

@@ -72,6 +72,9 @@ class Logistic:
     tolerance: Positive = 1e-3
     iterations: Count = 2000  # passes over the data per strength
 
+    def idle(self, cohort: Cohort) -> tuple[str, ...]:
+        return ("weakest",) if self.path == 1 else ()
+
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> PerTask:
         return fit_per_task(prep.linear(train), train, valid, run, lambda data, held_out: self._fit(data, held_out, run))
 

@@ -155,6 +155,9 @@ class MultitaskLasso:
     tolerance: Positive = 1e-2
     iterations: Count = 2000
 
+    def idle(self, cohort: Cohort) -> tuple[str, ...]:
+        return ("weakest",) if self.path == 1 else ()
+
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Joint:
         return fit_joint(prep.linear(train), train, valid, run, lambda data, held_out: self._fit(data, held_out, run))
 

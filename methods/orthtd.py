@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.core import Count, NonNegative, Unsupported
+from bench.core import Cohort, Count, NonNegative, Unsupported
 from bench.nets.dropout import Dropout
 from bench.search import Choice, Range
 from bench.train import NeuralMethod
@@ -133,6 +133,11 @@ class OrthTD(NeuralMethod):
     variant: Variant = "a"
     weight: Annotated[NonNegative, Range(1e-3, 1, log=True)] = 0.1
     parts: Literal["both", "shared", "specific"] = "both"
+
+    def idle(self, cohort: Cohort) -> tuple[str, ...]:
+        narrow = self.variant == "e" and self.fused // (len(cohort.tasks) + 1) <= 32  # the least width that is tried
+        unpenalised = self.variant == "e" or self.parts != "both"
+        return (*super().idle(cohort), *(("width",) if narrow else ()), *(("weight",) if unpenalised else ()))
 
     def sharing(self, d: int, tasks: int) -> nn.Module:
         k = min(self.width, d // (tasks + 1)) if self.variant == "e" else self.width

@@ -24,7 +24,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from bench import prep, registry
-from bench.core import JSON, Count, Run
+from bench.core import JSON, Cohort, Count, Run
 from bench.nets.encoders import Batch
 from bench.nets.towers import Form, Towers, contrasted
 from bench.search import Choice
@@ -43,6 +43,9 @@ class SharedEncoder(NeuralMethod):
     features: Annotated[Count, Choice((10, 20, 40))] = 20
     contrastive: Annotated[int, Ge(0)] = 0
     width: Annotated[Count, Choice((64, 128, 256, 512))] = 256
+
+    def idle(self, cohort: Cohort) -> tuple[str, ...]:
+        return (*super().idle(cohort), *(("features",) if self.form == "additive" else ()))
 
     def encode(self, shapes: Mapping[str, prep.Shape]) -> nn.Module:
         sizes = (self.fused, self.hidden, self.layers, self.heads)

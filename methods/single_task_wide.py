@@ -32,6 +32,7 @@ class SingleTaskWide(NeuralMethod):
     family: ClassVar[str] = "single-task"
     epochwise: ClassVar[bool] = False  # each network reports of its own task
 
+    fused: Count = 64  # not searched: of the three the others make all proportions
     width: Annotated[Count, Choice((64, 128, 256, 512))] = 256
     balance: str = "equal"  # of one task there is nothing to weigh, so nothing to search
     like: str = "hard_sharing"

@@ -105,6 +105,9 @@ class TabNet:
     epochs: Count = 100
     patience: Count = 10
 
+    def idle(self, cohort: Cohort) -> tuple[str, ...]:
+        return ("gamma",) if self.choices == 1 else ()
+
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Predictor:
         linear = prep.linear(train)
         x, held_out = linear(train.inputs), linear(valid.inputs)

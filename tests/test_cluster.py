@@ -15,6 +15,7 @@ import pytest
 from dask_cluster import Dask, can_hide, until
 
 import bench
+from bench import devices
 
 pytest.importorskip("distributed")
 
@@ -167,6 +168,41 @@ def test_what_ends_a_cell_its_worker_or_the_command(tmp_path: Path) -> None:
         assert run.returncode == 2, out + said
         assert out.count("the Dask worker died while this cell was with it") >= 3, out
     assert "Traceback" not in said
+
+
+def test_cells_that_want_a_gpu_go_to_workers_that_announce_one(tmp_path: Path) -> None:
+    from distributed import Client
+
+    from bench.execute import remote
+
+    folder = own(tmp_path / "own")
+    with Dask(tmp_path / "dask") as dask:
+        dask.worker("--nthreads", "3")
+        run = start(folder, dask.address, METHODS, "--device", "cuda")
+        out, said = run.communicate(timeout=300)
+        assert run.returncode == 1, out + said
+        assert said.splitlines()[-1] == (
+            f"bench: --device cuda needs workers that say what they have, but none of the 1 at {dask.address} announces a GPU. Start those "
+            'with one as in `dask worker ... --resources "GPU=1"`; --device auto takes what each has.'
+        )
+        assert not cells(folder)
+        gpu = dask.worker("--nthreads", "3", "--resources", "GPU=2")
+        with Client(dask.address, set_as_default=False) as client:
+            announced = next(name for name, worker in client.scheduler_info()["workers"].items() if worker["resources"])
+            for device, plain, other in (("auto", 3, 3), ("cpu", 3, 3), ("cuda", 1, 2)):
+                shares = client.run(remote.sharers, device)
+                assert shares.pop(announced) == other
+                assert set(shares.values()) == {plain}
+        run = start(folder, dask.address, ["needy.py", "guess.py"], "--device", "cuda")
+        out, said = run.communicate(timeout=300)
+    if devices.found() == ["cpu"]:  # it only says so; that it was asked, and not the other, is what can be seen here
+        assert run.returncode == 1, out + said
+        assert said.splitlines()[-1].startswith(
+            f"bench: on the worker at {announced}: device must be auto or one of what is here (cpu)"
+        )
+    else:
+        assert run.returncode == 0, out + said
+        assert {cell["facts"]["parent"] for name, cell in cells(folder).items() if "needy@" in name} == {gpu.pid}  # type: ignore[index]
 
 
 def children(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:

@@ -85,6 +85,34 @@ def test_mixed_precision_agrees_with_float32(spec: str, make_cohort: Make) -> No
     assert "precision" not in whole.facts
 
 
+def test_the_penalty_of_dense_is_not_rounded_in_mixed_precision(make_cohort: Make) -> None:
+    from bench.losses import cross_entropy, per_task
+    from bench.nets.network import objective
+    from bench.nets.spectrum import dense
+
+    cohort = make_cohort(n=300, tasks=2)
+    predictor = fitted(f"mmoe:{SMALL}", cohort)
+    network, batch = predictor.networks[0].eval(), predictor._batch(cohort.inputs)
+    y, w = torch.tensor(np.nan_to_num(cohort.labels)), torch.tensor(cohort.loss_weights)
+    given: Any = (
+        network,
+        batch,
+        y,
+        w,
+        torch.arange(len(y)),
+        lambda z, y, w: per_task(cross_entropy(z.to(y), y), w),
+        0.5,
+        "bfloat16",
+    )
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        fused = network.encoder(batch)
+    with torch.no_grad():
+        losses, penalty = objective(*given)
+    assert penalty is not None
+    assert losses.dtype == penalty.dtype == torch.float32
+    assert float(penalty) == pytest.approx(0.5 * float(dense(fused.float())), rel=1e-6)  # in bfloat16 it is off by up to .4 %
+
+
 def test_mixed_precision_of_several_is_that_of_each(make_cohort: Make) -> None:
     cohort = make_cohort(n=600, tasks=3)
     folds = [Fold(*parts(cohort), Run(seed=seed, precision="bfloat16")) for seed in (1, 2)]
@@ -106,6 +134,9 @@ def test_random_numbers_of_a_training_go_on_where_they_stood() -> None:
     assert own is device
     assert torch.equal(torch.rand(3, generator=own), second)
     assert not torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(ValueError, match="in between"), apart(cpu, 8):
+        raise ValueError("in between")
     assert torch.equal(torch.get_rng_state(), before)
 
 

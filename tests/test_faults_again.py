@@ -95,6 +95,16 @@ def test_a_worker_that_leaks_is_replaced_before_it_costs_a_cell(tmp_path: Path) 
     assert 1 < len(set(pids(jobs))) < 5
 
 
+def test_what_earlier_cells_left_does_not_count_as_a_cells_own(tmp_path: Path) -> None:
+    # A worker holds 150 to 250 MB, the first cell leaves 300 in it, the second takes 400: too many in one process, 650 at most alone.
+    leaks, takes = (planned(tmp_path, f"{FAULTY}:fault={fault}").missing[0] for fault in ("leaks", "takes"))
+    events = done((leaks, takes), How(workers=1, limits=Limits(memory=750_000_000), retries=0))
+    assert kinds(events) == ["start", "end"] * 2
+    assert [stored(job)["status"] for job in (leaks, takes)] == ["done", "done"]
+    assert stored(takes)["tries"] == 1
+    assert len(set(pids((leaks, takes)))) == 2
+
+
 def test_a_worker_uses_one_thread(tmp_path: Path) -> None:
     job = planned(tmp_path, f"{FAULTY}:fault=threads").missing[0]
     done((job,), How(workers=1))

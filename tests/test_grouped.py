@@ -1,5 +1,6 @@
 """Several trainings as one: each must learn what it learns alone, to 1e-10 in double precision."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -11,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import registry
-from bench.core import Cohort, Fold, Inputs, Run, Tabular
+from bench import registry, train
+from bench.core import Cohort, Encodings, Fold, Inputs, Run, Tabular
 
 Make = Callable[..., Cohort]
 SMALL = "patience=2:batch=64:hidden=16:fused=16"
@@ -123,6 +124,16 @@ def test_what_cannot_be_stacked_is_trained_singly(spec: str, make_cohort: Make) 
     for k, fold in enumerate(given):
         assert "group" not in together[k].facts
         assert apart(chosen.fit(*fold), together[k]) == 0.0
+
+
+@pytest.mark.parametrize(("spec", "series"), [("hard_sharing", "grud"), ("dfd", "windows"), ("mmoe:balance=famo", "windows")])
+def test_of_what_cannot_be_stacked_one_is_in_memory_at_a_time(spec: str, series: str, make_cohort: Make) -> None:
+    cohort = make_cohort(n=400, tasks=2)
+    cohort = replace(cohort, inputs=replace(cohort.inputs, encodings=Encodings(series=series)), digest=series)
+    trained = method(f"{spec}:epochs=1:batch=64:hidden=16:fused=16").fit_group(folds(cohort, (100, 100, 100)))
+    alive = [sum(type(one) is train._Fit for one in gc.get_objects()) for _ in trained]  # pyright: ignore[reportPrivateUsage]
+    assert len(alive) == 3
+    assert max(alive) <= 1
 
 
 def test_a_training_of_its_own_is_not_taken_for_the_common_one() -> None:

@@ -1,16 +1,20 @@
 """What is prepared of a fold's rows is made once for all methods, is the same as made anew, and is nobody's to change."""
 
 import gc
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench import jobs, prep, registry
-from bench.core import Cohort, Tabular, Text
+from bench import cells, jobs, prep, registry
+from bench.core import Cohort, Run, Split, Tabular, Text
 from bench.prep import shared
 from bench.protocol import Protocol
+
+WARDS = str(Path(__file__).parent / "plugins" / "wards.py")
 
 
 @pytest.fixture
@@ -59,6 +63,29 @@ def test_a_method_that_changes_its_table_in_place_changes_its_own(table: Tabular
     frame.pop("sex")
     assert table.frame.columns.tolist() == ["age", "sex"]
     np.testing.assert_array_equal(table.frame["age"], [50.0, 60.0, np.nan])
+
+
+def test_nor_do_the_frames_that_stand_beside_it_reach_the_next_method() -> None:
+    cohort = registry.load(WARDS)
+    cohort = replace(cohort, variants=pd.DataFrame({"variant:death~late": cohort.labels[:, 0]}))
+    split = Split(0, 0, np.arange(200), np.arange(200, 250), np.arange(250, 400))
+    shown = cells.Shown(cohort, cohort, split, 0, (), lambda view: cohort)
+    for part in (shown.train, shown.valid):
+        assert part.subgroups is not None
+        assert part.variants is not None
+    before = [
+        frame.copy() for part in (shown.train, shown.valid) for frame in (part.subgroups, part.variants) if frame is not None
+    ]
+    first, next_one = cells.fold(shown, Run()), cells.fold(shown, Run())
+    assert first.train.inputs is next_one.train.inputs  # what is prepared of them is found again
+    for part in (first.train, first.valid):
+        part.subgroups["ward"] += 1  # type: ignore[index, operator]
+        part.subgroups.loc[0, "part"] = "scribbled"  # type: ignore[union-attr]
+        part.variants.iloc[:, 0] = 1.0  # type: ignore[union-attr]
+        part.variants["more"] = 2  # type: ignore[index]
+    after = [frame for part in (next_one.train, next_one.valid) for frame in (part.subgroups, part.variants) if frame is not None]
+    for a, b in zip(before, after, strict=True):
+        pd.testing.assert_frame_equal(a, b)
 
 
 @pytest.mark.parametrize("kind", ["flatten", "linear", "tokens"])

@@ -16,6 +16,7 @@ from kept_cells import DATASET, PROTOCOL, QUICK, cell, fill, flipped, method, re
 import bench
 from bench import store
 from bench.core import BenchError
+from bench.store import Part
 from bench.store.files import FORMAT
 from bench.store.tables import Piece, packed, stacked
 
@@ -50,6 +51,23 @@ def test_many_cells_are_read_as_pandas_reads_them_one_by_one(tmp_path: Path) -> 
             one = pd.read_parquet(cell(tmp_path, name, fold, "parquet")).drop(columns="patient")
             frames.append(one.assign(method=name, repeat=0))
     pd.testing.assert_frame_equal(store.read(tmp_path, "demo:n=40").predictions, pd.concat(frames, ignore_index=True))
+
+
+def test_the_newest_run_is_the_one_asked_for_last_whatever_copies_and_clocks_say(tmp_path: Path) -> None:
+    kept = fill(tmp_path)  # its run says nothing of when it was written: the file's time counts
+    runs = tmp_path / DATASET.folder / "runs"
+    os.utime(runs / f"{PROTOCOL.folder}.json", (1, 1))
+    parts = [Part(f"cv{n}", {"folds": n, "seed": 0, "quick": False}) for n in (9, 3, 5)]
+    for part in parts:
+        kept.change_run(DATASET, part, lambda before, part=part: {"protocol": dict(part.identity), "methods": {}, "repeats": 1})
+    order = [part.folder for part in (PROTOCOL, *parts)]
+    assert list(store.runs(tmp_path, "demo:n=40")) == order
+    for age, part in enumerate(parts):  # as a copy leaves them, in any order
+        os.utime(runs / f"{part.folder}.json", (1000 - age, 1000 - age))
+    assert list(store.runs(tmp_path, "demo:n=40")) == order
+    rewritten(runs / f"{parts[0].folder}.json", written=4_000_000_000.0)  # the clock was in 2096, and was set right
+    kept.change_run(DATASET, parts[1], lambda before: before)
+    assert list(store.runs(tmp_path, "demo:n=40")) == [order[0], order[3], order[1], order[2]]
 
 
 def test_cells_with_other_columns_and_types_are_joined_as_pandas_joins_them() -> None:

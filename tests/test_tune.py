@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import protocol, recalibrate, registry, tune
+from bench import protocol, recalibrate, registry, spaces, tune
 from bench.core import JSON, BenchError, Cohort, Run, Unsupported
 from bench.search import Knob, Weights, knobs
 
@@ -85,37 +85,50 @@ def methods() -> list[str]:
 
 
 @pytest.mark.parametrize("name", methods())
-def test_defaults_lie_within_what_is_searched_and_drawn_settings_are_valid(name: str) -> None:
+def test_defaults_lie_within_what_is_searched_and_drawn_settings_are_valid(name: str, make_cohort: Callable[..., Cohort]) -> None:
     spec = registry.parse("methods", name)[0]
-    space = tune.searched(spec, 3)
+    space = spaces.searched(spec, make_cohort(n=20, tasks=3))
     defaults: dict[str, JSON] = {key: knob.default for key, knob in space.items()}
-    assert set(tune.encoded(space, defaults)) >= set(space)
-    assert tune.decoded(space, {**dict.fromkeys(tune.distributions(space, 3), 0), **tune.encoded(space, defaults)}) == defaults
-    dists = tune.distributions(space, 3)
+    assert set(spaces.encoded(space, defaults)) >= set(space)
+    assert (
+        spaces.decoded(space, {**dict.fromkeys(spaces.distributions(space, 3), 0), **spaces.encoded(space, defaults)}) == defaults
+    )
+    dists = spaces.distributions(space, 3)
     for seed in range(20 if space else 0):
-        settings = tune.decoded(space, tune._study(space, dists, [], seed, random=True).ask(dists).params)
+        settings = spaces.decoded(space, tune._study(dists, [], seed, random=True).ask(dists).params)
         drawn = registry.varied(spec, settings)
         again = registry.parse("methods", drawn.label)[0]  # what is written can be typed
         assert again == drawn
         assert registry.method(again) == registry.method(drawn)
-        assert tune.decoded(space, {**dict.fromkeys(dists, 0), **tune.encoded(space, settings)}) == settings
+        assert spaces.decoded(space, {**dict.fromkeys(dists, 0), **spaces.encoded(space, settings)}) == settings
 
 
-def test_a_setting_that_the_user_gave_is_not_searched() -> None:
+def test_a_setting_that_the_user_gave_is_not_searched(make_cohort: Callable[..., Cohort]) -> None:
     spec = registry.parse("methods", "mmoe:experts=4:balance=nash_mtl")[0]
-    assert {"lr", "dropout", "width"} <= set(tune.searched(spec, 3)).difference({"experts", "balance"})
-    assert not {"experts", "balance"} & set(tune.searched(spec, 3))
+    found = set(spaces.searched(spec, make_cohort(n=20, tasks=3)))
+    assert {"lr", "dropout", "width"} <= found
+    assert not {"experts", "balance"} & found
 
 
-def test_weights_are_searched_where_one_network_has_several_outcomes() -> None:
+def test_weights_are_searched_where_one_network_has_several_outcomes(make_cohort: Callable[..., Cohort]) -> None:
     hard, single = (registry.parse("methods", name)[0] for name in ("hard_sharing", "single_task"))
-    assert "balance" in tune.searched(hard, 2)
-    assert "balance" not in tune.searched(hard, 1)
-    assert "balance" not in tune.searched(single, 2)
+    one, two = (make_cohort(n=20, tasks=tasks) for tasks in (1, 2))
+    assert "balance" in spaces.searched(hard, two)
+    assert "balance" not in spaces.searched(hard, one)
+    assert "balance" not in spaces.searched(single, two)
     space = {"balance": Knob("balance", Weights(4), False, "equal")}
-    assert tune.decoded(space, {"balance": True, "balance:0": -2, "balance:1": 2}) == {"balance": "fixed+0.25+4"}
-    assert tune.decoded(space, {"balance": True, "balance:0": 1, "balance:1": 1}) == {"balance": "equal"}
-    assert tune.decoded(space, {"balance": False, "balance:0": -2, "balance:1": 2}) == {"balance": "equal"}
+    assert spaces.decoded(space, {"balance": True, "balance:0": -2, "balance:1": 2}) == {"balance": "fixed+0.25+4"}
+    assert spaces.decoded(space, {"balance": True, "balance:0": 1, "balance:1": 1}) == {"balance": "equal"}
+    assert spaces.decoded(space, {"balance": False, "balance:0": -2, "balance:1": 2}) == {"balance": "equal"}
+    # Losses are divided by the sum of the weights: 2:4, 1:2 and 1/2:1 are one training, as are 1/4:2, 1/2:4.
+    for powers in ((0, 1), (1, 2), (-1, 0), (-2, -1)):
+        assert spaces.decoded(space, {"balance": True, "balance:0": powers[0], "balance:1": powers[1]}) == {
+            "balance": "fixed+1+2"
+        }
+    for powers in ((-2, 1), (-1, 2)):
+        assert spaces.decoded(space, {"balance": True, "balance:0": powers[0], "balance:1": powers[1]}) == {
+            "balance": "fixed+0.5+4"
+        }
 
 
 KNOBS = str(Path(__file__).parent / "plugins" / "knobs.py")
@@ -153,18 +166,19 @@ def test_a_planted_setting_is_found_and_failures_count_and_are_named(planted: tu
 def test_trials_go_on_where_they_stopped_as_if_they_had_not(planted: tune.Cell) -> None:
     records: list[Any] = []
     whole = tune.settled(replace(planted, keep=records.append), tune.Budget(trials=10))[1]["tuned"]
-    assert [len(record["trials"]) for record in records] == list(range(1, 11))
+    assert [len(record["trials"]) for record in records] == [n // 2 for n in range(1, 21)]
+    assert ["under_way" in record for record in records] == [True, False] * 10
     fits: list[int] = []
 
     def fit(method: Any, report: tune.Report) -> Any:
         fits.append(1)
         return method.fit(planted.valid, planted.valid, Run())
 
-    again = tune.settled(replace(planted, kept=records[3], fit=fit), tune.Budget(trials=10))[1]["tuned"]
+    again = tune.settled(replace(planted, kept=records[8], fit=fit), tune.Budget(trials=10))[1]["tuned"]
     assert len(fits) == 6
     drop = {"seconds"}
     assert {k: v for k, v in whole.items() if k not in drop} == {k: v for k, v in again.items() if k not in drop}  # pyright: ignore
-    other = replace(planted, kept={**records[3], "identity": {}}, fit=fit)
+    other = replace(planted, kept={**records[8], "identity": {}}, fit=fit)
     tune.settled(other, tune.Budget(trials=2))
     assert len(fits) == 8  # trials of something else are not taken
 
@@ -193,6 +207,15 @@ def test_minutes_end_the_search_instead_of_trials(planted: tune.Cell) -> None:
     said: Any = tune.settled(replace(planted, fit=slow), tune.Budget(minutes=1 / 60))[1]["tuned"]
     assert 2 <= said["trials"] <= 4  # 0.3 s each until 1 s is spent
     assert said["seconds"] >= 1
+
+
+def test_a_method_that_always_fails_ends_its_search_early_and_leaves_no_trials(planted: tune.Cell) -> None:
+    records: list[Any] = []
+    broken = replace(planted, spec=registry.varied(planted.spec, {"at": 5}), keep=records.append)
+    for budget in (tune.Budget(trials=30), tune.Budget(minutes=5.0)):
+        with pytest.raises(RuntimeError, match="every one of 10 trials failed"):
+            tune.settled(broken, budget)
+        assert records[-1] == {}
 
 
 def test_budgets_that_say_nothing_are_refused() -> None:

@@ -164,11 +164,10 @@ def run(
     from bench import registry
     from bench.cli import screen
 
-    chosen = registry.own_data(data, dataset, allow_leak or ())
     what = {
-        "dataset": chosen, "methods": methods, "folds": folds, "repeats": repeats, "split": split, "cut": cut, "train_size": train_size,
-        "drop_modality": drop_modality, "at": at, "missing": missing, "test_data": test_data, "text": text, "series": series,
-        "outcomes": outcomes, "precision": precision, "tune": tune, "tune_minutes": tune_minutes, "reference": reference,
+        "dataset": registry.own_data(data, dataset, allow_leak or ()), "methods": methods, "folds": folds, "repeats": repeats, "split": split,
+        "cut": cut, "train_size": train_size, "drop_modality": drop_modality, "at": at, "missing": missing, "test_data": test_data, "text": text,
+        "series": series, "outcomes": outcomes, "precision": precision, "tune": tune, "tune_minutes": tune_minutes, "reference": reference,
     }  # fmt: skip
     return screen.run(
         suite, {name: value for name, value in what.items() if value is not None}, data_dir, seed=seed, results=results, reports=reports,

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench import registry
+from bench import devices, registry
 from bench.core import BenchError
 from bench.execute.how import Event, How
 from bench.execute.luggage import Luggage
@@ -74,6 +74,7 @@ class _Session:
         names = {name for job in jobs for name in _mapping(job.about.get("versions"))} | {"numpy", "pandas", "pyarrow"}
         self.names = sorted(names)
         self.versions: dict[str, str] = {}
+        self.gpu = devices.wanted(how.device)
         self.store = Store(Path(jobs[0].root))
         self.token = self.store.aside()  # a dead run's is removed
 
@@ -135,6 +136,16 @@ class _Session:
         if not self.workers and not self.waiting:
             say(f"waiting for workers: none is at {self.how.cluster} yet")
         self.waiting = not self.workers
+        if (
+            self.gpu
+            and self.workers
+            and not self.tasks
+            and not any(w["resources"].get("GPU", 0) >= 1 for w in self.workers.values())
+        ):
+            raise BenchError(
+                f"--device {self.how.device} needs workers that say what they have, but none of the {len(self.workers)} at {self.how.cluster} "
+                'announces a GPU. Start those with one as in `dask worker ... --resources "GPU=1"`; --device auto takes what each has.'
+            )
 
     def _there(self) -> None:
         if self.client.status != "running":
@@ -168,10 +179,12 @@ class _Session:
         task.future.add_done_callback(lambda future: self.inbox.put(("settled", future.key)))
 
     def _resources(self, job: Job) -> dict[str, float] | None:
-        """What the method needs besides a thread, where a worker announces as much: else it takes what there is."""
-        needs: dict[str, float] = dict(getattr(registry.method(job.method), "needs", {}))
+        """What the method needs besides a thread, where a worker announces as much: else it takes what there is. A GPU that the user asks
+        for is needed anyway."""
+        asked = {"GPU": 1.0} if self.gpu else {}
+        needs: dict[str, float] = {**asked, **getattr(registry.method(job.method), "needs", {})}
         enough = any(all(w["resources"].get(name, 0) >= least for name, least in needs.items()) for w in self.workers.values())
-        return needs if needs and enough else None
+        return (needs if enough else asked) or None
 
     def _said(self, message: Mapping[str, Any]) -> Generator[Event, None, None]:
         task = self.tasks.get(message["key"])
@@ -227,8 +240,9 @@ class _Session:
         """The cell is stored, here if not there. A lost one is tried again, unless Dask has done so."""
         if files is not None:
             self.store.save_made(Path(task.job.folder), files)
-        if record["status"] == "lost" and task.tries <= self.how.retries and not last:
-            self.todo.append(replace(task, tries=task.tries + 1, future=None))
+        following = None if last else self.how.following(record, task.tries)
+        if following is not None:
+            self.todo.append(replace(task, tries=following, future=None))
             yield Event("again", task.job, record)
         else:
             self.ended += 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.core import JSON, BenchError
 from bench.execute.process import Process
-from bench.jobs import Job, Limits, lose_cell
+from bench.jobs import Job, Limits, lose_cell, lose_trial
 
 POLL = 0.25  # seconds between two looks at a worker
 START = 300.0  # seconds a new process may take to import what it needs
@@ -37,31 +37,47 @@ class Hand:
     def do(self, job: Job, report: Callable[[int, float], None]) -> Mapping[str, JSON]:
         """The record of the job's cell, which is stored. Its status is lost when the process was. Raises Ended after `end`.
 
+        A cell that passes the memory limit beside what earlier cells left in the process is not judged: it begins again in a fresh one.
         BenchError for what no other try would mend: the data changed, results cannot be written, no process can be started.
         """
+        record = None
+        while record is None:
+            record = self._try(job, report)
+        return record
+
+    def _try(self, job: Job, report: Callable[[int, float], None]) -> Mapping[str, JSON] | None:
+        """None when the process was no fair one."""
         process = self._ready()
         process.hear(0.0)
         process.printed = b""  # what an earlier cell printed is no reason for this one's end
         process.send(job.json())
-        start = time.monotonic()
+        start = begun = time.monotonic()
         while True:
             gone = process.gone  # looked at first, so that what it said before it went is heard
             for message in process.hear(0.0 if gone else POLL):
                 if message["event"] == "step":
                     report(message["step"], message["score"])
+                elif message["event"] == "begun":
+                    begun = time.monotonic()
                 elif message["event"] == "stop":
                     raise BenchError(message["error"])
                 elif message["event"] == "end":
                     self._settle(message)
                     return message["record"]
-            seconds = time.monotonic() - start
-            over = {} if gone else self._over(process, seconds / (1 + len(job.others)))
+            now = time.monotonic()
+            over = {} if gone else self._over(process, (now - begun) / (1 + len(job.others)))
+            if "memory" in over.get("limit", {}) and self._cells:
+                return self._drop()
             if gone or over:
-                return self._lost(job, process, over, seconds)
+                return self._lost(job, process, over, now - start)
 
     def pause(self, seconds: float) -> None:
         """Wait, unless ended before."""
         self.ended.wait(seconds)
+
+    def rest(self) -> None:
+        """Hold nothing while there is nothing to do: the next cell gets a fresh process."""
+        self._drop()
 
     def end(self) -> None:
         """Kill the process with all that it started. Nothing is done after this."""
@@ -75,9 +91,9 @@ class Hand:
         if self.ended.is_set():
             raise Ended
         trace = process.printed.decode(errors="replace")
-        if over:
-            return lose_cell(job, over["why"], trace, over["limit"], seconds)
-        return lose_cell(job, process.why(), trace, None, seconds)
+        why, limit = (over["why"], over["limit"]) if over else (process.why(), {})
+        in_trial = lose_trial(job, process.popen.pid, why, limit)
+        return lose_cell(job, why, trace, {} if in_trial else limit, seconds, in_trial)
 
     def _over(self, process: Process, seconds: float) -> dict[str, Any]:
         """The limit that the cell has passed, and what to say of it; empty if none."""

@@ -34,6 +34,14 @@ class How:
     def grouped(self) -> bool:
         return self.device != "cpu" and not self.cluster if self.group is None else self.group
 
+    def following(self, record: Mapping[str, Any], tries: int) -> int | None:
+        """Which try of a cell comes after this one; None if none does. One that was lost in a trial of its settings does not count: the
+        search goes on, and a trial cannot be lost for ever.
+        """
+        if record["status"] != "lost" or (tries > self.retries and not record.get("in_trial")):
+            return None
+        return tries if record.get("in_trial") else tries + 1
+
     def __post_init__(self) -> None:
         for name in ("workers", "retries"):
             if getattr(self, name) < 0:

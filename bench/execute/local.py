@@ -23,7 +23,9 @@ class Todo:
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self.lock = threading.Lock()
+        self.changed = threading.Condition()
+        self.taken = 0  # cells under way, of which more may come: a further try, those that were trained with it
+        self.closed = False
         self.waiting: dict[_Place, deque[tuple[Job, int]]] = {}
         self.again: deque[tuple[Job, int]] = deque()
         self.at: dict[object, _Place] = {}
@@ -31,25 +33,46 @@ class Todo:
             self.put(job)
 
     def put(self, job: Job, tries: int = 1) -> None:
-        with self.lock:
+        with self.changed:
             (self.again if tries > 1 else self.waiting.setdefault(_place(job), deque())).append((job, tries))
+            self.changed.notify()
 
     def get(self, hand: object) -> tuple[Job, int] | None:
-        """None when nothing waits."""
-        with self.lock:
-            if not self.waiting:
-                return self.again.popleft() if self.again else None
-            place = self.at.get(hand)
-            if place not in self.waiting:
-                taken = set(self.at.values())
-                free = [one for one in self.waiting if one not in taken]
-                place = free[0] if free else max(self.waiting, key=lambda one: len(self.waiting[one]))
-            self.at[hand] = place
-            cells = self.waiting[place]
-            found = cells.popleft()
-            if not cells:
-                del self.waiting[place]
+        """None when nothing waits. `ended` is to be called when the cell has, and all that comes of it is put."""
+        with self.changed:
+            found = self._next(hand) if self.waiting else self.again.popleft() if self.again else None
+            self.taken += found is not None
             return found
+
+    def ended(self) -> None:
+        with self.changed:
+            self.taken -= 1
+            self.changed.notify_all()
+
+    def more(self) -> bool:
+        """Whether anything waits, once that is known or nothing is under way."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.waiting or self.again or self.closed or not self.taken)
+            return not self.closed and bool(self.waiting or self.again)
+
+    def close(self) -> None:
+        """Nobody waits any longer."""
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
+
+    def _next(self, hand: object) -> tuple[Job, int]:
+        place = self.at.get(hand)
+        if place not in self.waiting:
+            taken = set(self.at.values())
+            free = [one for one in self.waiting if one not in taken]
+            place = free[0] if free else max(self.waiting, key=lambda one: len(self.waiting[one]))
+        self.at[hand] = place
+        cells = self.waiting[place]
+        found = cells.popleft()
+        if not cells:
+            del self.waiting[place]
+        return found
 
 
 def _place(job: Job) -> _Place:
@@ -63,11 +86,11 @@ def run(jobs: Sequence[Job], how: How) -> Generator[Event, None, None]:
         return
     todo = Todo(jobs)
     events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
-    crew = [_Feeder(todo, events, how) for _ in range(min(how.workers, len(jobs)))]
+    left = sum(1 + len(job.others) for job in jobs)
+    crew = [_Feeder(todo, events, how) for _ in range(min(how.workers, left))]
     try:
         for one in crew:
             one.start()
-        left = sum(1 + len(job.others) for job in jobs)
         while left:
             event = events.get()
             if isinstance(event, BaseException):
@@ -75,6 +98,7 @@ def run(jobs: Sequence[Job], how: How) -> Generator[Event, None, None]:
             left -= event.kind == "end"
             yield event
     finally:
+        todo.close()
         for one in crew:
             one.end()
 
@@ -95,8 +119,11 @@ class _Feeder(threading.Thread):
 
     def run(self) -> None:
         try:
-            while (found := self.todo.get(self)) is not None:
-                self._do(*found)
+            while self.todo.more():
+                while (found := self.todo.get(self)) is not None:
+                    self._do(*found)
+                    self.todo.ended()
+                self.hand.rest()
         except Ended:
             pass
         except BaseException as error:  # a thread that ended silently would leave the run waiting for ever
@@ -115,10 +142,10 @@ class _Feeder(threading.Thread):
             replace(job, tries=tries), lambda step, score: self.events.put(Event("step", job, {"step": step, "score": score}))
         )
         apart = bool(job.others) and tries == 1 and record["status"] in ("lost", "failed")  # by itself it may go well
-        again = apart or (record["status"] == "lost" and tries <= self.how.retries)
-        if again:
-            self.todo.put(job, tries + 1)
+        following = tries + 1 if apart else self.how.following(record, tries)
+        self.events.put(Event("end" if following is None else "again", job, record))
+        if following is not None:
+            self.todo.put(job, following)
         if tries == 1:
             for other in job.followers:  # now their cells are stored, or they are trained by themselves
                 self.todo.put(other)
-        self.events.put(Event("again" if again else "end", job, record))

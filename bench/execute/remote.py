@@ -18,6 +18,7 @@ from typing import Any
 from distributed import get_worker
 
 import bench
+from bench import devices
 from bench.core import BenchError
 from bench.execute.hand import Ended, Hand
 from bench.jobs import Job, Limits
@@ -80,6 +81,7 @@ def cell(task: Mapping[str, Any]) -> dict[str, Any]:
     if missing:
         return {"event": "need", "files": missing, "worker": get_worker().address}
     job = _here(Job.from_json(task["job"]), task["sent"], task["cohorts"], home)
+    job = replace(job, sharers=sharers(job.device, get_worker()))
     try:
         if _sees(task["token"]):
             return {"event": "end", "record": _done(job, task), "files": None}
@@ -95,7 +97,13 @@ def cell(task: Mapping[str, Any]) -> dict[str, Any]:
     except Ended:
         return {"event": "stopped"}
     except BenchError as error:
-        return {"event": "stop", "error": str(error)}
+        return {"event": "stop", "error": f"on the worker at {get_worker().address}: {error}"}
+
+
+def sharers(device: str, dask_worker: Any) -> int:
+    """How many cells this worker may have on its GPU at once: one a thread, or as many as it announces GPUs where all cells ask for one."""
+    resources, threads = dask_worker.state.total_resources, dask_worker.state.nthreads
+    return max(1, min(threads, int(resources.get("GPU", 1)))) if devices.wanted(device) else threads
 
 
 def held(digests: Sequence[str], dask_worker: Any) -> list[str]:

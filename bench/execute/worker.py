@@ -60,7 +60,7 @@ def _do(job: Job, send: Any) -> None:
             send(event="step", step=step, score=score)
 
     try:
-        record = run_cell(job, report)
+        record = run_cell(job, report, lambda: send(event="begun"))
     except BenchError as error:
         send(event="stop", error=str(error))
     else:

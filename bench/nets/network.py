@@ -56,17 +56,18 @@ def objective(
 ) -> tuple[Tensor, Tensor | None]:
     """The network's; with a weight `spread`, plus the penalty `dense` of all that its encoder gave meanwhile.
 
-    precision: bfloat16 is mixed: the products alone are rounded, parameters and losses are not.
+    precision: bfloat16 is mixed, by torch's autocast: matrix products, those of a sharing block's penalty too, are rounded to 8 bits, and
+    so are the states that pass from one to the next. Parameters, logits on their way into the losses, losses and `dense` are not.
     """
+    fused: list[Tensor] = []
     with torch.autocast(y.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         if not spread:
             return network.objective(batch, y, w, rows, losses)
-        fused: list[Tensor] = []
         hook = network.encoder.register_forward_hook(lambda _, inputs, h: fused.append(h))  # pyright: ignore[reportArgumentType]
         each, penalty = network.objective(batch, y, w, rows, losses)
         hook.remove()
-        extra = spread * torch.stack([dense(h) for h in fused]).mean()
-        return each, extra if penalty is None else penalty + extra
+    extra = spread * torch.stack([dense(h.to(y)) for h in fused]).mean()
+    return each, extra if penalty is None else penalty + extra
 
 
 @dataclass(frozen=True, slots=True, eq=False)

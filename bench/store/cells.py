@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,9 +83,13 @@ class Store:
         self._write_json(self.root / dataset.folder / "runs" / f"{protocol.folder}.json", record)
 
     def change_run(self, dataset: Part, protocol: Part, changed: Callable[[dict[str, Any]], Mapping[str, JSON]]) -> None:
-        """Save what `changed` makes of the last run's record. What other processes do to it at the same time is not lost."""
+        """Save what `changed` makes of the last run's record, and `written`: when, in seconds since 1970, later than of any other run of
+        the dataset even if the clock was set back. What other processes do to it at the same time is not lost."""
         with turn(self.root):
-            self.save_run(dataset, protocol, changed(self.run(dataset, protocol)))
+            others = (self.root / dataset.folder / "runs").glob("*.json")
+            last = max((float((read_json(path) or {}).get("written", 0.0)) for path in others), default=0.0)
+            now = max(time.time(), last + 1e-3)
+            self.save_run(dataset, protocol, {**changed(self.run(dataset, protocol)), "written": now})
 
     def run(self, dataset: Part, protocol: Part) -> dict[str, Any]:
         """What the last run under this protocol asked for; empty if there was none."""

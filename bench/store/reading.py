@@ -1,7 +1,7 @@
 """A run's results as frames, from the files alone."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,7 @@ def runs(root: Path, dataset: str, quick: bool = False) -> dict[str, dict[str, A
 
 def _kept(folder: Path, quick: bool) -> dict[str, dict[str, Any]]:
     """The records of a dataset's runs by the protocol's folder name, the newest last; a damaged one is left out."""
-    found = {path.stem: read_json(path) or {} for path in sorted(folder.glob("*.json"), key=_age)}
-    return {name: run for name, run in found.items() if run.get("protocol", {}).get("quick") == quick}
+    return {path.stem: run for path, run in _by_age(folder.glob("*.json")) if run["protocol"].get("quick") == quick}
 
 
 def labels(root: Path, quick: bool) -> dict[str, list[str]]:
@@ -155,15 +154,18 @@ def labels(root: Path, quick: bool) -> dict[str, list[str]]:
 def _newest_runs(root: Path, quick: bool) -> dict[str, Path]:
     """A dataset's label, and its folder's name -> its newest run."""
     found: dict[str, Path] = {}
-    for path in sorted(root.glob("*/runs/*.json"), key=_age):
-        about, run = read_json(path.parent.parent / "dataset.json") or {}, read_json(path) or {"protocol": {}}
+    for path, run in _by_age(root.glob("*/runs/*.json")):
+        about = read_json(path.parent.parent / "dataset.json") or {}
         if "label" in about and run["protocol"].get("quick") == quick:
             found |= {about["label"]: path, path.parent.parent.name: path}
     return found
 
 
-def _age(path: Path) -> tuple[int, str]:
-    return path.stat().st_mtime_ns, str(path)
+def _by_age(paths: Iterable[Path]) -> list[tuple[Path, dict[str, Any]]]:
+    """Runs with their records, the newest last, by what they say themselves: a copy of a file may have the time of copying. Where they say
+    nothing, by the file's time; a damaged one is empty."""
+    runs = [(path, {"protocol": {}, **(read_json(path) or {})}) for path in paths]
+    return sorted(runs, key=lambda one: (one[1].get("written") or one[0].stat().st_mtime, str(one[0])))
 
 
 def _newest_run(root: Path, dataset: str, quick: bool) -> Path:

@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.core import JSON, Cohort, Inputs, Run, Tabular
+from bench.search import Choice
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,12 @@ def leaks() -> None:
     KEPT.append(fill(300_000_000))
 
 
+def takes() -> None:
+    held = fill(400_000_000)
+    time.sleep(2)
+    del held
+
+
 def threads() -> dict[str, JSON]:
     """How many threads the libraries of this process would use."""
     import numba
@@ -128,6 +136,7 @@ FAULTS: dict[str, Callable[[], object]] = {
     "fills": lambda: (fill(600_000_000), time.sleep(600)),
     "child fills": child_fills,
     "leaks": leaks,
+    "takes": takes,
     "raises": raises,
     "interrupts": interrupts,
     "garbles": garbles,
@@ -140,15 +149,25 @@ FAULTS: dict[str, Callable[[], object]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Faulty:
-    """once: a file; the fault happens until there is one, and makes it. sleep: seconds a cell takes."""
+    """once: a file; the fault happens until there is one, and makes it. sleep: seconds a cell takes.
+
+    at: what tuning tries; hits: the one with the fault, None: all. log: a file that gets a line a training: `at` and the process.
+    """
 
     fault: str = "none"
     once: str = ""
     sleep: float = 0.0
+    at: Annotated[int, Choice((0, 1))] = 0
+    hits: int | None = None
+    log: str = ""
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Ranked:
         time.sleep(self.sleep)
-        if self.fault in FAULTS and not (self.once and os.path.exists(self.once)):
+        if self.log:
+            with Path(self.log).open("a") as file:
+                file.write(f"{self.at} {os.getpid()}\n")
+        hit = self.hits is None or self.hits == self.at
+        if hit and self.fault in FAULTS and not (self.once and os.path.exists(self.once)):
             if self.once:
                 Path(self.once).touch()
             FAULTS[self.fault]()
