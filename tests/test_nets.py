@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.nets.dropout import Dropout, GeluDropout
+from bench.nets.dropout import Dropout
 from bench.nets.encoders import Encoder
 from bench.nets.experts import Experts, Gates, Stacked
 from bench.nets.fusion import Fusion
@@ -97,18 +97,21 @@ def test_dropout_gradient_is_its_mask() -> None:
     assert (Dropout(1.0)(x) == 0).double().mean() > 0.9
 
 
-def test_gelu_and_dropout_in_one_are_those_in_two() -> None:
-    found: list[tuple[Tensor, ...]] = []
-    weights = normal(50, 7)
-    for layer in (nn.Sequential(nn.GELU(), Dropout(0.25)), GeluDropout(0.25)):
-        x = normal(50, 7).requires_grad_()
+@pytest.mark.parametrize("shape", [(50, 4), (50, 3, 4), (50, 6, 4)])
+def test_experts_at_a_training_step_are_their_parts_one_after_another(shape: tuple[int, ...]) -> None:
+    experts = Experts(6, 4, 5, 0.25).double()
+    parts = nn.Sequential(experts.maps, nn.GELU(), Dropout(0.25))
+    weights, found = normal(50, 6, 5), dict[nn.Module, list[Tensor]]()
+    for layer in (experts, parts):
+        h = normal(*shape).requires_grad_()
         torch.manual_seed(0)
-        out = layer(x)
-        rows = [torch.autograd.grad((out * w).sum(), x, retain_graph=True)[0] for w in (weights, weights**2)]  # as balances do
-        found.append((out, *rows, layer.eval()(x)))
-    for ours, parts in zip(found[1], found[0], strict=True):
-        same(ours, parts)
-    assert (found[1][0] == 0).any()
+        out = layer(h)
+        given = [h, *layer.parameters()]
+        rows = [torch.autograd.grad((out * w).sum(), given, retain_graph=True) for w in (weights, weights**2)]  # as balances do
+        found[layer] = [out, *rows[0], *rows[1]]
+        assert (out == 0).any()
+    for ours, theirs in zip(*found.values(), strict=True):
+        same(ours, theirs)
 
 
 def test_heads_are_separate_and_start_at_the_prevalence() -> None:

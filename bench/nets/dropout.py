@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 
 class _Several(NamedTuple):
@@ -41,41 +39,18 @@ class Dropout(nn.Module):
         super().__init__()
         self.dropped = min(round(p * 256), 255)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.dropped == 0:
-            return x
-        if _several.get() is not None:
-            return _Apart.apply(x, self.dropped)  # pyright: ignore[reportReturnType]
-        return x * _mask(x, self.dropped)
-
-
-class GeluDropout(Dropout):
-    """Dropout of GELU."""
+    @property
+    def alone(self) -> bool:
+        """Whether a forward would draw a mask now, and of one network."""
+        return self.training and self.dropped > 0 and _several.get() is None
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.dropped == 0 or _several.get() is not None:
-            return super().forward(functional.gelu(x))
-        return _GeluDropout.apply(x, self.dropped)  # pyright: ignore[reportReturnType]
+        if self.alone:
+            return x * mask(x, self.dropped)
+        return _Apart.apply(x, self.dropped) if self.training and self.dropped else x  # pyright: ignore[reportReturnType]
 
 
-class _GeluDropout(torch.autograd.Function):
-    """Keeps one tensor for the backward pass, the derivative, where the parts one after another keep two and make another."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
-        mask = _mask(x, dropped)
-        out = functional.gelu(x).mul_(mask)
-        ctx.save_for_backward(torch.ops.aten.gelu_backward.grad_input(mask, x, grad_input=mask))
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (slope,) = ctx.saved_tensors
-        return gradient * slope, None
-
-
-def _mask(x: Tensor, dropped: int) -> Tensor:
+def mask(x: Tensor, dropped: int) -> Tensor:
     """x's shape and type: 0, or what keeps the expectation."""
     kept = _drawn(x.numel(), x.device).ge_(dropped)  # in place: to make booleans of it would cost ten times as much
     return kept.view(x.shape).to(x.dtype).mul_(256 / (256 - dropped))

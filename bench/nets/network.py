@@ -1,6 +1,7 @@
 """The form of every network: encoder, sharing block, heads; and what predicts with the best of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -60,7 +61,7 @@ def objective(
     so are the states that pass from one to the next. Parameters, logits on their way into the losses, losses and `dense` are not.
     """
     fused: list[Tensor] = []
-    with torch.autocast(y.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with torch.autocast(y.device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext():
         if not spread:
             return network.objective(batch, y, w, rows, losses)
         hook = network.encoder.register_forward_hook(lambda _, inputs, h: fused.append(h))  # pyright: ignore[reportArgumentType]
