@@ -97,23 +97,6 @@ def test_dropout_gradient_is_its_mask() -> None:
     assert (Dropout(1.0)(x) == 0).double().mean() > 0.9
 
 
-@pytest.mark.parametrize("shape", [(50, 4), (50, 3, 4), (50, 6, 4)])
-def test_experts_at_a_training_step_are_their_parts_one_after_another(shape: tuple[int, ...]) -> None:
-    experts = Experts(6, 4, 5, 0.25).double()
-    parts = nn.Sequential(experts.maps, nn.GELU(), Dropout(0.25))
-    weights, found = normal(50, 6, 5), dict[nn.Module, list[Tensor]]()
-    for layer in (experts, parts):
-        h = normal(*shape).requires_grad_()
-        torch.manual_seed(0)
-        out = layer(h)
-        given = [h, *layer.parameters()]
-        rows = [torch.autograd.grad((out * w).sum(), given, retain_graph=True) for w in (weights, weights**2)]  # as balances do
-        found[layer] = [out, *rows[0], *rows[1]]
-        assert (out == 0).any()
-    for ours, theirs in zip(*found.values(), strict=True):
-        same(ours, theirs)
-
-
 def test_heads_are_separate_and_start_at_the_prevalence() -> None:
     y = torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0]])
     w = torch.tensor([[3.0, 1, 0], [1, 1, 0], [1, 1, 0], [1, 1, 0]])

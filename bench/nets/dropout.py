@@ -39,18 +39,15 @@ class Dropout(nn.Module):
         super().__init__()
         self.dropped = min(round(p * 256), 255)
 
-    @property
-    def alone(self) -> bool:
-        """Whether a forward would draw a mask now, and of one network."""
-        return self.training and self.dropped > 0 and _several.get() is None
-
     def forward(self, x: Tensor) -> Tensor:
-        if self.alone:
-            return x * mask(x, self.dropped)
-        return _Apart.apply(x, self.dropped) if self.training and self.dropped else x  # pyright: ignore[reportReturnType]
+        if not self.training or self.dropped == 0:
+            return x
+        if _several.get() is not None:
+            return _Apart.apply(x, self.dropped)  # pyright: ignore[reportReturnType]
+        return x * _mask(x, self.dropped)
 
 
-def mask(x: Tensor, dropped: int) -> Tensor:
+def _mask(x: Tensor, dropped: int) -> Tensor:
     """x's shape and type: 0, or what keeps the expectation."""
     kept = _drawn(x.numel(), x.device).ge_(dropped)  # in place: to make booleans of it would cost ten times as much
     return kept.view(x.shape).to(x.dtype).mul_(256 / (256 - dropped))

@@ -1,14 +1,12 @@
 """Experts and gates as stacked parameters: one batched matmul each, no loop over experts or tasks."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from bench.nets.dropout import Dropout, mask
+from bench.nets.dropout import Dropout
 
 
 class Stacked(nn.Module):
@@ -43,41 +41,7 @@ class Experts(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, h: Tensor) -> Tensor:
-        if self.dropout.alone and not torch.is_autocast_enabled(h.device.type):
-            return _Training.apply(h, self.maps.weight, self.maps.bias, self.dropout.dropped)  # pyright: ignore[reportReturnType]
         return self.dropout(functional.gelu(self.maps(h)))
-
-
-class _Training(torch.autograd.Function):
-    """The experts of one network at a training step: one tensor of their size is kept and none is copied into another order."""
-
-    @staticmethod
-    def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, dropped: int) -> Tensor:
-        n, width, d = weight.shape
-        states = h.view(len(h), -1, d).transpose(0, 1)  # (s, B, d)
-        s = len(states)
-        maps = h.new_empty(len(h), n, width)
-        into = maps.view(len(h), s, -1).transpose(0, 1)
-        torch.baddbmm(bias.view(s, 1, -1), states, weight.view(s, -1, d).mT, out=into)
-        slope = mask(maps, dropped)
-        out = functional.gelu(maps).mul_(slope)
-        torch.ops.aten.gelu_backward.grad_input(slope, maps, grad_input=slope)
-        ctx.save_for_backward(h, weight, slope)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        h, weight, slope = ctx.saved_tensors
-        d = weight.shape[2]
-        states = h.view(len(h), -1, d).transpose(0, 1)
-        back = (gradient * slope).view(len(h), len(states), -1).transpose(0, 1)  # (s, B, n / s * width)
-        of_weight = torch.bmm(back.mT, states).view_as(weight)
-        of_h = None
-        if ctx.needs_input_grad[0]:
-            of_h = torch.empty_like(h)
-            torch.bmm(back, weight.view(len(states), -1, d), out=of_h.view(len(h), -1, d).transpose(0, 1))
-        return of_h, of_weight, back.sum(1).view(weight.shape[:2]), None
 
 
 class Gates(nn.Module):
