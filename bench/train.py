@@ -32,7 +32,7 @@ from bench.nets.batches import between, take, tensors
 from bench.nets.chance import Dice, apart
 from bench.nets.encoders import Batch, Encoder
 from bench.nets.experts import Gates
-from bench.nets.flat import Flat
+from bench.nets.flat import AdamW, Flat
 from bench.nets.grouped import Member, Stack, Steps, alike, stackable
 from bench.nets.heads import Heads, log_odds
 from bench.nets.memory import keep
@@ -255,10 +255,8 @@ class _Trainer:
         self.averaged.requires_grad_(self.averaged is network)
         self.balance = balance.make(method.balance, tasks).to(trained[0].device)
         self.own = own = [p for p in self.balance.parameters() if p.requires_grad]
-        groups: list[dict[str, Any]] = [{"params": [self.flat.values]}]
-        if own:
-            groups.append({"params": own, "lr": self.balance.lr})
-        self.optimizer = torch.optim.AdamW(groups, lr=method.lr, weight_decay=0.0, fused=True)
+        self.adamw = AdamW(self.flat.values)
+        self.balancing = torch.optim.AdamW(own, lr=self.balance.lr, weight_decay=0.0, fused=True) if own else None
 
     def epoch(self, data: Batch, y: Tensor, w: Tensor, rows: Tensor) -> None:
         """One pass over the rows in batches of nearly equal size, so that none is a leftover of two rows."""
@@ -286,10 +284,11 @@ class _Trainer:
     def descend(self) -> None:
         """A step down the parameters' gradients, of length 1 at most, and what it does to the running average."""
         gradient = self.flat.gradient()
-        gradient *= (1 / (gradient.norm() + 1e-6)).clamp(max=1)
-        self.flat.values.grad = gradient
-        self.flat.values[: self.flat.decayed] *= 1 - self.method.lr * self.method.weight_decay  # AdamW's, of matrices alone
-        self.optimizer.step()
+        gradient /= (torch.linalg.vector_norm(gradient) + 1e-6).clamp(min=1)
+        self.flat.matrices *= 1 - self.method.lr * self.method.weight_decay  # AdamW's, of matrices alone
+        self.adamw.step(gradient, self.method.lr)
+        if self.balancing is not None:
+            self.balancing.step()
         self.steps += 1
         if self.averaged is not self.network:
             decay = min(self.method.average, self.steps / (self.steps + 10))  # early on: the last tenth of the way

@@ -57,7 +57,7 @@ class Level(nn.Module):
         alike = states.dim() == 2
         experts = self.experts(states if alike or self.even else states[:, self.owner])  # (B, E, width)
         gates = self.gates(states if alike else states[:, : self.gates.shape[0]])  # (B, S, E), 0 where not visible
-        return gates @ experts
+        return torch.bmm(gates, experts)
 
 
 class ProgressiveLayers(nn.Module):

@@ -33,7 +33,7 @@ def same(a: Tensor, b: Tensor) -> None:
 
 def expert(net: Any, e: int) -> Tensor:
     maps = net.levels[0].experts.maps
-    return nn.functional.gelu(patients() @ maps.weight[e] + maps.bias[e])
+    return nn.functional.gelu(patients() @ maps.weight[e].T + maps.bias[e])
 
 
 def own_combination(net: Any, own: int, t: int) -> Tensor:

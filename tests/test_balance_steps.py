@@ -153,12 +153,12 @@ def trainer(text: str, cohort: Cohort) -> tuple[Any, Any]:
 def test_what_a_scalarizer_learns_is_learned_at_its_own_rate_without_decay(name: str, learned: str, small_cohort: Cohort) -> None:
     made, data = trainer(f"hard_sharing:{SMALL}:balance={name}", small_cohort)
     own = getattr(made.balance.whole, learned)
-    group = [(g["weight_decay"], g["lr"]) for g in made.optimizer.param_groups if any(p is own for p in g["params"])]
+    group = [(g["weight_decay"], g["lr"]) for g in made.balancing.param_groups if any(p is own for p in g["params"])]
     assert group == [(0.0, 0.025)]
     made.epoch(*data)
     # Adam's steps are about its rate each while the gradient keeps its sign
     assert own.detach().abs().tolist() == pytest.approx([0.025 * made.steps] * len(own), rel=0.3)
-    assert trainer(f"hard_sharing:{SMALL}:balance={name}+lr=0.5", small_cohort)[0].optimizer.param_groups[-1]["lr"] == 0.5
+    assert trainer(f"hard_sharing:{SMALL}:balance={name}+lr=0.5", small_cohort)[0].balancing.param_groups[-1]["lr"] == 0.5
     with pytest.raises(BenchError, match="lr must be above 0, but is -1"):
         balance.check(f"{name}+lr=-1")
 
@@ -168,7 +168,7 @@ def test_what_steps_its_own_weights_keeps_them_from_the_optimizer(name: str, sma
     made, data = trainer(f"hard_sharing:{SMALL}:balance={name}", small_cohort)
     own = made.balance.whole._w if name == "famo" else made.balance.weights
     before = own.detach().clone()
-    assert not any(p is own for g in made.optimizer.param_groups for p in g["params"])
+    assert made.balancing is None
     made.epoch(*data)
     made.epoch(*data)
     assert not torch.equal(own.detach(), before)

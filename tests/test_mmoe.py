@@ -30,7 +30,7 @@ def same(a: Tensor, b: Tensor) -> None:
 
 
 def expert(net: Any, k: int) -> Tensor:
-    return nn.functional.gelu(patients() @ net.experts.maps.weight[k] + net.experts.maps.bias[k])
+    return nn.functional.gelu(patients() @ net.experts.maps.weight[k].T + net.experts.maps.bias[k])
 
 
 def law_1_the_equations_with_gates_that_sum_to_one() -> None:

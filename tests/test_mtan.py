@@ -38,8 +38,8 @@ def law_1_the_equations() -> None:
             u, z = patients(), torch.zeros(ROWS, 0, dtype=torch.float64)
             for level in net.levels:
                 u = functional.gelu(u @ level.shared.weight.T + level.shared.bias)
-                asked = torch.relu(torch.cat([u, z], 1) @ level.ask.weight[t] + level.ask.bias[t])
-                a = 1 / (1 + torch.exp(-(asked @ level.mask.weight[t] + level.mask.bias[t])))
+                asked = torch.relu(torch.cat([u, z], 1) @ level.ask.weight[t].T + level.ask.bias[t])
+                a = 1 / (1 + torch.exp(-(asked @ level.mask.weight[t].T + level.mask.bias[t])))
                 z = functional.gelu((a * u) @ level.onward.weight.T + level.onward.bias)
             same(out[:, t], z)
 

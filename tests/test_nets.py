@@ -44,7 +44,7 @@ def test_stacked_maps_are_separate_linear_layers() -> None:
     shared, own = normal(ROWS, 4), normal(ROWS, 3, 4)
     for i in range(3):
         layer = nn.Linear(4, 5).double()
-        layer.load_state_dict({"weight": maps.weight[i].T, "bias": maps.bias[i]})
+        layer.load_state_dict({"weight": maps.weight[i], "bias": maps.bias[i]})
         same(maps(shared)[:, i], layer(shared))
         same(maps(own)[:, i], layer(own[:, i]))
 

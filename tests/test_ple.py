@@ -33,7 +33,7 @@ def reference(net: Any, h: Tensor, own: Sequence[int], shared: int) -> Tensor:
     states = [h] * (tasks + 1)
     for j, level in enumerate(net.levels):
         last = j == len(net.levels) - 1
-        w, b = level.experts.maps.weight, level.experts.maps.bias
+        w, b = level.experts.maps.weight.mT, level.experts.maps.bias
         groups: list[list[Tensor]] = []
         e = 0
         for group, count in enumerate([*own, shared]):
@@ -70,7 +70,7 @@ def law_2_mmoe_without_own_experts_and_columns_without_shared_ones() -> None:
     same(net(patients()), mmoe(patients()))
     alone = block(own=(1, 1, 1), shared=0, levels=1)
     maps = alone.levels[0].experts.maps
-    columns = [nn.functional.gelu(patients() @ maps.weight[t] + maps.bias[t]) for t in range(3)]
+    columns = [nn.functional.gelu(patients() @ maps.weight[t].T + maps.bias[t]) for t in range(3)]
     same(alone(patients()), torch.stack(columns, dim=1))
 
 
@@ -129,7 +129,7 @@ def law_8_one_level_is_cgc_bit_for_bit() -> None:
         for parameter in net.parameters():
             parameter.copy_((parameter * 8).round() / 8)
     level, row, first = net.levels[0], 0, 0
-    w, b = level.experts.maps.weight, level.experts.maps.bias
+    w, b = level.experts.maps.weight.mT, level.experts.maps.bias
     logits = torch.full((ROWS, len(own), experts), -torch.inf, dtype=torch.float64)
     for t, count in enumerate(own):
         seen = [*range(first, first + count), *range(experts - shared, experts)]

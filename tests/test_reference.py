@@ -35,8 +35,8 @@ class Leaves:
         return leaf
 
     def layer(self, name: str, i: int) -> Linear:
-        """Number i of stacked (in, out) maps."""
-        return self.take(f"{name}.weight", i).T, self.take(f"{name}.bias", i)
+        """Number i of stacked (out, in) maps."""
+        return self.take(f"{name}.weight", i), self.take(f"{name}.bias", i)
 
     def gates(self, name: str, widths: list[int]) -> list[Linear]:
         """Gates whose rows follow each other."""

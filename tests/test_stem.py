@@ -66,7 +66,7 @@ def law_2_embeddings_of_other_tasks_are_heard_and_not_trained() -> None:
 
 def law_3_gates_weigh_every_expert() -> None:
     for level in block(levels=2).levels:
-        states = torch.randn(ROWS, TASKS + 1, level.experts.maps.weight.shape[1], dtype=torch.float64)
+        states = torch.randn(ROWS, TASKS + 1, level.experts.maps.weight.shape[2], dtype=torch.float64)
         level(states)
         assert level.gates.weights.shape[-1] == TASKS * OWN + SHARED
         assert (level.gates.weights > 0).all()

@@ -1,6 +1,6 @@
 """Prepared batches: arrays on a device, parts of them by rows, and those of several networks end to end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,8 +28,28 @@ def length(batch: Batch) -> int:
     return len(next(iter(next(iter(batch.values())).values())))
 
 
+class _Rows(Mapping[str, Tensor]):
+    """Arrays at some rows, each gathered when it is first read."""
+
+    def __init__(self, arrays: Mapping[str, Tensor], index: Tensor) -> None:
+        self.arrays, self.index = arrays, index
+        self.read: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.read:
+            self.read[name] = self.arrays[name].index_select(0, self.index)
+        return self.read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+
 def take(batch: Batch, index: Tensor) -> Batch:
-    return {key: {name: array.index_select(0, index) for name, array in part.items()} for key, part in batch.items()}
+    """The batch's rows at these places; what no network reads is never gathered."""
+    return {key: _Rows(part, index) for key, part in batch.items()}
 
 
 def between(batch: Batch, start: int, stop: int) -> Batch:

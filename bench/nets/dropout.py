@@ -44,8 +44,13 @@ class Dropout(nn.Module):
             return x
         if _several.get() is not None:
             return _Apart.apply(x, self.dropped)  # pyright: ignore[reportReturnType]
-        drawn = _drawn(x.numel(), x.device).view(x.shape).to(x.dtype)  # a product with booleans costs five times as much
-        return x * drawn.ge_(self.dropped).mul_(256 / (256 - self.dropped))
+        return x * _mask(x, self.dropped)
+
+
+def _mask(x: Tensor, dropped: int) -> Tensor:
+    """x's shape and type: 0, or what keeps the expectation."""
+    kept = _drawn(x.numel(), x.device).ge_(dropped)  # in place: to make booleans of it would cost ten times as much
+    return kept.view(x.shape).to(x.dtype).mul_(256 / (256 - dropped))
 
 
 def _drawn(count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:

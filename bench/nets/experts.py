@@ -18,17 +18,16 @@ class Stacked(nn.Module):
     def __init__(self, n: int, d: int, width: int) -> None:
         super().__init__()
         bound = 1 / math.sqrt(d)
-        self.weight = nn.Parameter(torch.empty(n, d, width).uniform_(-bound, bound))
+        self.weight = nn.Parameter(torch.empty(n, d, width).uniform_(-bound, bound).mT.contiguous())  # read without copies
         self.bias = nn.Parameter(torch.empty(n, width).uniform_(-bound, bound))
 
     def forward(self, h: Tensor) -> Tensor:
-        n, d, width = self.weight.shape
+        n, width, d = self.weight.shape
         if h.dim() == 2:
-            weight = self.weight.transpose(0, 1).reshape(d, n * width)
-            return torch.addmm(self.bias.flatten(), h, weight).view(-1, n, width)
+            return functional.linear(h, self.weight.view(-1, d), self.bias.view(-1)).view(-1, n, width)
         s = h.shape[1]
-        weight = self.weight.view(s, n // s, d, width).transpose(1, 2).reshape(s, d, -1)  # what reads one input, side by side
-        out = torch.baddbmm(self.bias.view(s, 1, -1), h.transpose(0, 1), weight)  # (s, B, n / s * width)
+        weight = self.weight.view(s, -1, d)  # of what reads one input, side by side
+        out = torch.baddbmm(self.bias.view(s, 1, -1), h.transpose(0, 1), weight.mT)  # (s, B, n / s * width)
         return out.transpose(0, 1).reshape(-1, n, width).contiguous()
 
 
@@ -71,7 +70,7 @@ class Gates(nn.Module):
         weight, bias = self.weight, self.bias
         if len(weight) < n * experts:
             weight = weight.new_zeros(n * experts, weight.shape[1]).index_copy(0, self.at, weight)
-            bias = bias.new_zeros(n * experts).index_copy(0, self.at, bias) + self.hidden.flatten()
+            bias = self.hidden.view(-1).index_copy(0, self.at, bias)
         bias = bias.view(n, experts)
         # Rows last: a softmax over short rows side by side costs ten times as much
         if h.dim() == 2:

@@ -1,7 +1,7 @@
 """The form of every network: encoder, sharing block, heads; and what predicts with the best of them."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -60,7 +60,7 @@ def objective(
     precision: bfloat16 is mixed, by torch's autocast: matrix products, those of a sharing block's penalty too, are rounded to 8 bits, and
     so are the states that pass from one to the next. Parameters, logits on their way into the losses, losses and `dense` are not.
     """
-    with torch.autocast(y.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with torch.autocast(y.device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext():
         if not spread:
             return network.objective(batch, y, w, rows, losses)
         with given(network.encoder) as fused:
