@@ -31,7 +31,7 @@ def plain(text: str) -> bool:
 def font_file(bold: bool = False, plain: bool = False) -> Path:
     """DejaVu Sans as it comes with matplotlib, the same on every machine, without what a figure does not use.
 
-    plain: the characters of `PLAIN` alone, a fourteenth of them. matplotlib takes the whole font apart again for every PDF, and this
+    plain: the characters of `PLAIN` alone, a twentieth of them. matplotlib takes the whole font apart again for every PDF, and this
     part in a fraction of the time.
     """
     from fontTools import subset
