@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from bench import metrics, registry, store
 from bench.core import BenchError
@@ -250,6 +249,8 @@ def each(case: Case, cells: Cells) -> tuple[tuple[str, float], ...]:
 
 def estimate(d: NDArray[np.float64], effect: float) -> Estimate:
     """The t interval of the mean of d, its p value and its power. Equal d (SD 0): the mean itself, p 0 or 1."""
+    from scipy import stats  # here, since it takes a second to import and every command reads this file
+
     n, mean, error = len(d), float(d.mean()), float(d.std(ddof=1) / math.sqrt(len(d)))
     half = float(stats.t.ppf(1 - LEVEL / 2, n - 1)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, n - 1)) if error > 0 else float(mean == 0)
@@ -258,6 +259,8 @@ def estimate(d: NDArray[np.float64], effect: float) -> Estimate:
 
 def power(effect: float, sd: float, n: int) -> float:
     """P(low end of the interval > 0) of n draws whose differences have mean `effect` and this SD. NaN for no effect."""
+    from scipy import stats
+
     if effect <= 0:
         return math.nan
     return float(stats.nct.sf(stats.t.ppf(1 - LEVEL / 2, n - 1), n - 1, effect * math.sqrt(n) / sd)) if sd > 0 else 1.0

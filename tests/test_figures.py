@@ -1,8 +1,5 @@
 """Figures: every one draws from tables written by hand, with hostile names, in three formats, and reads in grey."""
 
-import struct
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations, product
@@ -15,7 +12,7 @@ from drawn import FRAMES, LONG, NAMES, PER_TASK, RNG, TASKS, clinical, interval,
 
 from bench.core import BenchError
 from bench.report import figures
-from bench.report.figures import curves, forest, lettering, maps, marks, paint, panels, scales
+from bench.report.figures import curves, forest, lettering, maps, marks, panels, scales
 from bench.report.figures.marks import Areas, Dots, Lines, Words
 
 
@@ -81,52 +78,6 @@ def test_words_of_few_panels_stand_inside_the_page(methods: int) -> None:
 def test_every_figure_says_that_patients_are_synthetic() -> None:
     for figure, task in NAMES:
         assert "Synthetic patients." in {mark.text for mark in words_of(figures.page(FRAMES, figure, task))}
-
-
-def test_files_have_their_printed_size_and_the_same_bytes_again() -> None:
-    which = [("forest", TASKS[1]), ("roc", "aki"), ("affinity", "")]
-    files, again = (figures.files({key: figures.page(FRAMES, *key) for key in which}) for _ in range(2))
-    assert files == again
-    assert len(files) == 9
-    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz01_.=-") for name in files)
-    for name, data in files.items():
-        if name.endswith("png"):
-            assert data[:8] == b"\x89PNG\r\n\x1a\n"
-            wide = struct.unpack(">I", data[16:20])[0]
-            assert abs(wide - 174 / 25.4 * 300) <= 1  # two columns at 300 dots per inch
-        elif name.endswith("pdf"):
-            assert data.startswith(b"%PDF-")
-            assert b"/MediaBox [ 0 0 493.2" in data  # 174 mm = 493.23 points
-            assert b"/FontFile2" in data  # TrueType; journals refuse Type 3
-            assert not [word for word in (b"/Type3", b"CreationDate", b"Matplotlib") if word in data]
-        else:
-            assert ElementTree.fromstring(data).attrib["width"] == "174.00mm"
-
-
-HASHES = """
-import hashlib, numpy as np
-from bench.report import figures
-from bench.report.figures.marks import *
-marks = (Lines((line(1, 1, 50, 20),), Pen(BLUE, 1.0, (2, 1))), Areas((box(5, 5, 9, 9),), ORANGE),
-         *(Dots(np.array([[20.0, 8.0]]), Look(shape)) for shape in SHAPES), Words(3, 28, "a \\u2212 1 $x_2$", 6, bold=True))
-files = figures.saved(Page(85, 30, marks, "title"))
-print({kind: hashlib.sha256(data).hexdigest() for kind, data in sorted(files.items())})
-"""
-
-
-def test_bytes_are_the_same_in_every_process(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(HASHES, {})
-    done = subprocess.run([sys.executable, "-c", HASHES], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "1"})
-    assert done.stdout == capsys.readouterr().out != ""
-
-
-def test_a_figure_of_matplotlib_is_without_mathtext() -> None:
-    figure = paint.figure(figures.page(FRAMES, "forest", "mean"))
-    assert figure.get_figwidth() * 25.4 == pytest.approx(174)
-    texts = figure.axes[0].texts
-    assert any("$" in text.get_text() for text in texts)
-    assert not any(text.get_parse_math() for text in texts)
-    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
 
 
 @pytest.mark.parametrize(

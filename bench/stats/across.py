@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from bench.core import BenchError
 from bench.stats.estimates import MEAN, PRIMARY
@@ -32,6 +31,8 @@ def ranks(scored: Named) -> pd.DataFrame:
     The interval is Student's over datasets, cut to what ranks can be: it is about another dataset of the kind, and with three as
     wide as three numbers deserve. NaN with one dataset. How well each dataset's own patients determine its ranks it does not see.
     """
+    from scipy import stats  # here, as below: it takes a second to import, and most reports are of one dataset
+
     tables: list[pd.DataFrame] = []
     for metric in PRIMARY:
         place = _ranked(_values(scored, metric))  # a row a dataset
@@ -63,6 +64,8 @@ def critical_difference(scored: Named, metric: str = PRIMARY[0], level: float = 
             f"a critical-difference diagram needs {DATASETS} independent datasets or more (variants of one count once), but "
             f"there are {len(bases)}: {', '.join(bases)}. With so few, read each dataset's own comparisons and the mean ranks."
         )
+    from scipy import stats
+
     place = _ranked(_values(scored, metric))
     n, k = place.shape
     if k < METHODS:
@@ -89,6 +92,8 @@ def alike(table: pd.DataFrame) -> list[tuple[str, ...]]:
 
 def _friedman(place: pd.DataFrame) -> float:
     """p value of the F form, ties accounted for. place: (datasets, methods) ranks."""
+    from scipy import stats
+
     n, k = place.shape
     centred = place.to_numpy() - (k + 1) / 2
     spread = (centred**2).sum()

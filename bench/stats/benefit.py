@@ -9,6 +9,7 @@ Unknown labels are left out. With fewer than 20 events or 20 others, all is NaN.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from bench.bootstrap import Vector
 from bench.core import Task
 from bench.stats.estimates import BAYES, Evidence, Mask
 from bench.stats.intervals import interval
-from bench.stats.pooled import Pool, Version, by_unit, enough, mean_of_known, pools, versions
+from bench.stats.pooled import Pool, Version, by_unit, enough, mean_of_known, pools, stacked, versions
 
 YARDSTICK = "logistic"  # the model that a clinic would use without us
 ALL, NONE = "treat all", "treat none"
@@ -35,13 +36,13 @@ def net_benefit(evidence: Evidence, tasks: Sequence[Task]) -> pd.DataFrame:
     The thresholds are those that the outcome states (clinical), else prevalence/4 to 4 x prevalence, at most .99 (not clinical);
     an outcome without events that states none has no rows. version: "raw", and "recalibrated" where validation rows are stored.
     """
-    parts: list[pd.DataFrame] = []
+    parts: list[dict[str, Any]] = []
     for version, t, grid in _outcomes(evidence, tasks):
         repeats = [_curves(pool, grid) for pool in pools(evidence, version, t)]
         about = {"task": evidence.tasks[t], "version": version.name, "threshold": grid.thresholds, "clinical": grid.clinical}
         for label, values in zip([*evidence.labels, ALL, NONE], mean_of_known(np.stack(repeats)), strict=True):
-            parts.append(pd.DataFrame({"method": label, **about, "value": values}))
-    return pd.concat(parts, ignore_index=True)[CURVE] if parts else pd.DataFrame(columns=CURVE)
+            parts.append({"method": label, **about, "value": values})
+    return stacked(parts, CURVE)
 
 
 def differences(evidence: Evidence, tasks: Sequence[Task]) -> pd.DataFrame:

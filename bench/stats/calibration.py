@@ -15,7 +15,7 @@ from bench import metrics
 from bench.bootstrap import Vector
 from bench.recalibrate import EPS, logistic_recalibration
 from bench.stats.estimates import Evidence
-from bench.stats.pooled import Pool, mean_of_known, pools, remembered, versions
+from bench.stats.pooled import Pool, mean_of_known, pools, remembered, stacked, versions
 
 GROUPS = 300  # of rows of similar risk, at most, that the smoother sees
 SPAN = 0.75  # of the rows that a local line is fitted to
@@ -54,7 +54,7 @@ def smooth(evidence: Evidence) -> pd.DataFrame:
 @remembered
 def _tables(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows: list[dict[str, Any]] = []
-    lines: list[pd.DataFrame] = []
+    lines: list[dict[str, Any]] = []
     for version in versions(evidence):
         for t, task in enumerate(evidence.tasks):
             repeats = [_measured(pool) for pool in pools(evidence, version, t)]
@@ -63,9 +63,9 @@ def _tables(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
             for m, method in enumerate(evidence.labels):
                 about = {"method": method, "task": task, "version": version.name}
                 rows.append(about | {"how": version.how[t]} | dict(zip(NUMBERS, numbers[m].tolist(), strict=True)))
-                lines += [pd.DataFrame(about | line) for line in _line([fits[m] for _, fits in repeats if m in fits])]
+                lines += [about | line for line in _line([fits[m] for _, fits in repeats if m in fits])]
     table = pd.DataFrame(rows).astype({"n": np.int64, "events": np.int64})
-    return table, pd.concat(lines, ignore_index=True) if lines else pd.DataFrame(columns=CURVE)
+    return table, stacked(lines, CURVE)
 
 
 def _line(fits: list["Fit"]) -> list[dict[str, Vector]]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.bootstrap import Vector
 from bench.stats.estimates import Evidence, Mask
-from bench.stats.pooled import pools, versions
+from bench.stats.pooled import pools, stacked, versions
 
 POINTS = 101  # of a curve, at most
 BINS = 40
@@ -29,13 +29,13 @@ def curves(evidence: Evidence) -> pd.DataFrame:
     events, so that the area by steps, sum of (x - x before) y, is the stratified average precision.
     """
     parts = [
-        pd.DataFrame({"method": method, "task": task, "curve": kind, "x": x, "y": y})
+        {"method": method, "task": task, "curve": kind, "x": x, "y": y}
         for m, method in enumerate(evidence.labels)
         for t, task in enumerate(evidence.tasks)
         for kind, (x, y) in (("roc", thinned(*roc(evidence, m, t))), ("pr", precision_recall(evidence, m, t)))
         if len(x)
     ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["method", "task", "curve", "x", "y"])
+    return stacked(parts, ["method", "task", "curve", "x", "y"])
 
 
 def risks(evidence: Evidence) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def risks(evidence: Evidence) -> pd.DataFrame:
     has; what lies beyond is counted in the last bin, of which `high` is then too low. No rows for a class without patients.
     version: "raw", and "recalibrated" where validation rows are stored.
     """
-    parts: list[pd.DataFrame] = []
+    parts: list[dict[str, Any]] = []
     for t, task in enumerate(evidence.tasks):
         repeats = {version.name: list(pools(evidence, version, t)) for version in versions(evidence)}
         risk = {name: np.concatenate([pool.p for pool in own], axis=1) for name, own in repeats.items()}
@@ -54,8 +54,8 @@ def risks(evidence: Evidence) -> pd.DataFrame:
         for m, method in enumerate(evidence.labels):
             for name, p in risk.items():
                 about = {"method": method, "task": task, "version": name}
-                parts += [pd.DataFrame(about | of_class) for of_class in _histograms(y, p[m], w, edges)]
-    return pd.concat(parts, ignore_index=True)[RISKS] if parts else pd.DataFrame(columns=RISKS)
+                parts += [about | of_class for of_class in _histograms(y, p[m], w, edges)]
+    return stacked(parts, RISKS)
 
 
 def _histograms(y: Vector, p: Vector, w: Vector, edges: Vector) -> Iterator[dict[str, Any]]:

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr, stdtrit
-from scipy.stats import norm
+from scipy.special import ndtri, stdtr, stdtrit
 
 from bench import metrics
 from bench.bootstrap import Vector
@@ -109,7 +108,7 @@ def equivalence(observed: float, drawn: Vector, margin: float) -> Decision:
 
 def minimal_detectable(se: float) -> float:
     """The true difference that the two-sided test at .05 finds with 80 % power: (1.96 + 0.84) standard errors."""
-    return float((norm.isf(LEVEL / 2) + norm.ppf(POWER)) * se)
+    return float((ndtri(POWER) - ndtri(LEVEL / 2)) * se)
 
 
 def wald(difference: Vector, se: Vector, df: Any = np.inf) -> dict[str, Vector]:

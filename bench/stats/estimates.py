@@ -111,7 +111,8 @@ def read_cells(
 
     Units are the groups of patients, numbered in the cohort's order whatever came first; -1 in views other than the test rows.
     """
-    part = predictions[predictions["view"] == view]
+    columns = ["method", "repeat", "fold", "row", *(f"{kind}:{task}" for kind in "yp" for task in tasks)]
+    part = predictions.loc[predictions["view"] == view, columns]
     known = cohort.set_index("row")
     seen = known.loc[known.index.isin(part["row"]), "group"]
     unit = pd.Series(pd.factorize(seen)[0] if view == "test" else -1, seen.index, np.int64)

@@ -10,7 +10,7 @@ The baseline is a network for each outcome: the reference where its family is `s
 Each of its networks stops on its own outcome, so that it is the baseline of joint and of per-task stopping alike.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import Any
 
@@ -165,11 +165,13 @@ def affinity(evidence: Evidence, cells: pd.DataFrame) -> pd.DataFrame:
     the same both ways): means over methods of means over cells, NaN where none was diagnosed. cells: method, facts.
     """
     labels = np.concatenate([cell.y for cell in evidence.cells])
+    facts = cells.groupby("method", sort=False)["facts"].agg(list) if len(cells) else {}
+    found = [[of.get("diagnosis", {}) for of in facts[method]] for method in evidence.methods if method in facts]
     rows: list[dict[str, Any]] = []
     for t, u in permutations(range(len(evidence.tasks)), 2):
         a, b = evidence.tasks[t], evidence.tasks[u]
-        own = _diagnosed(cells, evidence.methods, "affinity", [f"{a} -> {b}"])
-        cosine = _diagnosed(cells, evidence.methods, "gradients", [f"{a} ~ {b}", f"{b} ~ {a}"])
+        own = _diagnosed(found, "affinity", [f"{a} -> {b}"])
+        cosine = _diagnosed(found, "gradients", [f"{a} ~ {b}", f"{b} ~ {a}"])
         rows.append({"task": a, "other": b, "phi": _phi(labels[:, t], labels[:, u]), "affinity": own, "cosine": cosine})
     return pd.DataFrame(rows, columns=["task", "other", "phi", "affinity", "cosine"])
 
@@ -211,12 +213,12 @@ def _phi(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(np.corrcoef(a, b)[0, 1]) if len(a) and np.ptp(a) and np.ptp(b) else float("nan")
 
 
-def _diagnosed(cells: pd.DataFrame, methods: Sequence[str], diagnostic: str, items: Sequence[str]) -> float:
-    """Mean over methods of the mean over cells of a diagnostic's value."""
+def _diagnosed(found: Sequence[Sequence[Mapping[str, Any]]], diagnostic: str, items: Sequence[str]) -> float:
+    """Mean over methods of the mean over cells of a diagnostic's value. found: what was diagnosed in the cells of each method."""
     of_methods: list[float] = []
-    for method in methods:
-        found = [facts.get("diagnosis", {}).get(diagnostic, {}) for facts in cells.loc[cells["method"] == method, "facts"]]
-        values = [one[item].get("value") for one in found for item in items if item in one]
+    for of_method in found:
+        of_cells = [of_cell.get(diagnostic, {}) for of_cell in of_method]
+        values = [one[item].get("value") for one in of_cells for item in items if item in one]
         if known := [float(value) for value in values if value is not None]:
             of_methods.append(float(np.mean(known)))
     return float(np.mean(of_methods)) if of_methods else float("nan")

@@ -4,13 +4,14 @@ Rows whose label is unknown are left out. A method without predictions of a cell
 stored, nothing is recalibrated and there is the raw version only.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -142,3 +143,16 @@ def mean_of_known(values: Vector) -> Vector:
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
+
+
+def stacked(parts: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """One table of many short ones, without a frame for each. parts: column -> array, or what is the same in all rows of the part."""
+    sizes = [max(len(value) for value in part.values() if isinstance(value, np.ndarray)) for part in parts]
+
+    def column(name: str) -> Any:
+        values = [part[name] for part in parts]
+        if isinstance(values[0], np.ndarray):
+            return np.concatenate(values)
+        return np.repeat(np.array(values, object if isinstance(values[0], str) else None), sizes)
+
+    return pd.DataFrame({name: column(name) for name in columns}) if parts else pd.DataFrame(columns=list(columns))

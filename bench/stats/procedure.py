@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
 from scipy.special import nctdtr, stdtr, stdtrit
 
 from bench import metrics
@@ -127,6 +126,8 @@ def design(evidence: Evidence, label: str) -> tuple[int, int]:
 @lru_cache
 def noncentrality(df: float, power: float = POWER) -> float:
     """How many standard errors a true difference must be for the two-sided t at .05 to find it with this probability."""
+    from scipy.optimize import brentq  # here, since it takes half a second to import and few reports ask
+
     critical = stdtrit(df, 1 - LEVEL / 2)
 
     def short_of(delta: float) -> float:  # being found with the wrong sign, once in a million, is left out

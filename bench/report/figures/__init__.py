@@ -11,7 +11,7 @@ import pandas as pd
 from bench import registry, store
 from bench.core import BenchError
 from bench.report.evidence import Frames
-from bench.report.figures import curves, forest, levels, maps, paint, vector
+from bench.report.figures import curves, forest, levels, maps, vector
 from bench.report.figures.furniture import noted
 from bench.report.figures.marks import Page
 from bench.report.notes import families, warnings
@@ -197,8 +197,12 @@ def file_names(chosen: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
 
 def saved(made: Page, formats: Sequence[str] = FORMATS) -> dict[str, bytes]:
     """Format -> content."""
-    drawn = paint.figure(made) if set(formats) - {"svg"} else None
-    return {
-        kind: vector.svg(made, themed=False).encode() if drawn is None or kind == "svg" else paint.saved(drawn, kind)
-        for kind in formats
-    }
+    others = [kind for kind in formats if kind != "svg"]
+    if others:
+        from bench.report.figures import paint  # matplotlib, which SVG can do without
+
+        drawn = paint.figure(made)
+        images = {kind: paint.saved(drawn, kind) for kind in others}
+    else:
+        images = dict[str, bytes]()
+    return {kind: vector.svg(made, themed=False).encode() if kind == "svg" else images[kind] for kind in formats}

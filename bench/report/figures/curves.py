@@ -33,7 +33,8 @@ def roc(table: pd.DataFrame, scores: pd.DataFrame, methods: Sequence[str], refer
     """table: of `curves.curves`. A method without a curve has an empty panel."""
     own = _parts(table, task, "curve")
     diagonal = _line([0, 1], [0, 1], CHANCE)
-    shown = [Panel(m, _score(scores, m, task, "auroc", "AUROC"), _drawn(own, m, "roc", OWN)) for m in methods]
+    known = _of(scores, task, "auroc")
+    shown = [Panel(m, _score(known, m, "AUROC"), _drawn(own, m, "roc", OWN)) for m in methods]
     axes = (Axis(0, 1, WHOLE, "1 \u2212 specificity, %"), Axis(0, 1, WHOLE, "sensitivity, %"))
     return panels.page(
         f"{title}: ROC curves",
@@ -51,7 +52,8 @@ def pr(
     own = _parts(table, task, "curve")
     high = _ceiling([part["y"][part["x"] >= 0.05] for (_, kind), part in own.items() if kind == "pr"], 0.1, 1.0)
     y = Axis(0, high, ticks(0, high, 4, percent=True), "precision, %")
-    shown = [Panel(m, _score(scores, m, task, "ap", "AP"), _drawn(own, m, "pr", OWN)) for m in methods]
+    known = _of(scores, task, "ap")
+    shown = [Panel(m, _score(known, m, "AP"), _drawn(own, m, "pr", OWN)) for m in methods]
     behind = (_line([0, 1], [chance, chance], CHANCE), *_drawn(own, reference, "pr", REFERENCE))
     x = Axis(0, 1, WHOLE, "recall (sensitivity), %")
     return panels.page(f"{title}: precision and recall", shown, x, y, behind=behind, keys=_keys(reference, "chance"))
@@ -164,10 +166,13 @@ def _root_ticks(top: float) -> list[tuple[float, str]]:
 
 def _bars(own: pd.DataFrame | None, top: float, start: float) -> Iterator[Area]:
     """The two histograms as one stepped outline each, from x = start."""
+    if own is None:
+        return
+    numbers = own[["low", "high", "share", "outcome"]].to_numpy(float)
+    numbers = numbers[np.argsort(numbers[:, 0], kind="stable")]
     for value, colour, sign in ((1, EVENT, 1), (0, NO_EVENT, -1)):
-        part = None if own is None else own[(own["outcome"] == value) & own["share"].notna()].sort_values("low")
-        if part is not None and len(part):
-            low, high, share = (part[c].to_numpy(float) for c in ("low", "high", "share"))
+        low, high, share, _ = numbers[(numbers[:, 3] == value) & ~np.isnan(numbers[:, 2])].T
+        if len(share):
             x = np.concatenate([[low[0]], np.column_stack([low, high]).ravel(), [high[-1]]])
             y = np.concatenate([[0], np.repeat(np.minimum(np.sqrt(share), top), 2), [0]])
             yield Area(start + x, sign * y, colour)
@@ -200,12 +205,17 @@ def _keys(reference: str, chance: str) -> list[Key]:
     return [Key("the method", OWN), Key(reference, REFERENCE), Key(chance, CHANCE)]
 
 
-def _score(scores: pd.DataFrame, method: str, task: str, metric: str, name: str) -> tuple[str, ...]:
+def _of(scores: pd.DataFrame, task: str, metric: str) -> dict[str, list[float]]:
+    """Method -> value, low, high of an outcome and metric."""
+    own = scores[(scores["task"] == task) & (scores["metric"] == metric)]
+    return {str(method): found for method, *found in own[["method", "value", "low", "high"]].itertuples(index=False)}
+
+
+def _score(scores: Mapping[str, Sequence[float]], method: str, name: str) -> tuple[str, ...]:
     """AUROC 81.2 [80.1, 82.3]."""
-    own = scores[(scores["method"] == method) & (scores["task"] == task) & (scores["metric"] == metric)]
-    if own.empty:
+    if method not in scores:
         return (f"{name} {number(float('nan'))}",)
-    value, low, high = (100 * float(own[c].iloc[0]) for c in ("value", "low", "high"))
+    value, low, high = (100 * float(found) for found in scores[method])
     return (f"{name} {number(value)}" + ("" if low != low else f" [{number(low)}, {number(high)}]"),)
 
 
