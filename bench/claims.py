@@ -28,12 +28,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench import metrics, registry, store
+from bench import metrics, registry
 from bench.core import BenchError
 from bench.draws import Draws
 from bench.harness import Job, Plan
 from bench.registry import Spec
-from bench.store import Store, cell_name
+from bench.store import DAMAGED, Store, cell_name
 from bench.suites import Claim, Claims, Elsewhere, Entry, Null
 
 LEVEL = 0.05
@@ -184,18 +184,15 @@ def _score(job: Job, metric: str) -> float:
     if record["status"] != "done":
         raise NotRun(f"{job.method.label} on {job.dataset.label}, draw {job.repeat}: {record['status']}: {record['error']}")
     kind, _, which = metric.partition(":")
-    if kind == "seconds":
-        value = float(record["seconds"])
-    else:
-        value = _fact(record["facts"], which) if kind == "fact" else _predicted(job, kind, which)
+    kept = {"seconds": (record, "seconds"), "fact": (record["facts"], which)}
+    value = _fact(*kept[kind]) if kind in kept else _predicted(job, kind, which)
     if not math.isfinite(value):
         raise NotRun(f"{job.method.label} on {job.dataset.label}, draw {job.repeat}: {metric} is undefined")
     return value
 
 
 def _record(job: Job) -> Mapping[str, Any]:
-    found = Store(Path(job.root)).cell(Path(job.folder), job.repeat, job.fold)
-    return found or {"status": "missing", "error": store.DAMAGED}
+    return Store(Path(job.root)).cell(Path(job.folder), job.repeat, job.fold) or {"status": "missing", "error": DAMAGED}
 
 
 def _fact(facts: Any, path: str) -> float:

@@ -34,11 +34,6 @@ class BenchError(Exception):
         return " ".join(super().__str__().splitlines())  # a value from a user's file may hold line ends
 
 
-def said(error: BaseException) -> str:
-    """What a record keeps of an error: its kind, unless it is one of ours, which speak for themselves."""
-    return str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-
-
 class Unsupported(BenchError):
     """A method declines a cohort; the reason is shown in the table instead of a number."""
 

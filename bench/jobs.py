@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench import cells, devices, diagnose, draws, external, prep, provenance, registry, splits, trials, views
 from bench.cells import Shown
-from bench.core import JSON, BenchError, Cohort, Precision, Predictor, Run, Split, Unsupported, said
+from bench.core import JSON, BenchError, Cohort, Precision, Predictor, Run, Split, Unsupported
 from bench.draws import Draws
 from bench.meter import Meter, Shared
 from bench.protocol import Protocol
@@ -191,7 +191,7 @@ def _done(job: Job, shown: Shown, record: dict[str, JSON], fit: Callable[[], Fit
     except (Exception, SystemExit) as error:
         status = "lost" if devices.no_memory(error) else "failed"
         record |= {"in_trial": True} if status == "lost" and trials.at_one(_tried(job), os.getpid()) else {}
-        record |= {"status": status, "error": said(error), "traceback": traceback.format_exc()}
+        record |= {"status": status, "error": trials.said(error), "traceback": traceback.format_exc()}
     record = meter.read() | record
     store.save_cell(Path(job.folder), job.repeat, job.fold, record, predictions)
     return record

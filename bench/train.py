@@ -28,16 +28,15 @@ from bench.core import (
     Unsupported,
 )
 from bench.losses import LOSSES, per_task
-from bench.nets.batches import between, take, tensors
+from bench.nets.batches import take, tensors
 from bench.nets.chance import Dice, apart
 from bench.nets.encoders import Batch, Encoder
-from bench.nets.experts import Gates
 from bench.nets.flat import AdamW, Flat
 from bench.nets.grouped import Member, Stack, Steps, alike, stackable
 from bench.nets.heads import Heads, log_odds
 from bench.nets.memory import keep
 from bench.nets.network import CHUNK, Network, NeuralPredictor, given, logits, objective
-from bench.recalibrate import stopping_scores, validation_score
+from bench.nets.watch import Watch
 from bench.search import Choice, Range, Weights
 
 QUICK_EPOCHS = 4
@@ -177,7 +176,7 @@ class _Fit:
         self.cap = min(method.epochs, QUICK_EPOCHS) if run.quick else method.epochs
         with apart(self.device, run.seed):
             self.network = method.build(self.tokens.shapes, self.y, self.w).to(self.device, dtype)
-            self.watch = _Watch(valid, tensors(self.tokens(valid.inputs), self.device, dtype), method.patience, method.stop)
+            self.watch = Watch(valid, tensors(self.tokens(valid.inputs), self.device, dtype), method.patience, method.stop)
             self.learned = method.pretrain(self.network, self.data, self.rows, run)
             self.before = self.watch.penalty(self.network)
             self.dice = Dice.now(self.device)
@@ -300,57 +299,3 @@ class _Trainer:
     def facts(self) -> dict[str, JSON]:
         """Steps that the balance could not make."""
         return {"skipped_steps": self.balance.skipped} if self.balance.skipped else {}
-
-
-class _Watch:
-    """Early stopping on the validation score: one clock for all tasks or one a task, each with its best weights so far.
-
-    Every clock starts anew when any of them improves: the tasks share one training.
-    """
-
-    def __init__(self, valid: Cohort, batch: Batch, patience: int, stop: str) -> None:
-        self.valid, self.batch, self.patience, self.stop = valid, batch, patience, stop
-        clocks = 1 if stop == "joint" else len(valid.tasks)
-        self.lowest = np.full(clocks, np.inf)
-        self.best_epoch = [0] * clocks
-        self.best: list[Network] = []
-        self.scores: list[float] = []
-
-    @property
-    def epochs(self) -> int:
-        return len(self.scores)
-
-    @property
-    def over(self) -> bool:
-        return self.epochs - max(self.best_epoch) >= self.patience
-
-    def look(self, z: Tensor, copied: Callable[[], Network]) -> float:
-        """The validation score of logits z, after keeping a copy of their network for every clock that it is best for."""
-        y, w = self.valid.labels, self.valid.loss_weights
-        p = torch.sigmoid(z).cpu().numpy()
-        self.scores.append(validation_score(y, p, w))
-        now = np.array([self.scores[-1]]) if self.stop == "joint" else stopping_scores(y, p, w)
-        better = now < self.lowest - 1e-6
-        if better.any():
-            new = copied()
-            self.best = [new if b else old for b, old in zip(better, self.best or [new] * len(better), strict=True)]
-            self.best_epoch = [self.epochs if b else old for b, old in zip(better, self.best_epoch, strict=True)]
-            self.lowest = np.where(better, now, self.lowest)
-        return self.scores[-1]
-
-    def penalty(self, network: Network) -> float | None:
-        """The penalty on (at most 4,096) validation rows, dropout off; None if the sharing block has none."""
-        logits(network, between(self.batch, 0, CHUNK))
-        return None if network.penalty is None else float(network.penalty)
-
-    def facts(self) -> dict[str, JSON]:
-        network = self.best[0]
-        out: dict[str, JSON] = {
-            "parameters": sum(p.numel() for p in network.parameters()) * len({id(n) for n in self.best}),
-            "epochs": self.epochs,
-            "best_epoch": self.best_epoch[0] if self.stop == "joint" else self.best_epoch,
-            "scores": self.scores,
-        }
-        logits(network, self.batch)
-        entropies = [module.entropy() for module in network.modules() if isinstance(module, Gates)]
-        return out | ({"gate_entropy": entropies} if entropies else {})

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core import JSON
+from bench.core import JSON, BenchError
 
 State: TypeAlias = Literal["done", "pruned", "failed"]
 
@@ -56,3 +56,8 @@ def lost(mark: Mapping[str, Any], why: str, losses: int = 1) -> dict[str, Any]:
     """The mark after that many losses more. since: of a clock that all processes of a machine share."""
     seconds = round(max(time.monotonic() - mark["since"], 0.0), 3)
     return {**mark, "losses": mark["losses"] + losses, "error": why, "seconds": seconds}
+
+
+def said(error: BaseException) -> str:
+    """What a record keeps of an error: its kind, unless it is one of ours, which speak for themselves."""
+    return str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"

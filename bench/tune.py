@@ -28,13 +28,13 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from bench import cells, registry
-from bench.core import JSON, BenchError, Cohort, Method, Predictor, Unsupported, said
+from bench.core import JSON, BenchError, Cohort, Method, Predictor, Unsupported
 from bench.devices import no_memory
 from bench.recalibrate import row_scores, validation_score
 from bench.registry import Spec
 from bench.search import Knob
 from bench.spaces import decoded, distributions, encoded, plain, searched
-from bench.trials import LOSSES, State, Trial, begun, lost
+from bench.trials import LOSSES, State, Trial, begun, lost, said
 
 Array: TypeAlias = NDArray[np.float64]
 Report: TypeAlias = Callable[[int, float], None]

@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from bench import prep, registry, train
 from bench.balance import catalog, steps
 from bench.core import Cohort, Inputs, Tabular, Task
+from bench.nets.watch import Watch
 
 ROWS, VALID, COLUMNS, TASKS, BATCH, WIDTH, DROPOUT = 12_430, 2_194, 100, 4, 256, 64, 0.2
 EXPERTS, OWN, SHARED = 8, 2, 2
@@ -71,7 +72,7 @@ def ours(name: str, data: Cohort) -> Trainer:
     method = plain(**{f.name: getattr(method, f.name) for f in fields(method)})
     trainer, (batch, y, w, rows) = started(method, data.rows(np.arange(ROWS)))
     valid = data.rows(np.arange(ROWS, ROWS + VALID))
-    watch = train._Watch(valid, train.tensors(prep.tokens(data.rows(np.arange(ROWS)))(valid.inputs), "cpu"), 10, "joint")
+    watch = Watch(valid, train.tensors(prep.tokens(data.rows(np.arange(ROWS)))(valid.inputs), "cpu"), 10, "joint")
 
     def epoch() -> tuple[float, float]:
         start = time.thread_time()
