@@ -18,9 +18,9 @@ from bench.core import Cohort, Series, Tabular, Task, Text
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it starts ignored, and children would inherit that
 
 MakeCohort = Callable[..., Cohort]
-# Files of a minute and more, the longest first: begun last, one of them would run alone at the end.
-LONG = ("run", "results_reading", "shards", "cohort_fuzz", "grouped_run", "faults_run", "tune_runs", "wheel", "contract", "cohort_fast",
-        "cluster", "readme", "diagnose", "suite_runs", "learning_runs", "interrupt", "null_rates", "faults_cells")  # fmt: skip
+# Files of half a minute and more of the processor, the longest first: begun last, one of them would run alone at the end.
+LONG = ("contract", "cluster", "run", "faults_run", "readme", "suite_runs", "grouped_run", "run_faults", "interrupt", "tune_runs",
+        "results_reading", "diagnose", "learning_runs", "wheel", "null_rates", "shards", "faults_cells", "parts")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

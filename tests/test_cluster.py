@@ -40,21 +40,10 @@ def own(folder: Path) -> Path:
 
 
 def start(folder: Path, address: str, methods: Sequence[str] = METHODS, *options: str) -> "subprocess.Popen[str]":
-    command = [
-        sys.executable,
-        "-m",
-        "bench",
-        "run",
-        "--data",
-        "mine.toml",
-        "--folds",
-        "3",
-        "--methods",
-        ",".join(methods),
-        *options,
-    ]
+    command = [sys.executable, "-m", "bench", "run", "--quick", "--data", "mine.toml", "--folds", "3", "--methods"]
+    command += [",".join(methods), *options, "--cluster", address]
     pipe = subprocess.PIPE
-    return subprocess.Popen([*command, "--cluster", address], cwd=folder, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True)
 
 
 def first_cell(process: "subprocess.Popen[str]") -> None:
@@ -71,7 +60,7 @@ def cells(folder: Path) -> dict[str, dict[str, object]]:
 
 
 def tables(folder: Path) -> list[bytes]:
-    return [(folder / "reports" / "mine" / name).read_bytes() for name in TABLES]
+    return [(folder / "reports" / "mine-quick" / name).read_bytes() for name in TABLES]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +68,8 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Sequence[bytes]:
     """The tables of a run on this machine alone."""
     folder = own(tmp_path_factory.mktemp("local") / "own")
     methods = [str(folder / name) for name in METHODS]
-    bench.run(folder / "mine.toml", methods, folds=3, workers=0, results=folder / "results", reports=folder / "reports")
+    places = {"results": folder / "results", "reports": folder / "reports"}
+    bench.run(folder / "mine.toml", methods, folds=3, workers=0, quick=True, **places)
     return tables(folder)
 
 

@@ -3,7 +3,9 @@
 import csv
 import io
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,14 +43,31 @@ def columns(draw: st.DrawFn) -> list[str]:
     return cells[draw(st.sampled_from(list(cells)))]
 
 
-@settings(max_examples=70, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-@given(
+TABLES = given(
     st.lists(columns(), min_size=6, max_size=6), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), st.booleans(), st.booleans()
 )
+SAME = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+
+
+@settings(SAME, max_examples=70)
+@TABLES
 def test_quick_looks_change_nothing(
     tmp_path_factory: pytest.TempPathFactory, cols: list[list[str]], quoting: int, nines: bool, comma: bool
 ) -> None:
-    folder = tmp_path_factory.getbasetemp()
+    read_both_ways(tmp_path_factory.getbasetemp(), cols, quoting, nines, comma)
+
+
+@pytest.mark.slow
+@settings(SAME, max_examples=400)
+@TABLES
+def test_quick_looks_change_nothing_in_many_tables(
+    tmp_path_factory: pytest.TempPathFactory, cols: list[list[str]], quoting: int, nines: bool, comma: bool
+) -> None:
+    read_both_ways(tmp_path_factory.getbasetemp(), cols, quoting, nines, comma)
+
+
+def read_both_ways(folder: Path, cols: list[list[str]], quoting: int, nines: bool, comma: bool) -> None:
+    """With quick looks a table is what it is without, and its numbers are, bit for bit, those of the rule for texts."""
     out = io.StringIO()
     csv.writer(out, quoting=quoting).writerows([[f"x{k}" for k in range(6)], *zip(*cols, strict=True)])  # type: ignore[arg-type]
     (folder / "fast.csv").write_text(out.getvalue().replace("\r\n", "\n"), "utf-8")
@@ -57,32 +76,32 @@ def test_quick_looks_change_nothing(
     })  # fmt: skip
     with tables.connect() as con:
         raw = tables.open(con, table, folder, folder)
-        quick, slow = (found(con, raw, table, many) for many in (0, 10**9))
-        assert quick == slow
+        quick, slow = found(typed.read, con, raw, table, 0), found(typed.find, con, raw, table, 10**9)
         if isinstance(quick, str):
+            assert quick == slow
             return
-        frame, got = typed.read(con, raw, table, (), ())
-        for i, (name, kind) in enumerate(zip(raw.names, got.kinds, strict=True)):
-            if kind == "number":  # bit for bit, -0.0 too
-                rule = cells.number(f"c{i}", "number", table.missing)
-                want = con.sql(f"SELECT {rule} AS x FROM {raw.sql}").df()["x"].to_numpy(np.float64)
-                SEEN[got.select[i].startswith("CAST(")] += 1
-                assert (
-                    frame[name].to_numpy().view(np.int64)[~np.isnan(want)].tolist()
-                    == want[~np.isnan(want)].view(np.int64).tolist()
-                )
-                np.testing.assert_array_equal(frame[name].isna(), np.isnan(want))
+        frame, got = quick
+        assert got == slow
+        numbers = [i for i, kind in enumerate(got.kinds) if kind == "number"]
+        rules = [f"{cells.number(f'c{i}', 'number', table.missing)} AS x{i}" for i in numbers]
+        wanted = con.sql(f"SELECT 0, {', '.join(rules)} FROM {raw.sql}").df()
+        for i in numbers:
+            want, have = wanted[f"x{i}"].to_numpy(np.float64), frame[raw.names[i]].to_numpy()
+            SEEN[got.select[i].startswith("CAST(")] += 1
+            known = ~np.isnan(want)
+            assert have.view(np.int64)[known].tolist() == want[known].view(np.int64).tolist()  # -0.0 too
+            np.testing.assert_array_equal(np.isnan(have), ~known)
 
 
 SEEN = {True: 0, False: 0}  # columns of numbers that DuckDB read as such, and those it read as texts first
 
 
-def found(con: object, raw: tables.Raw, table: schema.Table, many: int) -> typed.Typed | str:
+def found(do: Callable[..., Any], con: object, raw: tables.Raw, table: schema.Table, many: int) -> Any:
     """What the columns are, or how they are refused, with quick looks from so many rows on."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(counts, "MANY", many)
         try:
-            return typed.find(con, raw, table, (), ())  # type: ignore[arg-type]
+            return do(con, raw, table, (), ())
         except BenchError as error:
             return str(error)
 

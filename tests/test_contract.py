@@ -213,7 +213,7 @@ def test_shuffled_labels_cannot_be_learned(name: str, cohort: Callable[..., Coho
 
 def test_a_planted_signal_is_learned_from_half_of_the_labels(name: str, cohort: Callable[..., Cohort]) -> None:
     # An elastic net reaches .92 here with all labels. Unknown labels taken for 0 would halve the mean prediction.
-    train, valid, test = thirds(cohort(name, n=3200, signal=5.0, missing_labels=0.0), 1600, 400)
+    train, valid, test = thirds(cohort(name, n=2300, signal=5.0, missing_labels=0.0), 1000, 300)
     hide = np.random.default_rng(5).random(train.labels.shape) < 0.5
     known = rebuilt(train, labels=np.where(hide, np.nan, train.labels))
     predictor = registry.method(name).fit(known, valid, Run(seed=7))

@@ -201,7 +201,7 @@ def test_views_do_not_depend_on_chunks(fitted: Any, patients: Any, monkeypatch: 
 
 # ---- the way into a cell and to the screen
 
-RUN: Any = {"dataset": "surgical:n=600", "folds": 2, "workers": 0}
+RUN: Any = {"dataset": "surgical:n=600", "folds": 2, "workers": 0, "quick": True, "seed": 1}
 BOTH = f"{GUESS},orthtd:epochs=2,hard_sharing:epochs=2,orthtd:epochs=2:weight=0"
 
 
@@ -213,9 +213,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bench.run(methods=BOTH, **RUN, **where)
     bare = {p: p.read_bytes() for p in made.glob("results/*/*/*/r*.parquet")}
     with pytest.raises(
-        BenchError, match=r"no diagnostics stored of .* `bench run --dataset surgical:n=600 --methods .* --folds 2 --diagnose`"
+        BenchError,
+        match=r"no diagnostics stored of .* `bench run --dataset surgical:n=600 --methods .* --quick --seed 1 --diagnose`",
     ):
-        stored.diagnostics("surgical:n=600", **where)
+        stored.diagnostics("surgical:n=600", quick=True, **where)
     bench.run(methods=BOTH, diagnose=True, **RUN, **where)
     assert {p: p.read_bytes() for p in made.glob("results/*/*/*/r*.parquet")} == bare  # the same cells, the same predictions
     return made
@@ -258,7 +259,7 @@ class Block:
             raise ImportError(f"{name} is blocked")
 sys.meta_path.insert(0, Block())
 from bench.cli import main
-main(["diagnose", "--dataset", "surgical:n=600"])
+main(["diagnose", "--quick", "--dataset", "surgical:n=600"])
 """
 
 
@@ -273,12 +274,14 @@ def test_the_screen_needs_no_torch_and_shows_a_method_beside_its_variants(folder
     lines = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
     assert lines[lines.index("orthtd:epochs=2") + 1] == "orthtd:epochs=2:weight=0.0"
     assert "No diagnostic applies to guess." in done.stdout
-    assert done.stdout.splitlines()[-1] == "Written to reports/surgical_n=600/diagnostics.csv"
+    assert done.stdout.splitlines()[-1] == "Written to reports/surgical_n=600-quick/diagnostics.csv"
 
 
 def shown(folder: Path, methods: str | None = None, full: bool = False) -> Sheet:
-    found = stored.diagnostics("surgical:n=600", methods, results=folder / "results", reports=folder / "reports", full=full)
-    assert list(found) == [folder / "reports" / "surgical_n=600"]
+    found = stored.diagnostics(
+        "surgical:n=600", methods, results=folder / "results", reports=folder / "reports", full=full, quick=True
+    )
+    assert list(found) == [folder / "reports" / "surgical_n=600-quick"]
     return next(iter(found.values()))
 
 
@@ -297,7 +300,7 @@ def test_the_file_holds_means_over_cells_of_every_item(folder: Path) -> None:
         "hard_sharing:epochs=2",
         "orthtd:epochs=2:weight=0.0",
     }
-    frame = pd.read_csv(folder / "reports" / "surgical_n=600" / "diagnostics.csv")
+    frame = pd.read_csv(folder / "reports" / "surgical_n=600-quick" / "diagnostics.csv")
     assert list(frame.columns) == ["method", "diagnostic", "item", "measure", "value", "sd", "cells"]
     assert set(frame["diagnostic"]) == COMMON | SPLIT_ONLY
     own = [record["facts"]["diagnosis"] for _, record in records(folder).values() if record["method"] == "orthtd:epochs=2"]
@@ -330,5 +333,5 @@ def test_what_lacks_diagnostics_is_named(folder: Path) -> None:
     bench.run(methods="mmoe:epochs=2", **RUN, results=folder / "results", reports=folder / "reports")
     warned = shown(folder, "mmoe:epochs=2,orthtd:epochs=2").warnings[-1]
     assert warned.startswith(
-        "no diagnostics stored of mmoe:epochs=2; `bench run --dataset surgical:n=600 --methods mmoe:epochs=2 --folds 2 "
+        "no diagnostics stored of mmoe:epochs=2; `bench run --dataset surgical:n=600 --methods mmoe:epochs=2 --quick --seed 1 "
     )

@@ -1,13 +1,12 @@
 """Runs with --group: the same cells, stored one by one, whatever becomes of the group."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from commands import inside
 
 from bench.execute import groups
 from bench.jobs import Job
@@ -17,13 +16,12 @@ from bench.registry import parse
 
 PLUGINS = Path(__file__).parent / "plugins"
 FRAGILE = f"{PLUGINS / 'fragile.py'}:epochs=2:batch=32:fused=16:hidden=16"
-DATA = ["--dataset", f"{PLUGINS / 'wards.py'}:n=200", "--folds", "4", "--workers", "1"]
+DATA = ["--dataset", f"{PLUGINS / 'wards.py'}:n=200", "--quick", "--folds", "4", "--workers", "1"]
 
 
 def ran(folder: Path, *arguments: str) -> tuple[list[dict[str, Any]], pd.DataFrame, str]:
     """Records and test predictions of all cells, and what was printed."""
-    command = [sys.executable, "-m", "bench", "run", *DATA, *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    done = inside(folder, *DATA, *arguments)
     assert done.returncode == 0, done.stderr
     files = sorted(folder.glob("results/*/*/*/r*.json"))
     frames = pd.concat([pd.read_parquet(path.with_suffix(".parquet")) for path in files])
@@ -57,8 +55,7 @@ def test_a_network_that_cannot_be_grouped_is_named_once(tmp_path: Path) -> None:
 
 
 def test_a_device_that_is_not_here_ends_the_run_at_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench", "run", *DATA, "--methods", FRAGILE, "--device", "cuda:9"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    done = inside(tmp_path, *DATA, "--methods", FRAGILE, "--device", "cuda:9")
     assert done.returncode == 1
     assert done.stderr.startswith("bench: device must be auto or one of what is here (cpu")
     assert "Traceback" not in done.stderr

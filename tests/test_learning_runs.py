@@ -2,13 +2,12 @@
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from commands import inside
 from filled import DATA, GUESS, fill
 
 import bench
@@ -95,56 +94,47 @@ def test_the_largest_size_is_reported_last_and_what_it_lacks_later_is_gone(tmp_p
     assert [name for name in LEVELS if (folder / name).exists()] == ["robustness.csv"]
 
 
-def command(folder: Path, *arguments: str) -> str:
-    ran = subprocess.run(
-        [sys.executable, "-m", "bench", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=300
-    )
+def done(folder: Path, verb: str, *arguments: str) -> None:
+    ran = inside(folder, *arguments, verb=verb)
     assert ran.returncode == 0, ran.stderr
-    return ran.stdout
 
 
 def test_a_run_of_three_sizes_with_missing_modalities(tmp_path: Path) -> None:
-    data = ["--quick", "--dataset", "surgical:n=500"]
+    data = ["--quick", "--dataset", DATA]
     methods = ["--methods", "single_task,hard_sharing"]
-    command(tmp_path, "run", *data, *methods, "--train-size", "100,200,all", "--missing", "0.5", "--workers", "0")
+    done(tmp_path, "run", *data, *methods, "--train-size", "100,150,all", "--missing", "0.5", "--workers", "0")
     names = {p.name: p for p in (tmp_path / "reports").iterdir()}
-    assert set(names) == {f"surgical_n=500{size}-quick" for size in ("", "_train_size=100", "_train_size=200")}
-    (names["surgical_n=500_train_size=100-quick"] / "table.md").unlink()
-    command(tmp_path, "report", *data, "--protocol", "quick-cv2-n100")
-    assert (names["surgical_n=500_train_size=100-quick"] / "table.md").exists()
-    wrong = subprocess.run(
-        [sys.executable, "-m", "bench", "compare", "hard_sharing", "single_task", *data, "--protocol", "cv9"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    assert set(names) == {f"wards{size}-quick" for size in ("", "_train_size=100", "_train_size=150")}
+    (names["wards_train_size=100-quick"] / "table.md").unlink()
+    done(tmp_path, "report", *data, "--protocol", "quick-cv2-n100")
+    assert (names["wards_train_size=100-quick"] / "table.md").exists()
+    wrong = inside(tmp_path, "hard_sharing", "single_task", *data, "--protocol", "cv9", verb="compare")
     assert wrong.returncode == 1
     assert re.search(
-        r"no results under protocol 'cv9'\. There are, the newest last: .*quick-cv2-n200@\w+, quick-cv2@\w+\.", wrong.stderr
+        r"no results under protocol 'cv9'\. There are, the newest last: .*quick-cv2-n150@\w+, quick-cv2@\w+\.", wrong.stderr
     )
-    folder = names["surgical_n=500-quick"]
+    folder = names["wards-quick"]
     assert {p.name for name in names if "train" in name for p in names[name].iterdir()} & set(LEVELS) == {"robustness.csv"}
     scores, robust, learned, worth = (pd.read_csv(folder / name) for name in ("scores.csv", *LEVELS))
-    # 500 patients, 2 folds: 250 to learn from
+    # 400 patients, 2 folds: 200 to learn from
     assert set(zip(learned["method"], learned["patients"], strict=True)) == {
-        (method, n) for method in ("single_task", "hard_sharing") for n in (100, 200, 250)
+        (method, n) for method in ("single_task", "hard_sharing") for n in (100, 150, 200)
     }
     assert set(zip(worth["method"], worth["baseline"], strict=True)) == {("hard_sharing", "single_task")}
-    assert set(worth.loc[worth["task"] == "mean", "patients"]) == {100, 200, 250}
+    assert set(worth.loc[worth["task"] == "mean", "patients"]) == {100, 150, 200}
     keys, numbers = ["method", "task", "metric"], ["value", "low", "high"]
     table = scores.set_index(keys)[numbers]
-    for part in (robust[robust["missing"] == 0], learned[learned["patients"] == 250]):
+    for part in (robust[robust["missing"] == 0], learned[learned["patients"] == 200]):
         own = part.set_index(keys)[numbers]
         pd.testing.assert_frame_equal(own, table.loc[own.index], rtol=0, atol=1e-12)
     # three modalities, each gone with probability .5 but for one that stays: a share between 0 and .5
     assert robust.loc[robust["missing"] == 0.5, "masked"].between(0.2, 0.5).all()
-    command(tmp_path, "report", *data, "--reports", "again")
+    done(tmp_path, "report", *data, "--reports", "again")
     again = tmp_path / "again" / folder.name
     assert {p.relative_to(again) for p in again.rglob("*")} == {p.relative_to(folder) for p in folder.rglob("*")}
     assert all(p.read_bytes() == (folder / p.relative_to(again)).read_bytes() for p in again.rglob("*") if p.is_file())
-    command(tmp_path, "run", *data, "--methods", "constant", "--split", "random", "--folds", "3", "--workers", "0")
-    absent = subprocess.run(
-        [sys.executable, "-m", "bench", "compare", "hard_sharing", "constant", "--quick", "--data", "surgical:n=500"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    fill(tmp_path, Protocol(3, quick=True, rows=1500), "constant")
+    absent = inside(tmp_path, "hard_sharing", "constant", "--quick", "--data", DATA, verb="compare")
     assert re.search(
         r"of hard_sharing under quick-cv3@\w+ .*: constant\. hard_sharing is .* --protocol quick-cv2-n100@", absent.stderr
     )

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_suite import GUESS, command, written
+from commands import inside
+from tiny_suite import GUESS, written
 
 from bench import api, registry, store
 from bench.core import BenchError
@@ -31,7 +32,7 @@ RUNS = 7  # 3 alone, 3 pairs, all
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pairs")
-    ran = command(folder, "--suite", written(folder, SUITE), "--quick", "--workers", "0")
+    ran = inside(folder, "--suite", written(folder, SUITE), "--quick", "--workers", "0")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "Suggestion by AUROC" in ran.stdout
     assert "Synthetic patients" in ran.stdout

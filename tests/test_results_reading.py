@@ -36,11 +36,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ran(folder: Path) -> bench.Outcome:
     places = {"results": folder / "results", "reports": folder / "reports"}
-    return bench.run("surgical:n=300", METHODS, folds=3, workers=0, **places)
+    return bench.run("surgical:n=300", METHODS, folds=3, workers=0, quick=True, **places)
 
 
 def tables(folder: Path, names: tuple[str, ...] = NUMBERS) -> dict[str, bytes]:
-    return {name: (folder / "reports" / "surgical_n=300" / name).read_bytes() for name in names}
+    return {name: (folder / "reports" / "surgical_n=300-quick" / name).read_bytes() for name in names}
 
 
 def test_many_cells_are_read_as_pandas_reads_them_one_by_one(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_every_damage_is_said_by_the_report_and_mended_by_the_run(done: Path, tm
     four.write_text(four.read_text().replace(f'"format": {FORMAT}', f'"format": {FORMAT + 1}'))
     five.write_bytes(b"")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/*/*/*/r*.json")}
-    again = bench.make_report("surgical:n=300", results=tmp_path / "results", reports=tmp_path / "reports")
+    again = bench.make_report("surgical:n=300", results=tmp_path / "results", reports=tmp_path / "reports", quick=True)
     assert again.failed["error"].tolist() == ["missing or damaged; the same `bench run` makes it again"] * 5
     assert len(store.verify(tmp_path / "results").damaged) == 5
     assert ran(tmp_path).failed.empty
@@ -115,15 +115,15 @@ def test_a_bit_of_the_cohort_or_of_a_record_stops_the_report_in_one_line(done: P
     for name in ("dataset.json", "cohort.parquet"):
         path = next(tmp_path.glob(f"results/*/{name}"))
         flipped(path, 100)
-        with pytest.raises(BenchError, match=r"is missing or damaged; `bench run` writes it|no results of"):
-            store.read(tmp_path / "results", "surgical:n=300")
+        with pytest.raises(BenchError, match=r"is missing or damaged; `bench run` writes it|no quick results of"):
+            store.read(tmp_path / "results", "surgical:n=300", quick=True)
         flipped(path, 100)
     run = next(tmp_path.glob("results/*/runs/*.json"))
     value = store.files.sealed({**json.loads(run.read_text("utf-8"))}) | {"format": FORMAT + 1}
     del value["sha256"]
     run.write_text(json.dumps(value), "utf-8")
-    with pytest.raises(BenchError, match=r"no results of"):
-        store.read(tmp_path / "results", "surgical:n=300")
+    with pytest.raises(BenchError, match=r"no quick results of"):
+        store.read(tmp_path / "results", "surgical:n=300", quick=True)
     ran(tmp_path)
     assert tables(tmp_path) == tables(done)
 
@@ -145,10 +145,10 @@ def test_a_folder_that_cannot_be_written_is_read_and_nothing_else(done: Path, tm
     if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no mount namespaces here")
     lines = [
-        "report --dataset surgical:n=300 --resamples 2000",
+        "report --quick --dataset surgical:n=300 --resamples 200",
         "results verify",
         "results clean --yes",
-        f"run --dataset surgical:n=300 --folds 3 --workers 0 --methods {METHODS}",
+        f"run --quick --dataset surgical:n=300 --folds 3 --workers 0 --methods {METHODS}",
     ]
     script = f'mount --bind results results && mount -o remount,ro,bind results && exec "{sys.executable}" -c "$@"'
     command = ["unshare", "-rm", "bash", "-c", script, "-", READ_ONLY, *lines]
@@ -162,7 +162,7 @@ def test_a_folder_that_cannot_be_written_is_read_and_nothing_else(done: Path, tm
 
 
 def test_two_runs_at_once_on_one_folder_end_as_one(done: Path, tmp_path: Path) -> None:
-    code = f"import bench; bench.run('surgical:n=300', {METHODS!r}, folds=3, workers=0, results='results', reports=__import__('sys').argv[1])"
+    code = f"import bench; bench.run('surgical:n=300', {METHODS!r}, folds=3, workers=0, quick=True, results='results', reports=__import__('sys').argv[1])"
     both = [subprocess.Popen([sys.executable, "-c", code, f"reports{i}"], cwd=tmp_path) for i in range(2)]
     assert [one.wait(300) for one in both] == [0, 0]
     assert not store.verify(tmp_path / "results").findings

@@ -1,44 +1,37 @@
-"""Whole small runs through the real command, in a folder of their own."""
+"""Whole small runs through the real command, in a folder of their own.
+
+All but one are quick looks, whose report draws 200 resamples and no PDF; those that need no process of their own run in this one.
+"""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from commands import QUICK, SMALL, TWO, cells, command, inside, report_folder
+from filled import DATA, GUESS
 
 import bench
-from bench import api, harness, registry, store
+from bench import harness, registry, store
 from bench.core import BenchError
+from bench.protocol import QUICK_ROWS
 
-GUESS = str(Path(__file__).parent / "plugins" / "guess.py")
-SMALL = ["--dataset", "surgical:n=600", "--folds", "3", "--workers", "2"]
-
-
-def command(folder: Path, *arguments: str, verb: str = "run") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", verb, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=120
-    )
-
-
-def cells(folder: Path) -> list[dict[str, object]]:
-    return [json.loads(p.read_text()) for p in sorted(folder.glob("results/*/*/*/r*.json"))]
+UNDER = harness.Protocol(folds=3, quick=True, rows=QUICK_ROWS)
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("done")
-    ran = command(folder, *SMALL, "--methods", f"{GUESS},{GUESS}:noise=0.1")
+    ran = command(folder, *SMALL, "2", "--methods", TWO)
     assert ran.returncode == 0, ran.stderr
     assert "[6/6]" in ran.stdout
     return folder
-
-
-def report_folder(folder: Path) -> Path:
-    return folder / "reports" / "surgical_n=600"
 
 
 def test_a_run_fills_every_cell_and_writes_every_file(done: Path) -> None:
@@ -68,14 +61,25 @@ def test_cells_open_with_one_line_of_pandas_or_duckdb(done: Path) -> None:
 def test_a_rerun_trains_nothing_and_writes_the_same(done: Path) -> None:
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in done.glob("results/*/*/*/r*")}
     scores = (report_folder(done) / "scores.csv").read_bytes()
-    ran = command(done, *SMALL, "--methods", f"{GUESS},{GUESS}:noise=0.1")
+    ran = inside(done, *SMALL, "2", "--methods", TWO)
     assert "6 of 6 cells are stored already" in ran.stdout
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in done.glob("results/*/*/*/r*")} == before
     assert (report_folder(done) / "scores.csv").read_bytes() == scores
 
 
+def test_a_full_report_is_the_same_bytes_again(tmp_path: Path) -> None:
+    """Not of a quick look: 2,000 resamples, and every figure in every format."""
+    for reports in ("first", "again"):
+        bench.run(DATA, TWO, folds=2, workers=0, results=tmp_path / "results", reports=tmp_path / reports)
+    first, again = ({p.relative_to(top): p.read_bytes() for p in top.rglob("*") if p.is_file()} for top in
+                    (tmp_path / "first", tmp_path / "again"))  # fmt: skip
+    assert {str(path.parent) for path in first} >= {"wards", "wards/figures"}
+    assert {path.suffix for path in first} >= {".md", ".tex", ".csv", ".html", ".svg", ".pdf", ".png"}
+    assert first == again
+
+
 def test_report_gives_the_same_tables_from_the_results_folder_alone(done: Path, tmp_path: Path) -> None:
-    ran = command(tmp_path, "--dataset", "surgical:n=600", "--results", str(done / "results"), verb="report")
+    ran = command(tmp_path, *QUICK, "--results", str(done / "results"), verb="report")
     assert ran.returncode == 0, ran.stderr
     for name in ("scores.csv", "comparisons.csv", "table.md", "table.tex"):
         assert (report_folder(tmp_path) / name).read_bytes() == (report_folder(done) / name).read_bytes(), name
@@ -84,9 +88,10 @@ def test_report_gives_the_same_tables_from_the_results_folder_alone(done: Path, 
 def test_python_does_the_same_work_as_the_command(done: Path, tmp_path: Path) -> None:
     outcome = bench.run(
         "surgical:n=600",
-        f"{GUESS},{GUESS}:noise=0.1",
+        TWO,
         folds=3,
         workers=0,
+        quick=True,
         results=tmp_path / "results",
         reports=tmp_path / "reports",
     )
@@ -100,27 +105,40 @@ def test_a_missing_cell_alone_is_run_again(done: Path, tmp_path: Path) -> None:
     shutil.copytree(done / "results", tmp_path / "results")
     lost = next(tmp_path.glob("results/*/guess@*/*/r0-f1.json"))
     lost.unlink()
-    ran = command(tmp_path, *SMALL, "--methods", f"{GUESS},{GUESS}:noise=0.1")
+    ran = inside(tmp_path, *SMALL, "0", "--methods", TWO)
     assert "5 of 6 cells are stored already" in ran.stdout
     assert lost.exists()
     assert (report_folder(tmp_path) / "scores.csv").read_bytes() == (report_folder(done) / "scores.csv").read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "gone", "list"])
 @pytest.mark.parametrize("kind", ["json", "parquet"])
-def test_a_damaged_cell_is_named_by_the_report_and_made_again_by_the_run(
-    done: Path, tmp_path: Path, kind: str, damage: str
-) -> None:
+def test_damaged_cells_are_named_by_the_report_and_made_again_by_the_run(done: Path, tmp_path: Path, kind: str) -> None:
     shutil.copytree(done / "results", tmp_path / "results")
-    path = next(tmp_path.glob(f"results/*/guess@*/*/r0-f1.{kind}"))
-    whole = path.read_bytes()
-    path.unlink() if damage == "gone" else path.write_bytes({"cut": whole[:60], "empty": b"", "list": b"[]"}[damage])
-    options = {"results": tmp_path / "results", "reports": tmp_path / "reports"}
-    outcome = bench.make_report("surgical:n=600", **options)
-    assert outcome.failed["error"].tolist() == ["missing or damaged; the same `bench run` makes it again"]
-    again = bench.run("surgical:n=600", f"{GUESS},{GUESS}:noise=0.1", folds=3, workers=0, **options)
+    # Two cells of each method, each damaged in a way of its own; the third of each stays, without which there is no report.
+    damage: dict[str, Callable[[bytes], bytes]] = {
+        "guess@*/*/r0-f0": lambda whole: whole[:60], "guess@*/*/r0-f1": lambda whole: b"",
+        "guess?noise=0.1@*/*/r0-f0": lambda whole: b"[]",
+    }  # fmt: skip
+    for name, damaged in damage.items():
+        path = next(tmp_path.glob(f"results/*/{name}.{kind}"))
+        path.write_bytes(damaged(path.read_bytes()))
+    next(tmp_path.glob(f"results/*/guess?noise=0.1@*/*/r0-f1.{kind}")).unlink()
+    options = {"results": tmp_path / "results", "reports": tmp_path / "reports", "quick": True}
+    failed = bench.make_report("surgical:n=600", **options).failed
+    assert failed["error"].tolist() == ["missing or damaged; the same `bench run` makes it again"] * 4
+    assert list(zip(failed["method"], failed["fold"], strict=True)) == [
+        ("guess", 0), ("guess", 1), ("guess:noise=0.1", 0), ("guess:noise=0.1", 1)
+    ]  # fmt: skip
+    again = bench.run("surgical:n=600", TWO, folds=3, workers=0, **options)
     assert again.failed.empty
     assert (report_folder(tmp_path) / "scores.csv").read_bytes() == (report_folder(done) / "scores.csv").read_bytes()
+
+
+def lasting(path: Path) -> object:
+    """What a file holds, but for when a run was asked for last."""
+    if path.parent.name != "runs":
+        return path.read_bytes()
+    return {key: value for key, value in json.loads(path.read_text()).items() if key not in ("written", "sha256")}
 
 
 @pytest.mark.parametrize("name", ["dataset.json", "cohort.parquet", "runs/*.json", "guess@*/method.json"])
@@ -129,20 +147,20 @@ def test_a_damaged_file_of_the_store_is_one_line_for_the_report_and_mended_by_th
 ) -> None:
     shutil.copytree(done / "results", tmp_path / "results")
     path = next(tmp_path.glob(f"results/*/{name}"))
-    whole = path.read_bytes()
-    path.write_bytes(whole[:40])
-    options = {"results": tmp_path / "results", "reports": tmp_path / "reports"}
+    whole = lasting(path)
+    path.write_bytes(path.read_bytes()[:40])
+    options = {"results": tmp_path / "results", "reports": tmp_path / "reports", "quick": True}
     if "method.json" not in name:  # which only `--accept-code` reads
         with pytest.raises(BenchError):
             bench.make_report("surgical:n=600", **options)
-    bench.run("surgical:n=600", f"{GUESS},{GUESS}:noise=0.1", folds=3, workers=0, **options)
-    assert path.read_bytes() == whole
+    bench.run("surgical:n=600", TWO, folds=3, workers=0, **options)
+    assert lasting(path) == whole
     assert (report_folder(tmp_path) / "scores.csv").read_bytes() == (report_folder(done) / "scores.csv").read_bytes()
 
 
 def test_reports_that_cannot_be_written_end_in_one_line(done: Path, tmp_path: Path) -> None:
     (tmp_path / "reports").write_text("a file")
-    ran = command(tmp_path, "--dataset", "surgical:n=600", "--results", str(done / "results"), verb="report")
+    ran = inside(tmp_path, *QUICK, "--results", str(done / "results"), verb="report")
     assert ran.returncode == 1
     assert ran.stderr.startswith("bench: cannot write to the reports folder")
     assert len(ran.stderr.splitlines()) == 1
@@ -150,7 +168,7 @@ def test_reports_that_cannot_be_written_end_in_one_line(done: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("dataset", ["surgical:n=0600", "surgical:seed=0:n=600"])
 def test_a_report_understands_names_as_the_run_does(done: Path, tmp_path: Path, dataset: str) -> None:
-    options = {"results": done / "results", "reports": tmp_path}
+    options = {"results": done / "results", "reports": tmp_path, "quick": True}
     outcome = bench.make_report([dataset], [GUESS, f"{GUESS}:noise=0.10"], reference=GUESS, **options)
     assert outcome.results["surgical:n=600"].methods == ("guess", "guess:noise=0.1")
     with pytest.raises(BenchError, match=r"unknown dataset of this outcome 'nope'\. There are: surgical:n=600\."):
@@ -162,7 +180,7 @@ def test_a_report_understands_names_as_the_run_does(done: Path, tmp_path: Path, 
 @pytest.mark.parametrize(("methods", "said"), [("", "no method given"), ("nope", "no stored results of nope")])
 def test_a_report_of_what_is_not_there_is_refused(done: Path, methods: str, said: str) -> None:
     with pytest.raises(BenchError, match=said):
-        bench.make_report("surgical:n=600", methods, results=done / "results")
+        bench.make_report("surgical:n=600", methods, results=done / "results", quick=True)
 
 
 @pytest.mark.parametrize("change", [["--seed", "1"], ["--dataset", "surgical:n=600:seed=1"], ["--folds", "2"]])
@@ -170,25 +188,25 @@ def test_cells_of_other_data_or_protocol_are_not_taken(done: Path, tmp_path: Pat
     specs = registry.parse("methods", GUESS)
     options = dict(zip(["--dataset", "--folds", "--seed"], ["surgical:n=600", "3", "0"], strict=True)) | {change[0]: change[1]}
     shutil.copytree(done / "results", tmp_path / "results")
-    protocol = harness.Protocol(folds=int(options["--folds"]), seed=int(options["--seed"]))
+    protocol = replace(UNDER, folds=int(options["--folds"]), seed=int(options["--seed"]))
     plan = harness.plan(registry.parse("datasets", options["--dataset"])[0], specs, protocol, tmp_path / "results")
     assert not plan.stored
 
 
 def test_a_later_run_of_fewer_repeats_takes_nothing_from_an_earlier_one(tmp_path: Path) -> None:
     """The later run is of one repeat and another method: the repeats of the two that are compared stay, and so does the way back."""
-    for methods, repeats in ((f"{GUESS},{GUESS}:noise=0.1", "2"), (f"{GUESS}:noise=0.2", "1")):
-        ran = command(tmp_path, *SMALL, "--methods", methods, "--repeats", repeats)
+    for methods, repeats in ((TWO, "2"), (f"{GUESS}:noise=0.2", "1")):
+        ran = inside(tmp_path, *SMALL, "0", "--methods", methods, "--repeats", repeats)
         assert ran.returncode == 0, ran.stderr
-    way_back = "`bench report --dataset surgical:n=600 --methods all` shows"
+    way_back = "`bench report --dataset surgical:n=600 --methods all --quick` shows"
     assert f"There are results of 2 more methods of this protocol: {way_back}" in ran.stdout
     results = tmp_path / "results"
-    two = store.read(results, "surgical:n=600", methods=["guess", "guess:noise=0.1"])
+    two = store.read(results, "surgical:n=600", quick=True, methods=["guess", "guess:noise=0.1"])
     assert sorted(two.predictions["repeat"].unique()) == [0, 1]
     assert two.protocol["repeats"] == 2
     assert {row["repeat"] for row in two.receipt["folds"]} == {0, 1}
-    assert store.read(results, "surgical:n=600").protocol["repeats"] == 1
-    every = store.read(results, "surgical:n=600", methods=["all"])  # what all of them have
+    assert store.read(results, "surgical:n=600", quick=True).protocol["repeats"] == 1
+    every = store.read(results, "surgical:n=600", quick=True, methods=["all"])  # what all of them have
     assert (every.protocol["repeats"], len(every.methods)) == (1, 3)
 
 
@@ -196,7 +214,7 @@ def test_cells_of_other_code_are_not_taken_unless_asked_for(done: Path, tmp_path
     shutil.copytree(done / "results", tmp_path / "results")
     changed = tmp_path / "guess.py"
     changed.write_text(Path(GUESS).read_text().replace("std(axis=1)", "var(axis=1)"))
-    dataset, protocol = registry.parse("datasets", "surgical:n=600")[0], harness.Protocol(folds=3)
+    dataset, protocol = registry.parse("datasets", "surgical:n=600")[0], UNDER
     specs = registry.parse("methods", str(changed))
     assert not harness.plan(dataset, specs, protocol, tmp_path / "results").stored
     taken = harness.plan(dataset, specs, protocol, tmp_path / "results", accept_code=True)
@@ -204,100 +222,19 @@ def test_cells_of_other_code_are_not_taken_unless_asked_for(done: Path, tmp_path
     assert any("--accept-code" in notice for notice in taken.notices)
 
 
-def test_a_method_that_fails_costs_its_own_cells_only(tmp_path: Path) -> None:
-    faults = ["raise", "die", "shape", "nan", "decline"]
-    methods = ",".join([GUESS, *(f"{GUESS}:fault={f}" for f in faults)])
-    ran = command(tmp_path, "--dataset", "surgical:n=600", "--folds", "2", "--workers", "2", "--methods", methods)
-    assert ran.returncode == 2
-    assert "Traceback" not in ran.stdout + ran.stderr
-    table = (report_folder(tmp_path) / "table.md").read_text()
-    assert "ValueError: no luck with" in table
-    assert "exit status 9" in table
-    assert "predict must return shape" in table
-    assert "predict must return probabilities, but 1 of" in table
-    assert "needs at least 9 outcomes" in table
-    failed = [line for line in ran.stdout.splitlines() if line.startswith("bench: failed:")]
-    assert len(failed) == 8  # 4 faults x 2 folds; a decline is no failure
-    # what failed by itself is remembered, what the system killed is tried again
-    again = command(tmp_path, "--dataset", "surgical:n=600", "--folds", "2", "--workers", "1", "--methods", methods)
-    assert "10 of 12 cells are stored already" in again.stdout
-
-
-@pytest.mark.parametrize(
-    ("fault", "alarm"),
-    [("constant", "constant predictions"), ("no_step", "no training step was made"), ("still", "validation score never moved")],
-)
-def test_each_alarm_of_a_cell_fires_by_its_fault_and_not_without(tmp_path: Path, done: Path, fault: str, alarm: str) -> None:
-    outcome = api.run(
-        "surgical:n=600", f"{GUESS}:fault={fault}", folds=2, workers=0, results=tmp_path / "results", reports=tmp_path / "reports"
-    )
-    assert all(alarm in " ".join(alarms) for alarms in outcome.results["surgical:n=600"].cells["alarms"])
-    assert alarm in outcome.table()
-    assert not any(cell["alarms"] for cell in cells(done))
-
-
-def test_the_alarm_of_the_epoch_cap_and_of_identical_predictions(tmp_path: Path) -> None:
-    same = f"{GUESS}:fault=cap,{GUESS}:fault=no_step"
-    outcome = api.run("surgical:n=600", same, folds=2, workers=0, results=tmp_path / "results", reports=tmp_path / "reports")
-    table = outcome.table()
-    assert "cap" in table
-    assert "identical" in table
-
-
-def test_a_cell_with_unfit_facts_fails_and_has_no_predictions(tmp_path: Path) -> None:
-    ran = command(tmp_path, *SMALL, "--methods", f"{GUESS},{GUESS}:fault=facts,{GUESS}:fault=arrays")
-    assert ran.returncode == 2
-    assert ran.stdout.count("a fact must be a number, a text, or a list or mapping of such, but is a object") >= 3
-    assert {cell["method"]: cell["status"] for cell in cells(tmp_path)} == {
-        "guess": "done", "guess:fault=facts": "failed", "guess:fault=arrays": "done",
-    }  # fmt: skip
-    arrays = next(cell for cell in cells(tmp_path) if cell["method"] == "guess:fault=arrays")
-    assert arrays["facts"] == {
-        "tasks": 4, "steps": 7, "parameters": 1, "scores": [0.7, 0.6], "many": [0, 1, 2], "one": 2.0, "at_cap": False,
-    }  # fmt: skip
-    scores = pd.read_csv(report_folder(tmp_path) / "scores.csv").query("task == 'mean'").set_index("method")["value"]
-    assert scores["guess:fault=facts"].isna().all()
-    assert scores[["guess", "guess:fault=arrays"]].notna().all()
-
-
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_method_that_ends_the_process_or_shouts_costs_its_own_cells_only(
-    tmp_path: Path, workers: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONIOENCODING", "ascii")  # a terminal that cannot show all that an error says
-    faults = [f"{GUESS}:fault={fault}" for fault in ("none", "exit", "many lines")]
-    ran = command(tmp_path, *SMALL[:-2], "--workers", workers, "--methods", ",".join(faults))
-    assert ran.returncode == 2
-    lines = [line for line in ran.stdout.splitlines() if line.startswith("bench: ")]
-    assert [line.split(": ", 2)[-1].split(" on ")[0] for line in lines[:-1]] == ["guess:fault=exit"] * 3 + [
-        "guess:fault=many lines"
-    ] * 3
-    assert [line.rpartition("fold ")[2] for line in lines[:-1]] == [
-        *(f"{fold}: SystemExit: 3" for fold in range(3)), *(f"{fold}: ValueError: one \\u2026" for fold in range(3)),
-    ]  # fmt: skip
-    assert lines[-1] == "bench: failed cells are tried again when their code has changed, or with `bench run --retry-failed`."
-
-
-def test_a_death_is_not_explained_by_what_an_earlier_cell_printed(tmp_path: Path) -> None:
-    loud = tmp_path / "loud.py"
-    loud.write_text(Path(GUESS).read_text().replace("time.sleep(self.sleep)", "import sys; print('chatter', file=sys.stderr)"))
-    command(tmp_path, *SMALL[:-1], "1", "--methods", f"{loud},{GUESS}:fault=die")
-    assert {cell["error"] for cell in cells(tmp_path) if cell["status"] == "lost"} == {"the worker process died (exit status 9)"}
-
-
-def test_quick_is_marked_and_stored_apart(done: Path, tmp_path: Path) -> None:
-    ran = command(tmp_path, "--dataset", "surgical:n=3000", "--quick", "--methods", GUESS)
+def test_quick_is_marked_and_stored_apart(tmp_path: Path) -> None:
+    ran = inside(tmp_path, "--dataset", "surgical:n=3000", "--quick", "--workers", "0", "--methods", GUESS)
     assert "quick look, not a result" in ran.stdout
     folder = tmp_path / "reports" / "surgical_n=3000-quick"
     assert "quick look, not a result" in (folder / "table.md").read_text()
     assert all("quick" in str(p) for p in tmp_path.glob("results/*/*/*/r*.json"))
-    missing = command(tmp_path, "--dataset", "surgical:n=3000", verb="report")
+    missing = inside(tmp_path, "--dataset", "surgical:n=3000", verb="report")
     assert missing.returncode == 1
     assert "no results of 'surgical:n=3000'" in missing.stderr
 
 
 def test_few_events_are_said_before_training(tmp_path: Path) -> None:
-    ran = command(tmp_path, "--dataset", "surgical:n=300", "--folds", "5", "--methods", GUESS)
+    ran = inside(tmp_path, "--quick", "--dataset", "surgical:n=300", "--folds", "5", "--workers", "0", "--methods", GUESS)
     assert "note: too few events to tell methods apart, under 10 a fold:" in ran.stdout
 
 
@@ -316,7 +253,7 @@ def test_few_events_are_said_before_training(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_call_ends_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
-    ran = command(tmp_path, *arguments)
+    ran = inside(tmp_path, *arguments)
     assert ran.returncode == 1
     assert len(ran.stderr.splitlines()) == 1
     assert said in ran.stderr
@@ -325,7 +262,7 @@ def test_a_wrong_call_ends_in_one_line(tmp_path: Path, arguments: list[str], sai
 
 def test_a_results_folder_that_cannot_be_written_ends_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file")
-    ran = command(tmp_path, *SMALL, "--methods", GUESS)
+    ran = inside(tmp_path, *SMALL, "2", "--methods", GUESS)
     assert ran.returncode == 1
     assert ran.stderr.startswith("bench: cannot write to the results folder")
     assert "Traceback" not in ran.stderr
@@ -334,7 +271,7 @@ def test_a_results_folder_that_cannot_be_written_ends_in_one_line(tmp_path: Path
 def test_nothing_of_the_suite_is_imported_twice(tmp_path: Path) -> None:
     code = (
         "import bench, sys; "
-        f"bench.run('surgical:n=300', {GUESS!r}, folds=2, workers=0); "
+        f"bench.run('surgical:n=300', {GUESS!r}, folds=2, workers=0, quick=True); "
         "wrong = [m for m in sys.modules if m.startswith('bench.bench') or m in ('methods', 'datasets')]; "
         "assert not wrong, wrong"
     )

@@ -22,7 +22,7 @@ from bench.execute.shards import Shard
 
 GUESS = str(Path(__file__).parent / "plugins" / "guess.py")
 METHODS = f"{GUESS},{GUESS}:noise=0.1"
-SMALL = ["--dataset", "surgical:n=600", "--folds", "3", "--workers", "1", "--methods", METHODS]
+SMALL = ["--quick", "--dataset", "surgical:n=600", "--folds", "3", "--workers", "1", "--methods", METHODS]
 Cell = tuple[str, int, int]
 
 
@@ -92,10 +92,11 @@ def test_shards_at_the_same_time_are_the_run(
         assert out.splitlines()[-1].startswith(f"Shard {k}/2: its 3 of 6 cells are stored."), out
     assert not list(parts.glob("reports/*")), "a shard makes no table"
     monkeypatch.chdir(parts)
-    bench.make_report("surgical:n=600")
-    bench.run("surgical:n=600", METHODS, folds=3, workers=0, results=whole / "results", reports=whole / "reports")
+    bench.make_report("surgical:n=600", quick=True)
+    places = {"results": whole / "results", "reports": whole / "reports"}
+    bench.run("surgical:n=600", METHODS, folds=3, workers=0, quick=True, **places)
     for name in ("scores.csv", "comparisons.csv"):
-        place = Path("reports/surgical_n=600") / name
+        place = Path("reports/surgical_n=600-quick") / name
         assert (parts / place).read_bytes() == (whole / place).read_bytes()
     status, again = said(capsys, *SMALL, "--shard", "2/3")
     assert status == 0

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_suite import GUESS, MODEL, TINY, command, written
+from commands import inside
+from tiny_suite import GUESS, MODEL, TINY, written
 
 from bench import api
 from bench.cli import screen
@@ -21,7 +22,7 @@ from bench.cli import screen
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("suite")
-    ran = command(folder, "--suite", written(folder), "--workers", "1")
+    ran = inside(folder, "--suite", written(folder), "--workers", "1")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "4 claims: " in ran.stdout
     return folder
@@ -80,7 +81,7 @@ def test_the_verdict_is_that_of_the_stored_predictions(done: Path) -> None:
 def test_a_rerun_trains_nothing_and_writes_the_same_bytes(done: Path) -> None:
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in done.glob("results/*/*/*/r*")}
     pages = {name: (done / "reports" / "mine" / name).read_bytes() for name in FILES}
-    ran = command(done, "--suite", "./mine.toml", "--workers", "1")
+    ran = inside(done, "--suite", "./mine.toml", "--workers", "1")
     cells = sum(p.suffix == ".json" for p in before)
     assert f"{cells} of {cells} cells are stored already" in ran.stdout
     assert "[" not in ran.stdout.partition("A tiny suite.")[0]
@@ -136,7 +137,7 @@ def test_stopped_and_started_again_a_suite_ends_with_the_same_table(done: Path, 
     kept = {p: p.stat().st_mtime_ns for p in tmp_path.glob("results/*/*/*/r*.json")}
     assert 5 <= len(kept) < len(list(done.glob("results/*/*/*/r*.json")))
     assert not (tmp_path / "reports" / "mine" / "claims.csv").exists()
-    ran = command(tmp_path, "--suite", "mine.toml", "--workers", "1")
+    ran = inside(tmp_path, "--suite", "mine.toml", "--workers", "1")
     assert f"{len(kept)} of " in ran.stdout
     assert {p: p.stat().st_mtime_ns for p in kept} == kept
     for name in FILES:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from tiny_suite import DIALS, TINY, command, written
+from commands import inside
+from tiny_suite import DIALS, TINY, written
 
 from bench import api, claims, draws, registry, suites
 from bench.balance import catalog
@@ -133,7 +134,7 @@ def test_unknown_suites_and_options_that_a_suite_sets_itself(tmp_path: Path) -> 
         suites.load("balncing")
     with pytest.raises(BenchError, match=r"no such file: nowhere\.toml"):
         suites.load("nowhere.toml")
-    said = command(tmp_path, "--suite", "claims", "--methods", "mmoe", "--folds", "3")
+    said = inside(tmp_path, "--suite", "claims", "--methods", "mmoe", "--folds", "3")
     assert said.returncode == 1
     assert said.stderr.startswith(
         "bench: --suite says what is compared and how, so --methods and --folds cannot stand beside it."

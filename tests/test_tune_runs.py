@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from commands import inside
 
 from bench import cells, checks, jobs, protocol, registry, splits
 from bench.core import Cohort, Run
@@ -20,20 +21,21 @@ from bench.jobs import Job
 from bench.store import Store
 
 KNOBS = str(Path(__file__).parent / "plugins" / "knobs.py")
-DATA = ["--dataset", "surgical:n=1500", "--folds", "2"]
+NAMED = ["--quick", "--dataset", "surgical:n=1500"]
+DATA = [*NAMED, "--folds", "2"]
 TRIALS = 8
+UNDER = f"quick-cv2-tune{TRIALS}"
 
 
-def command(folder: Path, *arguments: str, verb: str = "run") -> "subprocess.Popen[str]":
-    line = [sys.executable, "-m", "bench", verb, *arguments]
+def started(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    line = [sys.executable, "-m", "bench", "run", *arguments]
     return subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
 
 
 def done(folder: Path, *arguments: str, verb: str = "run") -> str:
-    process = command(folder, *arguments, verb=verb)
-    said = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, said
-    return said
+    ran = inside(folder, *arguments, verb=verb)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
 
 
 def stored(folder: Path, method: str, under: str) -> dict[int, tuple[dict[str, Any], pd.DataFrame]]:
@@ -58,7 +60,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_killed_between_trials_a_run_goes_on_with_the_next_and_ends_the_same(tuned: tuple[Path, str], tmp_path: Path) -> None:
     line = [*DATA, "--methods", f"{KNOBS}:pause=0.2", "--tune", str(TRIALS), "--workers", "1"]
-    process = command(tmp_path, *line)
+    process = started(tmp_path, *line)
     end = time.monotonic() + 120
     while time.monotonic() < end:
         files = list(tmp_path.glob("results/*/*/*/trials/r0-f0.json"))
@@ -75,7 +77,7 @@ def test_killed_between_trials_a_run_goes_on_with_the_next_and_ends_the_same(tun
     after = json.loads(file.read_text())["record"]["trials"]
     assert after[: len(before)] == before  # their seconds too: they were not done again
     assert len(after) == TRIALS
-    whole, resumed = (stored(folder, "knobs*", f"cv2-tune{TRIALS}") for folder in (tuned[0], tmp_path))
+    whole, resumed = (stored(folder, "knobs*", UNDER) for folder in (tuned[0], tmp_path))
     for fold in (0, 1):
         assert untimed(whole[fold][0]["facts"]["tuned"]) == untimed(resumed[fold][0]["facts"]["tuned"])
         pd.testing.assert_frame_equal(whole[fold][1], resumed[fold][1])
@@ -96,7 +98,7 @@ def test_a_damaged_record_of_trials_is_made_again(tuned: tuple[Path, str], tmp_p
 def test_the_ledger_stands_under_the_table_and_names_what_failed(tuned: tuple[Path, str]) -> None:
     folder, said = tuned
     assert f"every method tuned in every training fold with {TRIALS} trials" in " ".join(said.split())
-    report = folder / "reports" / f"surgical_n=1500_tune={TRIALS}"
+    report = folder / "reports" / f"surgical_n=1500_tune={TRIALS}-quick"
     table = (report / "table.md").read_text()
     ledger = table[table.index("Tuning ledger") :]
     rows = {
@@ -123,25 +125,24 @@ def test_the_ledger_stands_under_the_table_and_names_what_failed(tuned: tuple[Pa
 
 def test_the_settings_of_a_fold_replayed_without_tuning_give_the_same_predictions(tuned: tuple[Path, str]) -> None:
     folder, _ = tuned
-    found = [cell for method in ("lightgbm*", "knobs*") for cell in stored(folder, method, f"cv2-tune{TRIALS}").values()]
+    found = [cell for method in ("lightgbm*", "knobs*") for cell in stored(folder, method, UNDER).values()]
     specs = [str(record["facts"]["tuned"]["spec"]) for record, _ in found]
     assert sum(record["facts"]["tuned"]["trial"] > 0 for record, _ in found) >= 1  # else nothing is replayed
     given = ",".join(dict.fromkeys(spec.replace("knobs", KNOBS) for spec in specs))
     done(folder, *DATA, "--methods", given, "--workers", "2")
     for spec, (record, predictions) in zip(specs, found, strict=True):
-        again = stored(folder, spec.replace(":", "_"), "cv2")
+        again = stored(folder, spec.replace(":", "_"), "quick-cv2")
         pd.testing.assert_frame_equal(again[record["fold"]][1], predictions)
-    report = folder / "reports" / "surgical_n=1500"  # of the run without tuning
+    report = folder / "reports" / "surgical_n=1500-quick"  # of the run without tuning
     assert "Tuning ledger" not in (report / "table.md").read_text()
     assert not (report / "tuned.csv").exists()
 
 
 def test_tuned_and_default_cells_lie_apart_and_are_reported_by_their_protocol(tuned: tuple[Path, str]) -> None:
     folder, _ = tuned
-    name = f"cv2-tune{TRIALS}"
-    done(folder, "--dataset", "surgical:n=1500", "--methods", "all", "--protocol", name, verb="report")
-    assert "Tuning ledger" in (folder / "reports" / f"surgical_n=1500_tune={TRIALS}" / "table.md").read_text()
-    said = done(folder, "lightgbm:rounds=20", "constant", "--dataset", "surgical:n=1500", "--protocol", name, verb="compare")
+    done(folder, *NAMED, "--methods", "all", "--protocol", UNDER, verb="report")
+    assert "Tuning ledger" in (folder / "reports" / f"surgical_n=1500_tune={TRIALS}-quick" / "table.md").read_text()
+    said = done(folder, "lightgbm:rounds=20", "constant", *NAMED, "--protocol", UNDER, verb="compare")
     assert f"{TRIALS} trials" in " ".join(said.split())
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from commands import inside
 from faulty_cells import FAULTY, WARDS
 
+RUN = ["--dataset", WARDS, "--quick"]
 METHODS = f"{FAULTY},{FAULTY}:sleep=0.3,{FAULTY}:sleep=0.31,{FAULTY}:sleep=0.32"
 Tables: TypeAlias = dict[str, list[list[str]]]
 TABLES = ("table.csv", "scores.csv", "comparisons.csv")
@@ -18,29 +20,15 @@ CELLS = 8
 
 
 def start(folder: Path, methods: str = METHODS, *options: str) -> "subprocess.Popen[str]":
-    command = [
-        sys.executable,
-        "-m",
-        "bench",
-        "run",
-        "--dataset",
-        WARDS,
-        "--quick",
-        "--workers",
-        "2",
-        "--methods",
-        methods,
-        *options,
-    ]
+    command = [sys.executable, "-m", "bench", "run", *RUN, "--workers", "2", "--methods", methods, *options]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True)
 
 
 def whole(folder: Path, *options: str) -> Tables:
-    """Run to the end; the tables."""
-    process = start(folder, METHODS, *options)
-    said = process.communicate(timeout=240)[0]
-    assert process.returncode == 0, said
+    """Run to the end, in this process; the tables."""
+    ran = inside(folder, *RUN, "--workers", "0", "--methods", METHODS, *options)
+    assert ran.returncode == 0, ran.stderr
     return tables(folder)
 
 
