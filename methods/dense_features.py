@@ -48,9 +48,10 @@ from bench.core import (
     Unsupported,
 )
 from bench.nets import masking, spectrum
+from bench.nets.batches import between, take, tensors
 from bench.nets.encoders import Batch, Encoder
 from bench.search import Choice, Range
-from bench.train import CHUNK, QUICK_EPOCHS, between, take, tensors
+from bench.train import CHUNK, QUICK_EPOCHS
 
 
 class Spread(nn.Module):

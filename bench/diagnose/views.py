@@ -10,7 +10,7 @@ from bench.diagnose.geometry import Matrix
 from bench.diagnose.parts import View
 from bench.nets.encoders import Batch
 from bench.nets.experts import Gates
-from bench.train import between
+from bench.nets.batches import between
 
 CHUNK = 512  # rows a forward pass takes at once
 
