@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from bench.diagnose.geometry import Matrix
 from bench.diagnose.parts import View
+from bench.nets.batches import between
 from bench.nets.encoders import Batch
 from bench.nets.experts import Gates
-from bench.nets.batches import between
 
 CHUNK = 512  # rows a forward pass takes at once
 
