@@ -43,31 +43,14 @@ def columns(draw: st.DrawFn) -> list[str]:
     return cells[draw(st.sampled_from(list(cells)))]
 
 
-TABLES = given(
+@settings(max_examples=70, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(
     st.lists(columns(), min_size=6, max_size=6), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), st.booleans(), st.booleans()
 )
-SAME = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-
-
-@settings(SAME, max_examples=70)
-@TABLES
 def test_quick_looks_change_nothing(
     tmp_path_factory: pytest.TempPathFactory, cols: list[list[str]], quoting: int, nines: bool, comma: bool
 ) -> None:
-    read_both_ways(tmp_path_factory.getbasetemp(), cols, quoting, nines, comma)
-
-
-@pytest.mark.slow
-@settings(SAME, max_examples=400)
-@TABLES
-def test_quick_looks_change_nothing_in_many_tables(
-    tmp_path_factory: pytest.TempPathFactory, cols: list[list[str]], quoting: int, nines: bool, comma: bool
-) -> None:
-    read_both_ways(tmp_path_factory.getbasetemp(), cols, quoting, nines, comma)
-
-
-def read_both_ways(folder: Path, cols: list[list[str]], quoting: int, nines: bool, comma: bool) -> None:
-    """With quick looks a table is what it is without, and its numbers are, bit for bit, those of the rule for texts."""
+    folder = tmp_path_factory.getbasetemp()
     out = io.StringIO()
     csv.writer(out, quoting=quoting).writerows([[f"x{k}" for k in range(6)], *zip(*cols, strict=True)])  # type: ignore[arg-type]
     (folder / "fast.csv").write_text(out.getvalue().replace("\r\n", "\n"), "utf-8")
