@@ -68,7 +68,7 @@ def law_1_weight_zero_is_the_network_without_the_term() -> None:
     (one, a, loss), (other, b, same_loss) = trained(0.0), trained(0.0, penalty=False)
     assert loss == same_loss
     assert torch.equal(a.flat.values, b.flat.values)
-    assert torch.equal(a.flat.values.grad, b.flat.values.grad)
+    assert torch.equal(a.adamw.moments[0], b.adamw.moments[0])  # what the gradients came to
     assert one.penalty is not None
     assert other.penalty is None
 
