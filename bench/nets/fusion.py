@@ -37,9 +37,8 @@ class Layer(nn.Module):
     def _attend(self, first: Tensor, h: Tensor, mask: Tensor) -> Tensor:
         """(B, Q, d) queries over (B, L, d) tokens -> (B, Q, d), heads side by side."""
         key, value = (weight.unflatten(0, (self.heads, -1)) for weight in (self.key.weight, self.value.weight))  # (H, e, d)
-        query = self.query(first.contiguous()).unflatten(
-            -1, (self.heads, -1)
-        )  # (B, Q, H, e); contiguous: else vmap takes outer products
+        first = first.contiguous()  # of a part of the tokens vmap takes an outer product a row in the backward pass
+        query = self.query(first).unflatten(-1, (self.heads, -1))  # (B, Q, H, e)
         reach = torch.einsum("bqhe,hed->bqhd", query, key)
         scores = reach.flatten(1, 2) @ h.transpose(1, 2) / math.sqrt(key.shape[1])  # (B, QH, L)
         weights = torch.softmax(scores.masked_fill(~mask[:, None], -torch.inf), dim=-1)
