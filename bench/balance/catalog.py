@@ -12,7 +12,7 @@ import torchjd.aggregation as tja
 import torchjd.scalarization as tjs
 from torch import Tensor
 
-from bench.balance.steps import Aggregated, Balance, Equal, GradNorm, Look, nash, plus
+from bench.balance.steps import Aggregated, Balance, Equal, GradNorm, Look, Tensors, nash, plus
 from bench.core import BenchError
 from bench.registry import unknown
 
@@ -44,13 +44,7 @@ class Scalarized(Balance):
         self.last = torch.full((tasks,), math.log(2))
 
     def backward(
-        self,
-        losses: Tensor,
-        active: Tensor,
-        penalty: Tensor | None,
-        shared: Sequence[Tensor],
-        heads: Sequence[Tensor],
-        at: Sequence[Tensor] | None = None,
+        self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Tensors, heads: Tensors, at: Tensors | None = None
     ) -> None:
         count = int(active.sum())
         losses = losses.clamp(min=LEAST)

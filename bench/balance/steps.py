@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, cast
 import torch
 from torch import Tensor, nn
 
+Tensors: TypeAlias = Sequence[Tensor]
 Look: TypeAlias = Literal["shared", "features", "sharing", "nothing"]
 """Where the tasks' gradients are compared: on all shared parameters, on what the encoder makes, on the sharing block's parameters."""
 
@@ -21,20 +22,14 @@ class Balance(nn.Module, ABC):
 
     @abstractmethod
     def backward(
-        self,
-        losses: Tensor,
-        active: Tensor,
-        penalty: Tensor | None,
-        shared: Sequence[Tensor],
-        heads: Sequence[Tensor],
-        at: Sequence[Tensor] | None = None,
+        self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Tensors, heads: Tensors, at: Tensors | None = None
     ) -> None:
         """Put gradients into the parameters. losses, active: (T,), the loss of a task and whether it has known labels.
 
         at: what `look` names, of this forward pass; None where that is the shared parameters or the network has nothing of the kind.
         """
 
-    def place(self, features: Sequence[Tensor], sharing: nn.Module, shared: Sequence[Tensor]) -> Sequence[Tensor] | None:
+    def place(self, features: Tensors, sharing: nn.Module, shared: Tensors) -> Tensors | None:
         """What `look` names among these: the encoder's vectors of this forward pass, the sharing block, all shared parameters."""
         block = {id(p) for p in sharing.parameters()}
         there = {
@@ -60,13 +55,7 @@ class Equal(Balance):
         self.weights = weights
 
     def backward(
-        self,
-        losses: Tensor,
-        active: Tensor,
-        penalty: Tensor | None,
-        shared: Sequence[Tensor],
-        heads: Sequence[Tensor],
-        at: Sequence[Tensor] | None = None,
+        self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Tensors, heads: Tensors, at: Tensors | None = None
     ) -> None:
         plus(self.total(losses, active), penalty).backward()
 
@@ -90,13 +79,7 @@ class Aggregated(Balance):
         self.made: dict[tuple[bool, ...], Callable[[Tensor], Tensor]] = {}
 
     def backward(
-        self,
-        losses: Tensor,
-        active: Tensor,
-        penalty: Tensor | None,
-        shared: Sequence[Tensor],
-        heads: Sequence[Tensor],
-        at: Sequence[Tensor] | None = None,
+        self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Tensors, heads: Tensors, at: Tensors | None = None
     ) -> None:
         who = tuple(active.tolist())
         if sum(who) < 2:
@@ -134,13 +117,7 @@ class GradNorm(Balance):
         self.epochs = 0
 
     def backward(
-        self,
-        losses: Tensor,
-        active: Tensor,
-        penalty: Tensor | None,
-        shared: Sequence[Tensor],
-        heads: Sequence[Tensor],
-        at: Sequence[Tensor] | None = None,
+        self, losses: Tensor, active: Tensor, penalty: Tensor | None, shared: Tensors, heads: Tensors, at: Tensors | None = None
     ) -> None:
         count = int(active.sum())
         if self.epochs == 0:
@@ -194,7 +171,7 @@ def nash(gradients: Tensor) -> Tensor:
     return (x @ unit).to(gradients)
 
 
-def jacobian(losses: Tensor, at: Sequence[Tensor]) -> Tensor:
+def jacobian(losses: Tensor, at: Tensors) -> Tensor:
     """Gradients of each loss at tensors, rows (T, numbers): one batched pass, or T where a kernel cannot be batched. The graph is kept."""
     count, each = len(losses), torch.eye(len(losses)).to(losses)
     if not at:
@@ -210,14 +187,14 @@ def jacobian(losses: Tensor, at: Sequence[Tensor]) -> Tensor:
     )
 
 
-def gradient(loss: Tensor | None, at: Sequence[Tensor]) -> Tensor:
+def gradient(loss: Tensor | None, at: Tensors) -> Tensor:
     """Of a loss at tensors, side by side; 0 where it does not come from there. The graph is kept."""
     if loss is None or not at or not loss.requires_grad:
         return _flat([None] * len(at), at)
     return _flat(torch.autograd.grad(loss, at, retain_graph=True, allow_unused=True), at)
 
 
-def _flat(gradients: Sequence[Tensor | None], at: Sequence[Tensor]) -> Tensor:
+def _flat(gradients: Sequence[Tensor | None], at: Tensors) -> Tensor:
     parts = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, at, strict=True)]
     return torch.cat([part.flatten() for part in parts]) if parts else torch.zeros(0)
 
@@ -226,7 +203,7 @@ def plus(loss: Tensor, penalty: Tensor | None) -> Tensor:
     return loss if penalty is None else loss + penalty
 
 
-def _add(parameters: Sequence[Tensor], direction: Tensor) -> None:
+def _add(parameters: Tensors, direction: Tensor) -> None:
     """Add a flat direction to the gradients."""
     for p, g in zip(parameters, direction.split([p.numel() for p in parameters]), strict=True):
         p.grad = g.view_as(p) if p.grad is None else p.grad + g.view_as(p)
