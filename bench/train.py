@@ -54,7 +54,7 @@ class NeuralMethod(ABC):
     average: decay of the running average of weights that is validated and kept, 0 = none.
     epochs: cap. patience: epochs without a better validation score. stop: one clock for all, or best weights task by task.
     loss: cross-entropy, the asymmetric loss (Ridnik et al., ICCV 2021; `bench.losses`), or the mean of both.
-    balance: how the tasks' losses make one step: equal, fixed+1+2+1 or one of 24 names with options, cagrad+c=0.5 (see the README).
+    balance: how the tasks' losses make one step: equal, fixed+1+2+1 or one of 24 names with options, cagrad+c=0.5 (see bench/docs/options.md).
     dense: weight of the label-free penalty on the fused vectors of each batch (`bench.nets.spectrum.dense`), 0 = none.
     """
 

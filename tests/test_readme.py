@@ -11,7 +11,9 @@ import pytest
 from bench import registry, suites
 from bench.cohorts import schema
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+DOCS = ROOT / "bench" / "docs"
 BLOCK = re.compile(r"(?P<slow><!-- slow -->\n+)?```(?P<kind>bash|python)\n(?P<code>.*?)```", re.DOTALL)
 TOML = re.compile(r"```toml\n(.*?)```", re.DOTALL)
 BLOCKS = [(m["kind"], m["code"]) for m in BLOCK.finditer(README) if not m["slow"]]
@@ -37,7 +39,7 @@ def test_a_block_runs(kind: str, code: str, folder: Path) -> None:
 
 
 def test_a_cohort_file_is_one(tmp_path: Path) -> None:
-    page = (Path(schema.__file__).parent.parent / "docs" / "cohorts.md").read_text("utf-8")
+    page = (DOCS / "cohorts.md").read_text("utf-8")
     files = [code for text in (README, page) for code in TOML.findall(text) if "patient = " in code]
     assert len(files) == 3
     for code in files:
@@ -46,7 +48,8 @@ def test_a_cohort_file_is_one(tmp_path: Path) -> None:
 
 
 def test_the_suite_is_one(tmp_path: Path) -> None:
-    (code,) = (code for code in TOML.findall(README) if "methods = " in code)
+    page = (DOCS / "options.md").read_text("utf-8")
+    (code,) = (code for code in TOML.findall(page) if "methods = " in code)
     (tmp_path / "mine.toml").write_text(code)
     _, suite = suites.load(str(tmp_path / "mine.toml"))
     assert isinstance(suite, suites.Comparison)
