@@ -6,7 +6,7 @@ looked at. A feature's column that is not there, or a series or a joined table t
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ class Rules:
     @property
     def further(self) -> dict[str, str]:
         """Tables besides the first -> what each is."""
-        joins = {_stem(joined): "table with one row a key" for joined in self.file.join}
+        joins = {_stem(joined): "the joined table" for joined in self.file.join}
         return joins | dict.fromkeys(self.file.series, "series")
 
 
@@ -129,7 +129,10 @@ def from_files(made: Rules, table: Path, further: Mapping[str, Path], channels: 
         }
     )
     wanted = {*made.columns, *(one.zero for one in made.file.series.values())}
-    return _read(made, file, Path(), {name: kind for name, kind in made.kinds.items() if name in wanted}, channels)
+    absent = [name for name in made.further if name not in further]
+    said = [f"{made.further[name]} '{name}' is not given, so that it is missing: --table {name}=FILE" for name in absent]
+    new = _read(made, file, Path(), {name: kind for name, kind in made.kinds.items() if name in wanted}, channels)
+    return replace(new, notices=(*said, *new.notices))
 
 
 def from_frame(
@@ -167,7 +170,7 @@ def _read(
         raise BenchError(
             f"every row needs a patient id, but {int(ids.isna().sum())} have none (first: row {int(ids.isna().argmax())})"
         )
-    notices += _told(made, file, there)
+    notices += _told(made, there)
     if not modalities:
         raise BenchError(
             f"no column that the model knows is there: it was fitted on {', '.join([*made.columns, *made.file.series][:10])}"
@@ -223,20 +226,11 @@ def _series(
     return got.series
 
 
-def _told(made: Rules, file: CohortFile, there: Sequence[str]) -> list[str]:
-    """What is not given, and outcomes that are."""
-    notices: list[str] = []
-    for joined in made.file.join:
-        if _stem(joined) not in {_stem(one) for one in file.join}:
-            notices.append(f"the table '{_stem(joined)}' is not given, its columns are missing: --table {_stem(joined)}=FILE")
-    for name in made.file.series:
-        if name not in file.series:
-            notices.append(f"series '{name}' is not given: --table {name}=FILE")
+def _told(made: Rules, there: Sequence[str]) -> list[str]:
+    """Which columns of outcomes are there."""
     used = {c for name, one in made.file.outcomes.items() for c in _used(one, name, [*there, *made.kinds])} - set(made.columns)
     seen = [name for name in there if name in used]
-    if seen:
-        notices.append(f"columns of outcomes are not looked at: {_some(seen)}")
-    return notices
+    return [f"columns of outcomes are not looked at: {_some(seen)}"] if seen else []
 
 
 def _used(outcome: schema.Outcome, name: str, columns: Sequence[str]) -> set[str]:

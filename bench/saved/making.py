@@ -90,6 +90,10 @@ class Maker:
             return np.array(self.arrays[given[tag]])
         if tag == "words":
             return np.array(given[tag], np.dtype(given["dtype"])).reshape(given["shape"])
+        if tag == "items":
+            made = np.empty(len(given[tag]), object)
+            made[:] = [self.value(one) for one in given[tag]]
+            return made.reshape(given["shape"])
         if tag == "tensor":
             import torch
 

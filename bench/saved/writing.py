@@ -17,7 +17,6 @@ from bench.prep.text import Encoder
 from bench.saved import libraries
 from bench.saved.names import EXTENSIONS, Names, Refused, state
 
-KEPT_AS = {"b": "bool", "i": "int", "u": "int", "f": "float"}
 NUMBERS = frozenset(
     ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
 )
@@ -124,11 +123,11 @@ class Writer:
             fields = [[name, value.dtype[name].str, int(value.dtype.fields[name][1])] for name in value.dtype.names]  # pyright: ignore[reportOptionalSubscript]
             kept = [self.value(np.ascontiguousarray(column), f"{at}.{name}") for name, column in _columns(value)]
             return {"struct": fields, "size": value.dtype.itemsize, "arrays": kept}
-        if value.dtype.kind in "UO":
-            words = value.ravel().tolist()
-            if not all(type(word) is str for word in words):
-                raise Refused("an array of objects")
-            return {"words": words, "shape": list(value.shape), "dtype": value.dtype.str}
+        if value.dtype.kind == "U":
+            return {"words": value.ravel().tolist(), "shape": list(value.shape), "dtype": value.dtype.str}
+        if value.dtype.kind == "O":
+            items = [self.value(one, f"{at}.{i}") for i, one in enumerate(value.ravel().tolist())]
+            return {"items": items, "shape": list(value.shape)}
         if value.dtype.name not in NUMBERS:
             raise Refused(f"an array of {value.dtype}")
         return {"array": self._named(np.ascontiguousarray(value).reshape(value.shape), at)}
