@@ -4,6 +4,7 @@ import bench
 outcome = bench.run("support2", "xgboost,hard_sharing", quick=True)
 cohort = bench.Cohort.from_frame(frame, patient="id", outcomes=["aki", "death"])  # may stand in place of "support2"
 outcome.scores, outcome.predictions, outcome.table()
+bench.fit("orthtd", cohort).save("model")  # and later, elsewhere: bench.load_model("model").predict(frame_of_new_patients)
 """
 
 from pathlib import Path as _Path
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.api import run
     from bench.cohorts.frames import Cohort
+    from bench.saved import Model, fit, load_model
     from bench.stored import Outcome, compare, make_report
 
-__all__ = ["Cohort", "Outcome", "compare", "make_report", "run"]
+__all__ = ["Cohort", "Model", "Outcome", "compare", "fit", "load_model", "make_report", "run"]
 __version__ = "0.1.0"
 
 _root = _Path(__file__).resolve().parent.parent
@@ -28,5 +30,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'bench' has no attribute '{name}'")
     from importlib import import_module
 
-    home = {"run": "bench.api", "Cohort": "bench.cohorts.frames"}.get(name, "bench.stored")
+    homes = {"run": "bench.api", "Cohort": "bench.cohorts.frames", **dict.fromkeys(("Model", "fit", "load_model"), "bench.saved")}
+    home = homes.get(name, "bench.stored")
     return getattr(import_module(home), name)

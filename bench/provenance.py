@@ -27,6 +27,7 @@ _APART = {
     "bench.bootstrap",
     "bench.provenance",
     "bench.store",
+    "bench.saved",
     "bench.diagnose",
     "bench.tune",  # this and the next: counted by the harness where a protocol tunes
     "bench.trials",

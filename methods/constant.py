@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.core import Cohort, Run
+from bench.core import Cohort, Inputs, Run
 from bench.pertask import Constant as Prevalence
 from bench.pertask import PerTask, fit_per_task
 
@@ -25,10 +26,13 @@ class Constant:
     family: ClassVar[str] = "floor"
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> PerTask:
-        fitted = fit_per_task(
-            lambda inputs: np.zeros((len(inputs), 0)), train, valid, run, lambda data, _: Prevalence(data.prevalence, steps=1)
-        )
+        fitted = fit_per_task(nothing, train, valid, run, lambda data, _: Prevalence(data.prevalence, steps=1))
         return PerTask(fitted.prepare, fitted.models, {**fitted.facts, "floor": True})
+
+
+def nothing(inputs: Inputs) -> NDArray[np.float64]:
+    """(n, 0)."""
+    return np.zeros((len(inputs), 0))
 
 
 METHOD = Constant

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bench.cli import compare, data, diagnose, listing, report, results, run
+from bench.cli import compare, data, diagnose, listing, model, report, results, run
 
 STOPPED = 130  # what typer makes of Ctrl-C; the run itself, which has more to say, ends by SystemExit
 
@@ -22,6 +22,8 @@ app.command()(run.run)
 app.command()(report.report)
 app.command()(compare.compare)
 app.command()(diagnose.diagnose)
+app.command()(model.fit)
+app.command()(model.predict)
 app.command()(listing.methods)
 app.command()(listing.datasets)
 app.add_typer(data.app, name="data")

@@ -19,7 +19,12 @@ class PlugIn:
 
 
 def load(path: str | Path, allow_leak: str = "", variant: str | None = None) -> Cohort:
-    """The cohort of a cohort file. allow_leak: columns, with + between them, that a leakage alarm does not stop for.
+    """The cohort of `loaded`."""
+    return loaded(path, allow_leak, variant)[0]
+
+
+def loaded(path: str | Path, allow_leak: str = "", variant: str | None = None) -> tuple[Cohort, reading.Source]:
+    """The cohort of a cohort file, and the tables as they were read. allow_leak: columns, with + between them, that a leakage alarm does not stop for.
 
     variant: other definitions, OUTCOME~NAME with + between them, that are learned in the place of their outcomes. The columns of
     every definition stay out of the features, so that the cohorts differ in labels alone.
@@ -29,7 +34,7 @@ def load(path: str | Path, allow_leak: str = "", variant: str | None = None) -> 
     allowed = leaks.allowed(made, [*made.source.file.allow_leak, *filter(None, allow_leak.split("+"))])
     stop, passed = leaks.judge(leaks.alarms(made), allowed)
     leaks.refuse(stop, str(path))
-    return build.cohort(made, passed)
+    return build.cohort(made, passed), made.source
 
 
 def plug_in(path: Path) -> PlugIn:

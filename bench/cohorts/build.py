@@ -54,7 +54,7 @@ def make(source: Source) -> Made:
     each = {name: outcomes.labelled(one, frame, f"outcome '{name}'") for name, one in file.outcomes.items()}
     weighted = any(one.weights is not None for one in each.values())
     ones = np.ones(len(frame), np.float32)
-    modalities, late = _features(source), _measured_late(source)
+    modalities, late = features(source), _measured_late(source)
     notices = [said for one in each.values() for said in one.notices]
     with tempfile.TemporaryDirectory(prefix="bench-") as work:
         for name in file.series:
@@ -124,7 +124,7 @@ def _check_rows(made: Made) -> None:
         )
 
 
-def _features(source: Source) -> dict[str, Modality]:
+def features(source: Source) -> dict[str, Modality]:
     """The table, and one text modality a text column. A row without any value of a text has none."""
     frame = source.frame
     kinds = {name: column.kind for name, column in source.columns.items()}

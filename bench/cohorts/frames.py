@@ -84,7 +84,7 @@ class Cohort(core.Cohort):
         stop for. folder: where the frame is kept for the worker processes; the cache if None.
         Raises BenchError for a column there is not, an outcome that is neither 0 nor 1, and a leakage alarm.
         """
-        table = _plain(frame)
+        table = plain(frame)
         names = [str(c) for c in table.columns]
         codes = [c for c in map(str, frame.columns) if isinstance(frame[_own(frame, c)].dtype, pd.CategoricalDtype)]
         taken = {"numeric": _listed(numeric), "text": _listed(text), "ignore": _listed(ignore)}
@@ -154,7 +154,7 @@ def _own(frame: pd.DataFrame, name: str) -> Any:
     return next(c for c in frame.columns if str(c) == name)
 
 
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Columns that Parquet holds and a cohort file means: names as texts, codes as texts, objects as what they are."""
     names = pd.Index([str(c) for c in frame.columns])
     if names.duplicated().any():

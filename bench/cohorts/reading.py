@@ -12,6 +12,7 @@ import pandas as pd
 
 from bench.cohorts import columns as taking
 from bench.cohorts import rules, schema, tables, typed
+from bench.cohorts.cells import Kind
 from bench.cohorts.columns import Column
 from bench.cohorts.schema import CohortFile, Joined
 from bench.core import BenchError
@@ -19,13 +20,17 @@ from bench.registry import unknown
 
 __all__ = ["Column", "Source", "read"]
 Doubts: TypeAlias = dict[str, typed.Doubt]
+Part: TypeAlias = tuple[
+    pd.DataFrame, list[str], Doubts, dict[str, Kind]
+]  # a table, what is said of it, and as what its columns are read
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
     """The files of a cohort, read. frame: the joined table, a row a row of the first table, all columns.
 
-    Its columns are float64 (NaN = missing; true and false are 1 and 0), `str` texts (NaN = missing) or datetime64.
+    Its columns are float64 (NaN = missing; true and false are 1 and 0), `str` texts (NaN = missing) or datetime64. kinds: as what the
+    cells of each were read.
     """
 
     file: CohortFile
@@ -33,6 +38,7 @@ class Source:
     frame: pd.DataFrame
     columns: Mapping[str, Column]
     notices: tuple[str, ...] = field(default=())
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
 
 def read(path: Path, variant: str | None = None) -> Source:
@@ -42,10 +48,10 @@ def read(path: Path, variant: str | None = None) -> Source:
     """
     file = schema.read(path)
     with tempfile.TemporaryDirectory(prefix="bench-") as work, tables.connect() as con:
-        frame, notices, doubts = _first(con, file, path.parent, Path(work))
+        frame, notices, doubts, kinds = _first(con, file, path.parent, Path(work))
         for joined in file.join:
-            frame, more, others = _join(con, file, frame, joined, path.parent, Path(work))
-            notices, doubts = notices + more, doubts | others
+            frame, more, others, own = join(con, file, frame, joined, path.parent, Path(work))
+            notices, doubts, kinds = notices + more, doubts | others, kinds | own
     used = {name: rules.columns_used(outcome, name, list(frame.columns)) for name, outcome in file.outcomes.items()}
     roles = taking.roles(file, list(frame.columns), used)
     for name, doubt in doubts.items():
@@ -55,36 +61,51 @@ def read(path: Path, variant: str | None = None) -> Source:
     notices += taking.without_effect(file, roles)
     named = [name for name in (variant or "").split("+") if name]
     notices += [f"learned and tested by another definition than the outcome's own: {name}" for name in named]
-    return Source(schema.chosen(file, named), path, frame, taken, tuple(notices))
+    return Source(schema.chosen(file, named), path, frame, taken, tuple(notices), kinds)
 
 
-def _ids(file: CohortFile) -> set[str]:
+def ids(file: CohortFile) -> set[str]:
     """Columns that are read as written, wherever they stand: to be compared with one another."""
     return {file.patient, *filter(None, (file.row, file.group, file.site)), *(one.key for one in file.join)}
 
 
-def _first(con: duckdb.DuckDBPyConnection, file: CohortFile, folder: Path, work: Path) -> tuple[pd.DataFrame, list[str], Doubts]:
+def _first(con: duckdb.DuckDBPyConnection, file: CohortFile, folder: Path, work: Path) -> Part:
     raw = tables.open(con, file.table, folder, work)
     for what, name in {"patient": file.patient, "row": file.row, "group": file.group, "site": file.site}.items():
         if name is not None and not file.join:
             known(what, name, raw.names)
-    frame, found = typed.read(con, raw, file.table, _ids(file), taking.matched(file.columns.numeric, raw.names))
+    frame, found = typed.read(con, raw, file.table, ids(file), taking.matched(file.columns.numeric, raw.names))
     if not len(frame):
         raise BenchError(f"{raw.title} has a header but no rows")
-    return frame, list(found.notices), dict(found.doubts)
+    return frame, list(found.notices), dict(found.doubts), dict(zip(raw.names, found.kinds, strict=True))
 
 
-def _join(
-    con: duckdb.DuckDBPyConnection, file: CohortFile, frame: pd.DataFrame, table: Joined, folder: Path, work: Path
-) -> tuple[pd.DataFrame, list[str], Doubts]:
-    """The columns of `table` beside the frame's: NaN in rows whose key it lacks."""
+def join(
+    con: duckdb.DuckDBPyConnection,
+    file: CohortFile,
+    frame: pd.DataFrame,
+    table: Joined,
+    folder: Path,
+    work: Path,
+    as_kinds: Mapping[str, Kind] | None = None,
+) -> Part:
+    """The columns of `table` beside the frame's: NaN in rows whose key it lacks. as_kinds: its columns, prefix and all, as what they
+    are read, where that is not to be found out; others are left out.
+    """
     raw = tables.open(con, table, folder, work)
     known("join.key", table.key, raw.names)
     known("join.key", table.key, list(frame.columns))
-    ids = {name for name in raw.names if name == table.key or table.prefix + name in _ids(file)}
+    as_written = {name for name in raw.names if name == table.key or table.prefix + name in ids(file)}
     wanted = taking.matched(file.columns.numeric, [table.prefix + name for name in raw.names])
     numeric = {name for name in raw.names if table.prefix + name in wanted}
-    other, found = typed.read(con, raw, table, ids, numeric)
+    if as_kinds is None:
+        other, found = typed.read(con, raw, table, as_written, numeric)
+    else:
+        own = {name: as_kinds[table.prefix + name] for name in raw.names if table.prefix + name in as_kinds}
+        other, found = typed.again(con, raw, table, as_written, own)
+    kinds: dict[str, Kind] = {
+        table.prefix + str(name): kind for name, kind in zip(other.columns, found.kinds, strict=True) if name != table.key
+    }
     notices, doubts = list(found.notices), {table.prefix + name: doubt for name, doubt in found.doubts.items()}
     keys = other[table.key]
     twice = keys[keys.notna() & keys.duplicated()]
@@ -111,12 +132,12 @@ def _join(
     unused = len(other) - len(set(at[at >= 0].tolist()))
     if unused:
         notices.append(f"{raw.title}: {unused:,} of its {len(other):,} rows fit no row of the first table and are left out")
-    return pd.concat([frame, side], axis=1), notices, doubts
+    return pd.concat([frame, side], axis=1), notices, doubts, kinds
 
 
-def _some(ids: "pd.Series[Any]") -> str:
+def _some(keys: "pd.Series[Any]") -> str:
     """The first few, as they are written."""
-    return ", ".join(f"'{one}'" for one in ids.dropna().unique()[:3]) or "none"
+    return ", ".join(f"'{one}'" for one in keys.dropna().unique()[:3]) or "none"
 
 
 def known(what: str, name: str, names: list[str] | tuple[str, ...]) -> None:

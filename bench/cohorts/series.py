@@ -4,7 +4,7 @@ Rows of unknown ids, values that are no numbers, rows without a time and measure
 its count in a notice; so are names with fewer than 20 measurements, unless they are asked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,10 @@ class Measured:
     notices: tuple[str, ...]
 
 
-def read(file: CohortFile, name: str, frame: pd.DataFrame, folder: Path, work: Path) -> Measured:
-    """The series `name` of the cohort file for the rows of `frame`."""
+def read(
+    file: CohortFile, name: str, frame: pd.DataFrame, folder: Path, work: Path, channels: Sequence[str] | None = None
+) -> Measured:
+    """The series `name` of the cohort file for the rows of `frame`. channels: those there are, where that is known already."""
     own = file.series[name]
     with tables.connect() as con:
         raw = tables.open(con, own, folder, work)
@@ -54,7 +56,7 @@ def read(file: CohortFile, name: str, frame: pd.DataFrame, folder: Path, work: P
         key = _key(con, file, name, raw, found.select[0], frame)
         con.register("people", _people(file, name, frame, key, found.kinds[1] == "number"))
         _measurements(con, raw, own, found)
-        return _gathered(con, own, name, len(frame), [*found.notices, *_midnight(con, own, name, frame)])
+        return _gathered(con, own, name, len(frame), [*found.notices, *_midnight(con, own, name, frame)], channels)
 
 
 def _key(con: duckdb.DuckDBPyConnection, file: CohortFile, name: str, raw: tables.Raw, ident: str, frame: pd.DataFrame) -> str:
@@ -133,7 +135,9 @@ def _midnight(con: duckdb.DuckDBPyConnection, own: Series, name: str, frame: pd.
     return [said] if timed else []
 
 
-def _gathered(con: duckdb.DuckDBPyConnection, own: Series, name: str, n: int, notices: list[str]) -> Measured:
+def _gathered(
+    con: duckdb.DuckDBPyConnection, own: Series, name: str, n: int, notices: list[str], given: Sequence[str] | None
+) -> Measured:
     low, high = own.window or (-np.inf, np.inf)
     inside = f"rel BETWEEN '{low}'::DOUBLE AND '{high}'::DOUBLE"
     good = "line IS NOT NULL AND rel IS NOT NULL AND name IS NOT NULL AND value IS NOT NULL"
@@ -154,7 +158,7 @@ def _gathered(con: duckdb.DuckDBPyConnection, own: Series, name: str, n: int, no
     ):
         if count:
             notices.append(f"series '{name}': {count:,} of {of:,} {why} and are left out")
-    channels, more = _channels(con, own, name, f"{good} AND {inside}")
+    channels, more = _channels(con, own, name, f"{good} AND {inside}") if given is None else (list(given), list[str]())
     con.register("channels", pa.table({"name": list(channels), "channel": np.arange(len(channels), dtype=np.int16)}))
     table: dict[str, Any] = con.execute(_query(own, f"{good} AND {inside}")).fetchnumpy()
     counts = np.bincount(table["line"], minlength=n)

@@ -20,6 +20,8 @@ from bench.cohorts.schema import Table
 from bench.cohorts.tables import Raw
 from bench.core import BenchError
 
+FEW = 2  # values that may all be unfit
+AS_NUMBERS = ("number", "comma", "grouped", "points", "truth")
 EXACT = 2**53  # from here on whole numbers are not all float64
 SHORT_YEAR = "its dates have two digits for the year"
 NUMBERS = (
@@ -68,15 +70,75 @@ def read(
     as_written: columns that stay the texts they are (ids). numeric: columns taken as numbers whatever their share of them.
     """
     typed = find(con, raw, table, as_written, numeric)
+    return _selected(con, raw, raw.names, typed), typed
+
+
+def again(
+    con: duckdb.DuckDBPyConnection, raw: Raw, table: Table, as_written: Collection[str], kinds: Mapping[str, Kind]
+) -> tuple[pd.DataFrame, Typed]:
+    """As `read`, each column as what it was read before, whatever its values look like now; columns that are in neither are left out.
+
+    A value that does not fit counts as missing, which is said; a column of which most do not is a BenchError.
+    """
+    names = [name for name in raw.names if name in as_written or name in kinds]
+    at = [raw.names.index(name) for name in names]
+    texts = [i for i, name in zip(at, names, strict=True) if name in as_written and raw.types[i] == "VARCHAR"]
+    _, whole = counted(con, raw, [], texts, table)
+    select: list[str] = []
+    for i, name in zip(at, names, strict=True):
+        if name in as_written:
+            select.append(_as_written(f"c{i}", raw.types[i], table, i in whole))
+        else:
+            select.append(_as_before(f"{raw.title}, column '{name}'", f"c{i}", raw.types[i], kinds[name], table))
+    taken: tuple[Kind, ...] = tuple("text" if name in as_written else kinds[name] for name in names)
+    loose = {i: sql for i, sql, kind in zip(at, select, taken, strict=True) if kind != "text" and raw.types[i] == "VARCHAR"}
+    found = Typed(tuple(select), taken, (*raw.notices, *_unfit(con, raw, loose, table)), {})
+    return _selected(con, raw, names, found), found
+
+
+def _selected(con: duckdb.DuckDBPyConnection, raw: Raw, names: Sequence[str], typed: Typed) -> pd.DataFrame:
     parts = ", ".join(f"{sql} AS c{i}" for i, sql in enumerate(typed.select))
     answer = tables.arrow(con, f"SELECT {parts} FROM {raw.sql}", raw.title)
     frame = answer.to_pandas(split_blocks=True, self_destruct=True, date_as_object=False)
     del answer
-    frame.columns = pd.Index(raw.names, dtype="str")
-    for name, kind in zip(raw.names, typed.kinds, strict=True):
+    frame.columns = pd.Index(tuple(names), dtype="str")
+    for name, kind in zip(names, typed.kinds, strict=True):
         if kind == "text" and frame[name].dtype != "str":
             frame[name] = frame[name].astype("str")
-    return frame, typed
+    return frame
+
+
+def _as_before(column: str, sql: str, type_: str, kind: Kind, table: Table) -> str:
+    """A source that has types may have another one now: a number is a code as it is written, a date is no number."""
+    if type_ == "VARCHAR":
+        return _cast(sql, kind, table, False)
+    now = _kept(sql, type_, table)
+    if kind == "text":
+        return _as_written(sql, type_, table, False) if now[0] == "number" else text(f"CAST({sql} AS VARCHAR)", _of_texts(table))
+    if (now[0] == "number") != (kind in AS_NUMBERS) or now[0] == "text":
+        wanted = "numbers" if kind in AS_NUMBERS else "dates"
+        raise BenchError(f"{column} must hold {wanted}, as where the model was fitted, but holds {type_}")
+    return now[1]
+
+
+def _unfit(con: duckdb.DuckDBPyConnection, raw: Raw, sql: Mapping[int, str], table: Table) -> list[str]:
+    """What is said of columns read by this SQL of values that it does not read."""
+    if not sql:
+        return []
+    inner = ", ".join(f"{text(f'c{i}', table.missing)} AS t{i}, {one} AS v{i}" for i, one in sql.items())
+    counts = ", ".join(
+        f"count(t{i}), count_if(t{i} IS NOT NULL AND v{i} IS NULL), min(CASE WHEN v{i} IS NULL THEN t{i} END)" for i in sql
+    )
+    row: Sequence[Any] = tables.run(con, f"SELECT {counts} FROM (SELECT {inner} FROM {raw.sql})", raw.title).fetchall()[0]
+    said: list[str] = []
+    for k, i in enumerate(sql):
+        values, strays, example = row[3 * k : 3 * k + 3]
+        if strays:
+            what = f"{raw.title}, column '{raw.names[i]}': {strays:,} of {values:,} values are not written as where the model was fitted"
+            if strays > max(values / 2, FEW):
+                raise BenchError(f"{what} (such as '{_short(example)}'): no numbers or dates of that kind")
+            said.append(f"{what} and count as missing (such as '{_short(example)}')")
+    return said
 
 
 def _of_texts(table: Table) -> tuple[str, ...]:
