@@ -37,7 +37,7 @@ LAYERS = [
     {"jobs"},
     {"harness"},
     {"execute", "report", "claims", "pairs"},
-    {"stored", "progress"},
+    {"stored", "progress", "contract", "templates"},
     {"api"},
     {"cli"},
 ]
