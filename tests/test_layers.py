@@ -37,7 +37,7 @@ LAYERS = [
     {"jobs"},
     {"harness"},
     {"execute", "report", "claims", "pairs"},
-    {"stored", "progress", "saved"},
+    {"stored", "progress", "saved", "contract", "templates"},
     {"api"},
     {"cli"},
 ]

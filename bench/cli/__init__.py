@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bench.cli import compare, data, diagnose, listing, model, report, results, run
+from bench.cli import check, compare, data, diagnose, listing, model, new_method, report, results, run
 
 STOPPED = 130  # what typer makes of Ctrl-C; the run itself, which has more to say, ends by SystemExit
 
@@ -24,6 +24,8 @@ app.command()(compare.compare)
 app.command()(diagnose.diagnose)
 app.command()(model.fit)
 app.command()(model.predict)
+app.command()(check.check)
+app.command("new-method")(new_method.new_method)
 app.command()(listing.methods)
 app.command()(listing.datasets)
 app.add_typer(data.app, name="data")
