@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.api import run
     from bench.cohorts.frames import Cohort
+    from bench.estimator import as_estimator
     from bench.stored import Outcome, compare, make_report
 
-__all__ = ["Cohort", "Outcome", "compare", "make_report", "run"]
+__all__ = ["Cohort", "Outcome", "as_estimator", "compare", "make_report", "run"]
 __version__ = "0.1.0"
 
 _root = _Path(__file__).resolve().parent.parent
@@ -28,5 +29,5 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'bench' has no attribute '{name}'")
     from importlib import import_module
 
-    home = {"run": "bench.api", "Cohort": "bench.cohorts.frames"}.get(name, "bench.stored")
+    home = {"run": "bench.api", "Cohort": "bench.cohorts.frames", "as_estimator": "bench.estimator"}.get(name, "bench.stored")
     return getattr(import_module(home), name)
