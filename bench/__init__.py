@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.api import run
     from bench.cohorts.frames import Cohort
+    from bench.estimator import as_estimator
     from bench.saved import Model, fit, load_model
     from bench.stored import Outcome, compare, make_report
 
-__all__ = ["Cohort", "Model", "Outcome", "compare", "fit", "load_model", "make_report", "run"]
+__all__ = ["Cohort", "Model", "Outcome", "as_estimator", "compare", "fit", "load_model", "make_report", "run"]
 __version__ = "0.1.0"
 
 _root = _Path(__file__).resolve().parent.parent
@@ -30,6 +31,9 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'bench' has no attribute '{name}'")
     from importlib import import_module
 
-    homes = {"run": "bench.api", "Cohort": "bench.cohorts.frames", **dict.fromkeys(("Model", "fit", "load_model"), "bench.saved")}
+    homes = {
+        "run": "bench.api", "Cohort": "bench.cohorts.frames", "as_estimator": "bench.estimator",
+        **dict.fromkeys(("Model", "fit", "load_model"), "bench.saved"),
+    }  # fmt: skip
     home = homes.get(name, "bench.stored")
     return getattr(import_module(home), name)

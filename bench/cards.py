@@ -1,4 +1,4 @@
-"""`bench methods NAME` and `bench datasets NAME`: a card, read from the file without importing it.
+"""`bench methods NAME` and `bench datasets NAME`: a card, read from the file without importing it, unless METHOD is made by a call.
 
 The file's docstring, then its settings: type and range from the annotation, the default, and what the class docstring says of it
 ("name: meaning", "a, b: meaning" or "a .. c: meaning"), else the comment on its line. Settings of a base class stand under a heading of their own.
@@ -6,10 +6,11 @@ A dataset's dials are the parameters of its `load`.
 """
 
 import ast
+import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,51 @@ class Card:
 
 
 def card(name: str) -> Card:
-    """The card of a bundled method, or of a file ./mine.py. An unknown name gets the closest one."""
-    path, module = _opened("methods", name)
+    """The card of a bundled method, or of a file ./mine.py. An unknown name gets the closest one.
+
+    A class that is made by a call (METHOD = torch_method(Net)), and that of an adapter with its settings (sklearn:estimator=svm.SVC), is
+    known by making it alone.
+    """
+    path, module = _opened("methods", name.partition(":")[0])
     found = module.types.get("METHOD")
-    chosen = found.id if isinstance(found, ast.Name) else ""
-    return Card(path.stem, ast.get_docstring(module.tree) or "", tuple(_settings(module, chosen)))
+    made = isinstance(found, ast.Call) or (":" in name and "ADAPTER" in module.types)
+    settings = _made(name) if made else _settings(module, found.id if isinstance(found, ast.Name) else "")
+    return Card(path.stem, ast.get_docstring(module.tree) or "", tuple(settings))
+
+
+def _made(name: str) -> Iterator[tuple[str, tuple[Setting, ...]]]:
+    """The settings of a class as it is once made: its own and others' defaults that it changes, then those of its bases."""
+    made = registry.method(name)
+    own = fields(made)  # pyright: ignore[reportArgumentType]
+    bases = [part for base in type(made).__bases__ for part in _settings(*_defined(base))]
+    known = {one.name: one for _, listed in reversed(bases) for one in listed}
+    wrapped = getattr(getattr(made, "wraps", None), "__doc__", None) or ""
+    meanings = said(type(made).__doc__ or "", [f.name for f in own])
+    listed: list[Setting] = []
+    for f in own:
+        value, base = getattr(made, f.name), known.get(f.name)
+        if base is not None and base.default not in (str(value), repr(value)):
+            listed.append(replace(base, default=str(value)))
+        elif base is None:
+            kind, meaning = _numpydoc(wrapped, f.name)
+            listed.append(
+                Setting(f.name, kind or getattr(f.type, "__name__", str(f.type)), str(value), meanings.get(f.name, meaning))
+            )
+    yield type(made).__name__, tuple(listed)
+    yield from bases
+
+
+def _numpydoc(docstring: str, name: str) -> tuple[str, str]:
+    """What scikit-learn's docstrings say of a parameter: its type, and what it is in a sentence; "" where they say nothing."""
+    found = re.search(rf"^( *){re.escape(name)} : (.*)\n((?:\1 +.*\n|\n)+)", docstring, re.M)
+    if found is None:
+        return "", ""
+    kind = re.sub(r",? *(default|optional).*", "", found[2])
+    return kind, re.split(r"(?<=\.)\s|\n\n|:$", " ".join(found[3].split()), maxsplit=1)[0].rstrip(".")
+
+
+def _defined(base: type[Any]) -> "tuple[_Module, str]":
+    return _Module(Path(inspect.getfile(base))), base.__name__
 
 
 def dataset(name: str) -> Card:

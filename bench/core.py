@@ -340,9 +340,11 @@ class Method(Protocol):
     scales, words). A method that learns from such rows says so in its docstring under "Adapter", which its card and the report show.
 
     It may also have `family` (the heading in tables; `group` where it depends on settings), `uses` (ids of methods whose code it runs
-    on) and `check(tasks)`, which raises BenchError before anything is trained where a setting does not fit the outcomes' names. And
-    `fit_group(folds)`, which trains several at once and yields (place among the folds, Predictor) as each ends, with `alone`: why it
-    cannot with these settings, "" if it can. And `idle(cohort)`: settings that tuning leaves alone, see `bench.search`.
+    on), `packages` and `files` (libraries, by their import names, and code that it uses and its file does not import) and `check(tasks)`, which raises
+    BenchError before anything is trained where a setting does not fit the outcomes' names. And `fit_group(folds)`, which trains several
+    at once and yields (place among the folds, Predictor) as each ends, with `alone`: why it cannot with these settings, "" if it can.
+    And `idle(cohort)`: settings that tuning leaves alone, see `bench.search`. An adapter's class has `resolved(settings)`: the class
+    with the fields that these settings ask for; its file says ADAPTER = True, and `all` leaves it out.
     """
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> Predictor: ...

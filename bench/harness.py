@@ -201,7 +201,8 @@ def _method_part(spec: Spec, tuned: bool = False) -> tuple[Part, str]:
     made = registry.method(spec)
     harness = [Path(bench.__file__).with_name(f"{name}.py") for name in ("harness", *(["tune", "trials"] if tuned else []))]
     used = [registry.file(registry.parse("methods", name)[0]) for name in getattr(made, "uses", ())]
-    code = provenance.code_version(registry.file(spec), *used, *harness)
+    used += getattr(made, "files", ())
+    code = provenance.code_version(registry.file(spec), *used, *harness, packages=getattr(made, "packages", ()))
     group = getattr(made, "group", getattr(made, "family", ""))
     return Part(spec.label, {"method": spec.id, "settings": registry.settings(spec), **code}), group
 

@@ -34,8 +34,10 @@ _APART = {
 }
 
 
-def code_version(*files: Path) -> dict[str, JSON]:
+def code_version(*files: Path, packages: Iterable[str] = ()) -> dict[str, JSON]:
     """{"code": hash, "versions": {library: version}} of these files and of all they import inside bench.
+
+    packages: libraries used besides, which no import in these files names.
 
     Comments, docstrings and layout do not count; neither does code that only asks for cells or reads them (api, stats,
     report, cli, execute ...) or looks at fitted models (diagnose).
@@ -43,6 +45,7 @@ def code_version(*files: Path) -> dict[str, JSON]:
     closure = _closure([f.resolve() for f in files])
     sha = hashlib.sha256("".join(sorted(_shape(path) for path in closure)).encode())
     outside = {name for path in closure for name in _imports(path) if not name.startswith("bench")}
+    outside.update(packages)
     return {"code": sha.hexdigest()[:16], "versions": _versions(outside)}
 
 

@@ -54,6 +54,11 @@ def ids(kind: Kind) -> list[str]:
     return sorted(_files(kind))
 
 
+def every(kind: Kind) -> list[str]:
+    """What `all` stands for: every bundled id, but for adapters, which say `ADAPTER = True`: what they run is for their settings to say."""
+    return [name for name in ids(kind) if not getattr(module(kind, name), "ADAPTER", False)]
+
+
 def about(kind: Kind) -> dict[str, str]:
     """id -> its file's docstring, read without importing it."""
     return {name: ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "" for name, path in sorted(_files(kind).items())}
@@ -78,10 +83,10 @@ def module(kind: Kind, name: str) -> ModuleType:
 
 
 def parse(kind: Kind, text: str) -> list[Spec]:
-    """The grammar of the command line: specs separated by commas; `all` stands for every bundled id. Each spec once."""
+    """The grammar of the command line: specs separated by commas; `all` stands for those of `every`. Each spec once."""
     specs: dict[str, Spec] = {}
     for part in parts(text):
-        for one in ids(kind) if part == "all" else [part]:
+        for one in every(kind) if part == "all" else [part]:
             spec = _parse_one(kind, one)
             if specs.setdefault(spec.label, spec) != spec:
                 raise BenchError(f"two {kind} are called '{spec.label}': one is {file(spec)}. Rename that file.")
@@ -133,9 +138,27 @@ def settings(spec: Spec) -> dict[str, JSON]:
 
 def varied(spec: Spec, changes: Mapping[str, JSON]) -> Spec:
     """The spec with other settings: as it would be parsed, the defaults left out."""
-    given = {**spec.settings, **changes}
-    parameters = _parameters(_factory(spec)).items()
-    return replace(spec, settings={name: given[name] for name, p in parameters if name in given and given[name] != p.default})
+    return _differing(replace(spec, settings={**spec.settings, **changes}))
+
+
+def given(spec: Spec, settings: Mapping[str, Any]) -> Spec:
+    """The spec with these settings alone, texts or values: checked against the fields first (closest match), then coerced and
+    range-checked by pydantic. The defaults are left out.
+    """
+    asked = replace(spec, settings=settings)
+    factory = _factory(asked)
+    hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
+    known = list(_parameters(factory))
+    for name in settings:
+        if name not in known:
+            raise BenchError(unknown(f"setting of '{spec.id}'", name, known))
+    return _differing(replace(spec, settings={k: _coerce(spec.id, k, value, hints[k]) for k, value in settings.items()}))
+
+
+def _differing(spec: Spec) -> Spec:
+    """With the settings that are not the default alone, in the order of the fields."""
+    parameters, asked = _parameters(_factory(spec)).items(), spec.settings
+    return replace(spec, settings={name: asked[name] for name, p in parameters if name in asked and asked[name] != p.default})
 
 
 def load(spec: Spec | str) -> Cohort:
@@ -213,7 +236,8 @@ def _factory(spec: Spec) -> Callable[..., Any]:
     found = getattr(loaded(spec), attribute, None)
     if not callable(found):
         raise BenchError(f"{file(spec)} must define `{attribute}`, a class or a function, but does not")
-    return found
+    resolved = getattr(found, "resolved", None)  # of an adapter: one of its settings says which others there are
+    return found if resolved is None else resolved(spec.settings)
 
 
 def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -227,7 +251,7 @@ def _parse_one(kind: Kind, text: str) -> Spec:
     else:
         module(kind, name)
         spec = Spec(kind, name, {})
-    return Spec(kind, spec.id, _checked(spec, pairs), spec.path, spec.sha256)
+    return given(spec, _read(spec.id, pairs))
 
 
 def _from_path(kind: Kind, path: Path) -> Spec:
@@ -249,36 +273,33 @@ def _hash(path: Path) -> str:
         raise BenchError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _checked(spec: Spec, pairs: Iterable[str]) -> dict[str, JSON]:
-    """field=value texts, checked against the fields first (closest match), then coerced and range-checked by pydantic."""
-    factory = _factory(spec)
-    parameters = _parameters(factory)
-    hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
-    given: dict[str, JSON] = {}
+def _read(owner: str, pairs: Iterable[str]) -> dict[str, str]:
+    """field=value texts by field."""
+    texts: dict[str, str] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
-            raise BenchError(f"a setting of '{spec.id}' reads field=value, but got '{pair}'")
-        if name not in parameters:
-            raise BenchError(unknown(f"setting of '{spec.id}'", name, list(parameters)))
-        if name in given:
-            raise BenchError(f"setting '{name}' of '{spec.id}' may be given once, but is given again: '{pair}'")
-        given[name] = _coerce(spec.id, name, text, hints[name])
-    return {name: given[name] for name, p in parameters.items() if name in given and given[name] != p.default}
+            raise BenchError(f"a setting of '{owner}' reads field=value, but got '{pair}'")
+        if name in texts:
+            raise BenchError(f"setting '{name}' of '{owner}' may be given once, but is given again: '{pair}'")
+        texts[name] = text
+    return texts
 
 
-def _coerce(owner: str, name: str, text: str, hint: Any) -> Any:
+def _coerce(owner: str, name: str, value: Any, hint: Any) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
     adapter = TypeAdapter(hint)
-    if text.lower() == "none":
+    if str(value).lower() == "none":
         with suppress(ValidationError):
             return adapter.validate_python(None)
     try:
-        return adapter.validate_python(text)
+        return adapter.validate_python(value)
     except ValidationError as error:
-        raise BenchError(f"setting '{name}' of '{owner}': {error.errors()[0]['msg'].lower()}, but got '{text}'") from None
+        raise BenchError(f"setting '{name}' of '{owner}': {error.errors()[0]['msg'].lower()}, but got '{value}'") from None
 
 
 def _as_text(value: JSON) -> str:
+    if isinstance(value, list | tuple):
+        return "+".join(map(_as_text, value))
     return str(value).lower() if isinstance(value, bool) else f"{value}"

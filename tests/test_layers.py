@@ -32,7 +32,7 @@ LAYERS = [
     },
     {"stats", "nets", "losses", "balance", "draws", "suites", "cards", "cohorts", "protocol", "views", "external"},
     {"train", "pertask"},
-    {"diagnose", "cells", "spaces"},
+    {"diagnose", "cells", "spaces", "wrap", "estimator"},
     {"tune"},
     {"jobs"},
     {"harness"},
@@ -54,7 +54,7 @@ SIDEWAYS = {
     ("prep", "sources"),  # vectors of notes are kept in the cache
 }
 PLUG_INS = {
-    "methods": {"core", "registry", "search", "prep", "nets", "losses", "train", "pertask", "recalibrate"},
+    "methods": {"core", "registry", "search", "prep", "nets", "losses", "train", "pertask", "wrap", "recalibrate"},
     "datasets": {"core", "checks", "sources", "datasets"},
 }
 

@@ -27,7 +27,8 @@ def test_a_spec_keeps_only_what_differs_from_the_defaults() -> None:
     assert (default.label, other.label) == ("mmoe", "mmoe:experts=16")
     assert registry.settings(other)["experts"] == 16
     assert [s.label for s in registry.parse("methods", "mmoe,mmoe,mmoe:experts=8")] == ["mmoe"]
-    assert [s.id for s in registry.parse("methods", "all")] == registry.ids("methods")
+    adapters = {"sklearn"}  # ADAPTER = True: what they run is for their settings to say
+    assert [s.id for s in registry.parse("methods", "all")] == [name for name in registry.ids("methods") if name not in adapters]
 
 
 def test_fields_keep_their_order_in_the_label() -> None:

@@ -15,7 +15,7 @@ def methods(name: Annotated[str | None, Argument(help="A method, for its card.")
     else:
         from bench.cards import card
 
-        print(card(name.partition(":")[0]).text())  # with settings or without
+        print(card(name).text())  # with settings or without
 
 
 def datasets(name: Annotated[str | None, Argument(help="A dataset, for its card.")] = None) -> None:
