@@ -36,9 +36,9 @@ LAYERS = [
     {"tune"},
     {"jobs"},
     {"harness"},
-    {"execute", "report", "claims", "pairs"},
+    {"execute", "report", "claims", "pairs", "published"},
     {"stored", "progress"},
-    {"api"},
+    {"api", "publish"},
     {"cli"},
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}
