@@ -103,6 +103,28 @@ def submit(
 
 
 @app.command()
+def leaderboard(
+    published: Annotated[
+        str,
+        Argument(
+            metavar="[PUBLISHED]", help="A folder of published results. [default: that of the repository]", show_default=False
+        ),
+    ] = "published",
+    out: Annotated[Path | None, Option(help="The Markdown file to write. [default: print it]")] = None,
+    resamples: Annotated[int | None, Option(help="Of the bootstrap. [default: 2000]")] = None,
+) -> None:
+    """Write the leaderboards of the published results, and what they say about each paper's claim.
+
+    \b
+    bench results leaderboard --out bench/docs/leaderboard.md
+    """
+    from bench import publish
+
+    text = publish.leaderboard(published, out, resamples=resamples)
+    print(text if out is None else f"Written to {out}")
+
+
+@app.command()
 def clean(
     results: Results = Path("results"),
     only: Annotated[
