@@ -106,15 +106,16 @@ def run(
     """
     how, mine = execute.chosen(asked, precision), _shard(asked)
     forget()
+    chosen = registry.parse("datasets", listed(dataset))
+    beside = Beside.of(against, methods, chosen, reference)
     specs, others = registry.parse("methods", listed(methods)), registry.parse("datasets", listed(test_data)) if test_data else []
-    rates, chosen = views.rates(missing), registry.parse("datasets", listed(dataset))
+    rates = views.rates(missing)
 
     options: dict[str, Any] = {
         "folds": folds, "repeats": repeats, "seed": seed, "quick": quick, "train_size": train_size, "at": at, "text": text,
         "series": series, "drop": registry.parts(listed(drop_modality)), "outcomes": registry.parts(listed(outcomes)),
         "precision": precision, "tune": tune, "tune_minutes": tune_minutes,
     }  # fmt: skip
-    beside = Beside.of(against, methods, chosen, reference)
     places = [(one, under) for one in chosen for under in protocol.wanted(one, split, cut, **beside.given(one, options))]
     _make(Path(reports))
     own = beside.reference({spec.label for spec in specs})
