@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from bench.execute import Asked, Event, How, shards
 from bench.execute.shards import Shard
 from bench.harness import Plan
 from bench.jobs import Job, forget
+from bench.published import Beside
 from bench.report import Settings
 from bench.report.pairs import Matrices, Matrix
 from bench.report.pairs import write as write_pairs
@@ -58,8 +59,8 @@ def run(
     methods: str | Sequence[str] = "all",
     *,
     folds: int | None = None,
-    repeats: int = 1,
-    seed: int = 0,
+    repeats: int | None = None,
+    seed: int | None = None,
     split: str | None = None,
     cut: str | float | None = None,
     train_size: int | str | Sequence[int | str] | None = None,
@@ -74,6 +75,7 @@ def run(
     tune: int = 0,
     tune_minutes: float = 0.0,
     reference: str | None = None,
+    against: str | Path | None = None,
     results: str | Path = "results",
     reports: str | Path = "reports",
     quick: bool = False,
@@ -86,7 +88,8 @@ def run(
     """Train what is missing, then score, test and write the tables. A rerun trains nothing and gives the same files.
 
     dataset, methods: a list of specs or one text with commas, `all` for every bundled one; a dataset may be a `bench.Cohort`.
-    folds: 5, or 2 if quick. reference: a method's label; `single_task` where it takes part. quick: a first look, a subsample trained
+    folds: 5, or 2 if quick. repeats: 1. seed: 0. reference: a method's label; `single_task` where it takes part. against: published results
+    that stand beside these, `published` or a folder or file of such; folds, repeats, seed and all else are then as published. quick: a first look, a subsample trained
     briefly, stored apart. diagnose: look at the fitted models too, see `diagnostics`.
 
     split: random, site, time or a column of the cohort; None: what the dataset says, else random. cut: of time, a date, a number, or the
@@ -103,27 +106,41 @@ def run(
     """
     how, mine = execute.chosen(asked, precision), _shard(asked)
     forget()
+    chosen = registry.parse("datasets", listed(dataset))
+    beside = Beside.of(against, methods, chosen, reference)
     specs, others = registry.parse("methods", listed(methods)), registry.parse("datasets", listed(test_data)) if test_data else []
-    rates, chosen = views.rates(missing), registry.parse("datasets", listed(dataset))
+    rates = views.rates(missing)
 
     options: dict[str, Any] = {
         "folds": folds, "repeats": repeats, "seed": seed, "quick": quick, "train_size": train_size, "at": at, "text": text,
         "series": series, "drop": registry.parts(listed(drop_modality)), "outcomes": registry.parts(listed(outcomes)),
         "precision": precision, "tune": tune, "tune_minutes": tune_minutes,
     }  # fmt: skip
-    places = [(one, under) for one in chosen for under in protocol.wanted(one, split, cut, **options)]
+    places = [(one, under) for one in chosen for under in protocol.wanted(one, split, cut, **beside.given(one, options))]
     _make(Path(reports))
+    own = beside.reference({spec.label for spec in specs})
     plans = [
-        harness.plan(one, specs, under, Path(results), reference, accept_code, retry_failed, diagnose, rates, others, how.limits)
+        harness.plan(one, specs, under, Path(results), own, accept_code, retry_failed, diagnose, rates, others, how.limits)
         for one, under in places
     ]
+    beside.check(plans)
     if mine is not None:
         return _sharded(mine, plans, how, watch)
-    return _done(plans, Path(results), Path(reports), how, quick, watch)
+    return _done(plans, Path(results), Path(reports), how, quick, watch, beside.merged)
 
 
-def _done(plans: Sequence[Plan], results: Path, reports: Path, how: How, quick: bool, watch: Watch | None) -> Outcome:
+def _done(
+    plans: Sequence[Plan],
+    results: Path,
+    reports: Path,
+    how: How,
+    quick: bool,
+    watch: Watch | None,
+    shown: Callable[[store.Results], store.Results],
+) -> Outcome:
     """Do the missing cells of all plans; the tables of one are there before the next is done.
+
+    shown: what is made of the results of a plan before they are told.
 
     The last plan of a dataset, of its largest training size, waits for the others: its tables have the learning curve.
     """
@@ -138,7 +155,8 @@ def _done(plans: Sequence[Plan], results: Path, reports: Path, how: How, quick: 
             if not any(left[other] for other in left if other == place or (other[0], place) in largest.items()):
                 under = plan.protocol.part.folder
                 with execute.one_thread() if any(left.values()) else nullcontext():  # while workers have all processors
-                    add(outcome, store.read(results, place[0], quick=quick, reference=plan.reference, under=under), reports)
+                    found = store.read(results, place[0], quick=quick, reference=plan.reference, under=under)
+                    add(outcome, shown(found), reports)
                 del waiting[place]
 
     _note(plans)

@@ -36,7 +36,7 @@ class Cell:
     """One test fold of one repeat, with the predictions of all methods.
 
     unit: (n,) which unit each row belongs to, 0..U-1. y: (n, T) 0, 1, NaN. weight: (n, T), > 0 where y is known.
-    p: (M, n, T), NaN throughout where a method has no predictions of this cell.
+    p: (M, n, T), NaN throughout where a method has no predictions of this cell; of a published method also where y is unknown.
     """
 
     repeat: int
@@ -45,6 +45,11 @@ class Cell:
     y: Vector
     weight: Vector
     p: Vector
+
+
+def present(p: Vector) -> NDArray[np.bool_]:
+    """(M,) which methods have predictions of a cell. p: (M, n, T) as in `Cell`."""
+    return ~np.isnan(p).all(axis=(1, 2)) if p.shape[1] else np.ones(len(p), bool)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,7 +178,7 @@ def _outcome(cell: Cell, t: int, local: NDArray[Any], units: int) -> tuple[Vecto
     y, w, unit = cell.y[known, t], cell.weight[known, t], local[known]
     curves: dict[int, Curve] = {}
     values = [w * y, w * (1 - y)]
-    for m in np.flatnonzero(~np.isnan(cell.p[:, :, t]).any(axis=1)).tolist():
+    for m in np.flatnonzero(present(cell.p)).tolist():
         p = cell.p[m, known, t]
         curves[m], _ = curve(y == 1, p, w, unit)
         likelihood = np.clip(np.where(y == 1, p, 1 - p), CLIP, 1 - CLIP)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from bench.bootstrap import CLIP, Cell, Vector, curve
+from bench.bootstrap import CLIP, Cell, Vector, curve, present
 
 METRICS = 4  # auroc, ap, brier, log_loss: the order of the axis K
 BLOCK = 1 << 16  # numbers of a table at a time: half a megabyte, which stays near the processor
@@ -83,7 +83,7 @@ def without(cells: Sequence[Cell], m: int, units: int, with_ap: NDArray[np.bool_
     A repeat that defines a metric from all units counts in its mean, the others do not. with_ap: (C, T) cells that count for
     average precision. averaged: (T, K) outcomes in the mean over outcomes.
     """
-    tasks, has = with_ap.shape[1], [not np.isnan(cell.p[m]).any() for cell in cells]
+    tasks, has = with_ap.shape[1], [bool(present(cell.p[m : m + 1])[0]) for cell in cells]
     repeats = sorted({cell.repeat for cell in cells})
     values = np.full((len(repeats), tasks + 1, METRICS, units), np.nan)
     counts = np.zeros((len(repeats), tasks, METRICS), bool)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bench import registry, report, store
+from bench import published, registry, report, store
 from bench.core import BenchError
 from bench.execute.shards import Part
 from bench.protocol import joined
@@ -74,14 +74,16 @@ def make_report(
     reports: str | Path = "reports",
     quick: bool = False,
     protocol: str | None = None,
+    against: str | Path | None = None,
     settings: report.Settings | None = None,
 ) -> Outcome:
     """The report again, from stored results alone. methods: those of the last run if None, `all` for every one stored.
 
-    protocol: the newest if None, else one of `bench.store.runs`, as cv5-n500@8fd27715, or what stands before its @.
+    protocol: the newest if None, else one of `bench.store.runs`, as cv5-n500@8fd27715, or what stands before its @. against: published
+    results that are shown too, `published` or a folder or file of such; then all of them if methods is None.
     """
     outcome = Outcome({}, {}, {})
-    for found in _stored(dataset, methods, reference, Path(results), quick, protocol):
+    for found in _stored(dataset, methods, reference, Path(results), quick, protocol, against):
         add(outcome, found, Path(reports), settings)
     return ranked(outcome, Path(reports))
 
@@ -97,6 +99,7 @@ def draw_figure(
     reports: str | Path = "reports",
     quick: bool = False,
     protocol: str | None = None,
+    against: str | Path | None = None,
     settings: report.Settings | None = None,
 ) -> list[Path]:
     """One figure of the report alone, as PDF, SVG and PNG: the files. task: an outcome or `mean`; None for each there is.
@@ -105,10 +108,10 @@ def draw_figure(
     """
     if name == across.DIAGRAM:
         how = settings or report.Settings()
-        every = _stored(dataset, methods, reference, Path(results), quick, protocol)
+        every = _stored(dataset, methods, reference, Path(results), quick, protocol, against)
         return across.diagram({found.dataset: report.scored(found, how) for found in every}, Path(reports))
     paths: list[Path] = []
-    for found in _stored(dataset, methods, reference, Path(results), quick, protocol):
+    for found in _stored(dataset, methods, reference, Path(results), quick, protocol, against):
         paths += report.figure(found, folder_of(Path(reports), found), name, task, settings)
     return paths
 
@@ -123,11 +126,12 @@ def compare(
     results: str | Path = "results",
     quick: bool = False,
     protocol: str | None = None,
+    against: str | Path | None = None,
     resamples: int | None = None,
     seed: int = 0,
 ) -> report.Compared:
     """Is a better than b? One paragraph and a table, from stored results alone. margin: a difference that would not matter."""
-    found = list(_stored(dataset, [a, b], None, Path(results), quick, protocol))
+    found = list(_stored(dataset, [a, b], None, Path(results), quick, protocol, against))
     if len(found) > 1:
         raise BenchError(f"two methods are compared on one dataset, but {len(found)} are named: {dataset}")
     pair = found[0].methods[0], found[0].methods[-1]  # as they are stored; one and the same is refused further down
@@ -178,7 +182,7 @@ def export(
     shelves = [shelf for shelf in held.shelves if shelf.current and shelf.quick == quick]
     if dataset is not None:
         known = {shelf.dataset for shelf in shelves}
-        name = _as_stored("datasets", dataset, known)
+        name = as_stored("datasets", dataset, known)
         if name not in known:
             raise BenchError(registry.unknown(f"dataset in {results}", dataset, sorted(known)))
         shelves = [shelf for shelf in shelves if shelf.dataset == name]
@@ -197,21 +201,43 @@ def _stored(
     results: Path,
     quick: bool,
     protocol: str | None,
+    against: str | Path | None = None,
 ) -> Iterator[store.Results]:
     """The results of each dataset, as the user names datasets, methods and protocol."""
+    if against is not None:
+        if quick or protocol is not None:
+            raise BenchError(
+                f"--against shows the published protocol, so --{'quick' if quick else 'protocol'} cannot stand beside it"
+            )
+        yield from _beside(dataset, methods, reference, results, against)
+        return
     there = store.labels(results, quick)
     names = registry.parts(text(dataset))
     if not names:
         raise BenchError("no dataset given. Name one that `bench run` was given.")
     for name in names:
-        stored = _as_stored("datasets", name, there)
+        stored = as_stored("datasets", name, there)
         known = {"all", *there.get(stored, ())}
-        labels = None if methods is None else [_as_stored("methods", m, known) for m in registry.parts(text(methods))]
-        chosen = None if reference is None else _as_stored("methods", reference, known)
+        labels = None if methods is None else [as_stored("methods", m, known) for m in registry.parts(text(methods))]
+        chosen = None if reference is None else as_stored("methods", reference, known)
         if labels is not None and chosen is None and "single_task" in (there.get(stored, ()) if labels == ["all"] else labels):
             chosen = "single_task"  # as a run of these methods would have it
         under = None if protocol is None else _protocol(protocol, list(store.runs(results, stored, quick)))
         yield store.read(results, stored, quick=quick, methods=labels, reference=chosen, under=under)
+
+
+def _beside(
+    dataset: str | Sequence[str], methods: str | Sequence[str] | None, reference: str | None, results: Path, against: str | Path
+) -> Iterator[store.Results]:
+    """The same with published results, under their protocol; of these alone where nothing of one's own is stored. methods: None for
+    those of the last run and all that are published."""
+    for name in registry.parts(text(dataset)):
+        shelf = published.shelf(against, as_stored("datasets", name, store.labels(results, False)))
+        own = published.stored(results, shelf)
+        known = {*own.methods, *shelf.owner, "all"}
+        asked = [] if methods is None else [as_stored("methods", m, known) for m in registry.parts(text(methods))]
+        labels = None if asked in ([], ["all"]) else asked
+        yield own.read(labels, None if reference is None else as_stored("methods", reference, known))
 
 
 def _protocol(name: str, there: Sequence[str]) -> str:
@@ -227,7 +253,7 @@ def text(specs: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]") -> 
     return os.fspath(specs) if isinstance(specs, str | os.PathLike) else ",".join(os.fspath(one) for one in specs)
 
 
-def _as_stored(kind: registry.Kind, name: str, known: Container[str]) -> str:
+def as_stored(kind: registry.Kind, name: str, known: Container[str]) -> str:
     """A label of the results as it stands; anything else as `bench run` would have read it, if it can."""
     if name not in known:
         with suppress(BenchError):

@@ -39,6 +39,9 @@ LAYERS = [
     {"execute", "report", "claims", "pairs"},
     {"stored", "progress", "saved", "contract", "templates"},
     {"api"},
+    {"execute", "report", "claims", "pairs", "published"},
+    {"stored", "progress"},
+    {"api", "publish"},
     {"cli"},
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}

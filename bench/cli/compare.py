@@ -16,6 +16,7 @@ def compare(
     resamples: Annotated[int | None, Option(help="Of the bootstrap. [default: 2000; 200 with --quick]")] = None,
     results: Annotated[str, Option(help="The folder of stored results.")] = "results",
     protocol: Annotated[str | None, Option(help="Of several stored ones, as cv5-n500. [default: the newest]")] = None,
+    against: Annotated[str | None, Option(help="Show published results too: 'published', or a folder or file of such.")] = None,
     quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
 ) -> None:
     """Say whether method A is better than method B, and what can be believed of it: no training.
@@ -29,6 +30,15 @@ def compare(
     from bench import stored
 
     found = stored.compare(
-        a, b, dataset, metric=metric, margin=margin, resamples=resamples, results=results, quick=quick, protocol=protocol
+        a,
+        b,
+        dataset,
+        metric=metric,
+        margin=margin,
+        resamples=resamples,
+        results=results,
+        quick=quick,
+        protocol=protocol,
+        against=against,
     )
     Console().print(found.terminal())

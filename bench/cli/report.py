@@ -32,6 +32,7 @@ def report(
     results: Annotated[str, Option(help="The folder of stored results.")] = "results",
     reports: Annotated[str, Option(help="The folder the report is written to.")] = "reports",
     protocol: Annotated[str | None, Option(help="Of several stored ones, as cv5-n500. [default: the newest]")] = None,
+    against: Annotated[str | None, Option(help="Show published results too: 'published', or a folder or file of such.")] = None,
     quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
 ) -> int:
     """Write tables, figures and index.html again from stored results: no training.
@@ -53,6 +54,7 @@ def report(
     settings = Settings(style=style, primary=metrics, adjust=adjust, interval=interval, resamples=resamples)
     where: dict[str, Any] = {
         "reference": reference, "results": results, "reports": reports, "quick": quick, "protocol": protocol, "settings": settings,
+        "against": against,
     }  # fmt: skip
     if figure is None:
         return screen.show(stored.make_report(dataset, methods, **where))

@@ -6,13 +6,15 @@ from typing import Annotated, TypeAlias
 import typer
 from typer import Argument, Option
 
-app = typer.Typer(help="List, verify, clean and export stored results.", invoke_without_command=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List, verify, clean, export and publish stored results.", invoke_without_command=True, rich_markup_mode=None
+)
 Results: TypeAlias = Annotated[Path, Option(help="The folder of stored results.")]
 
 
 @app.callback()
 def results(context: typer.Context) -> None:
-    """List, verify, clean and export stored results."""
+    """List, verify, clean, export and publish stored results."""
     if context.invoked_subcommand is None:
         print(context.get_help())
 
@@ -42,16 +44,84 @@ def listed(
 
 
 @app.command()
-def verify(results: Results = Path("results")) -> int:
-    """Read every file and say what is damaged, a line each with what it costs. Exit status 1 if anything is."""
+def verify(
+    published: Annotated[
+        str | None, Argument(metavar="[PUBLISHED]", help="Published results instead: 'published', or a folder or file of such.")
+    ] = None,
+    results: Results = Path("results"),
+) -> int:
+    """Read every file and say what is damaged, a line each with what it costs. Exit status 1 if anything is.
+
+    \b
+    bench results verify
+    bench results verify published
+    """
     from bench import store
 
+    if published is not None:
+        return _verified(published)
     found = store.verify(results)
     for one in found.findings:
         print(f"{one.path} {one.text}")
     what = f"{len(found.damaged):,} damaged" if found.damaged else "all as written" if found.files else "nothing is stored here"
     print(f"{found.files:,} files of {found.cells:,} cells: {what}.")
     return 1 if found.damaged else 0
+
+
+def _verified(where: str) -> int:
+    """Digests, splits, and scores again."""
+    from bench import published
+
+    found = published.verify(where)
+    for line in (*found.findings, *(f"note: {text}" for text in found.notes)):
+        print(line)
+    what = f"{len(found.findings):,} findings" if found.findings else "all as made"
+    print(f"{found.files:,} files, {found.bytes:,} bytes, {found.scores:,} scores computed again: {what}.")
+    return 1 if found.findings else 0
+
+
+@app.command()
+def submit(
+    dataset: Annotated[str, Option("--dataset", "--data", help="The dataset as `bench run` was given it.")],
+    methods: Annotated[str, Option(help="Methods, separated by commas; all: those of the last run.")],
+    results: Results = Path("results"),
+    out: Annotated[Path, Option(help="The folder to write the file to.")] = Path(),
+    against: Annotated[
+        str, Option(help="What is published already: its protocol, cohort and splits are asked for.")
+    ] = "published",
+    accept_code: Annotated[bool, Option("--accept-code", help="Take cells of code or libraries that changed since.")] = False,
+) -> None:
+    """Write the one file that adds methods to the published results. Nothing is trained.
+
+    \b
+    bench results submit --dataset support2 --methods my_net --out results/published
+    """
+    from bench import publish
+
+    path = publish.submit(dataset, methods, results=results, out=out, against=against, accept_code=accept_code)
+    print(f"{path.stat().st_size:,} bytes written to {path}")
+
+
+@app.command()
+def leaderboard(
+    published: Annotated[
+        str,
+        Argument(
+            metavar="[PUBLISHED]", help="A folder of published results. [default: that of the repository]", show_default=False
+        ),
+    ] = "published",
+    out: Annotated[Path | None, Option(help="The Markdown file to write. [default: print it]")] = None,
+    resamples: Annotated[int | None, Option(help="Of the bootstrap. [default: 2000]")] = None,
+) -> None:
+    """Write the leaderboards of the published results, and what they say about each paper's claim.
+
+    \b
+    bench results leaderboard --out bench/docs/leaderboard.md
+    """
+    from bench import publish
+
+    text = publish.leaderboard(published, out, resamples=resamples)
+    print(text if out is None else f"Written to {out}")
 
 
 @app.command()

@@ -74,6 +74,12 @@ TuneMinutes: TypeAlias = Annotated[
 Reference: TypeAlias = Annotated[
     str | None, Option(help="The method the others are compared with. [default: single_task, else the first]")
 ]
+Against: TypeAlias = Annotated[
+    str | None,
+    Option(
+        help="Compare with published results too: 'published', or a folder or file of such. --methods is then trained alone, on their splits."
+    ),
+]
 Workers: TypeAlias = Annotated[
     int | None, Option(help="Processes of one thread each; 0: this process. [default: one per processor]")
 ]
@@ -137,6 +143,7 @@ def run(
     tune: Tune = None,
     tune_minutes: TuneMinutes = None,
     reference: Reference = None,
+    against: Against = None,
     results: Annotated[str, Option(help="The folder results are stored in; what is there is not trained again.")] = "results",
     reports: Annotated[str, Option(help="The folder tables are written to.")] = "reports",
     workers: Workers = None,
@@ -159,6 +166,7 @@ def run(
     bench run --methods all
     bench run --dataset support2 --methods xgboost,hard_sharing,mmoe:experts=16
     bench run --data cohort.toml --methods xgboost,hard_sharing
+    bench run --methods ./my_net.py --dataset support2 --against published
     bench run --suite claims --quick
     """
     from bench import registry
@@ -167,7 +175,7 @@ def run(
     what = {
         "dataset": registry.own_data(data, dataset, allow_leak or ()), "methods": methods, "folds": folds, "repeats": repeats, "split": split,
         "cut": cut, "train_size": train_size, "drop_modality": drop_modality, "at": at, "missing": missing, "test_data": test_data, "text": text,
-        "series": series, "outcomes": outcomes, "precision": precision, "tune": tune, "tune_minutes": tune_minutes, "reference": reference,
+        "series": series, "outcomes": outcomes, "precision": precision, "tune": tune, "tune_minutes": tune_minutes, "reference": reference, "against": against,
     }  # fmt: skip
     return screen.run(
         suite, {name: value for name, value in what.items() if value is not None}, data_dir, seed=seed, results=results, reports=reports,

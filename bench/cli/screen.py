@@ -50,7 +50,7 @@ def run(suite: str | None, what: Mapping[str, Any], data_dir: str | None, seed: 
     try:
         with watch:
             if suite is None:
-                outcome = api.run(**what, seed=seed or 0, watch=watch, **options)
+                outcome = api.run(**what, seed=seed, watch=watch, **options)
             else:
                 outcome = api.run_suite(suite, seed=seed, watch=watch, **options)
     except KeyboardInterrupt:

@@ -19,6 +19,14 @@ def write(scored: Mapping[str, Scoring], folder: Path, warnings: Sequence[str] =
 
     scored: a dataset's label -> what was found there. warnings: what must be read with every number.
     """
+    made, found = built(scored, warnings)
+    stem = "across-quick" if quick else "across"
+    save(folder, {f"{stem}.md": markdown.render(made), f"{stem}.csv": tables.frame(found)})
+    return made
+
+
+def built(scored: Mapping[str, Scoring], warnings: Sequence[str] = ()) -> tuple[Sheet, pd.DataFrame]:
+    """What to show, and the table it is of, see `bench.stats.across.ranks`."""
     found = across.ranks(list(scored.items()))
     by = {(row["method"], row["metric"]): row for _, row in found.iterrows()}
     methods = list(dict.fromkeys(found["method"]))
@@ -34,9 +42,7 @@ def write(scored: Mapping[str, Scoring], folder: Path, warnings: Sequence[str] =
             f"A critical-difference diagram needs {across.DATASETS} independent datasets: `bench report --figure critical_difference`.",
         ),
     )  # fmt: skip
-    stem = "across-quick" if quick else "across"
-    save(folder, {f"{stem}.md": markdown.render(sheet), f"{stem}.csv": tables.frame(found)})
-    return sheet
+    return sheet, found
 
 
 def diagram(scored: Mapping[str, Scoring], folder: Path) -> list[Path]:

@@ -151,6 +151,7 @@ def _of_method(results: Results, scoring: Scoring, method: str) -> list[str]:
     if twins:
         group = [m for m in results.methods if m == method or m in twins]
         texts.append(f"Alarm: identical predictions of {' and '.join(group)}.")
+    texts += [results.published[method]] if method in results.published else []
     return texts + ([] if results.quick else _pooled_gap(scoring, method))  # of few events it is noise
 
 

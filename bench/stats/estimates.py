@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench import jackknife, metrics
-from bench.bootstrap import Cell, Counts, Sums, Vector, class_sums, draw, sums
+from bench.bootstrap import Cell, Counts, Sums, Vector, class_sums, draw, present, sums
 from bench.core import BenchError
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -151,7 +151,8 @@ def _common_rows(by_method: dict[str, pd.DataFrame], tasks: Sequence[str], where
     first = next(iter(by_method))
     rows, y = by_method[first]["row"].to_numpy(np.int64), by_method[first][columns].to_numpy(np.float64)
     for method, own in by_method.items():
-        if not np.isfinite(own[[f"p:{task}" for task in tasks]].to_numpy(np.float64)).all():
+        p, unknown = own[[f"p:{task}" for task in tasks]].to_numpy(np.float64), own[columns].isna().to_numpy()
+        if not (np.isfinite(p) | (np.isnan(p) & unknown)).all():  # what is published has no risks where the outcome is unknown
             raise BenchError(f"predictions must be finite, but those of '{method}' in {where} are not. Run that method again.")
         same = np.array_equal(own["row"], rows) and np.array_equal(own[columns].to_numpy(np.float64), y, equal_nan=True)
         if not same:
@@ -180,7 +181,7 @@ class Plan:
 
     @classmethod
     def of(cls, cells: Sequence[Cell], labels: Sequence[str], reference: str) -> "Plan":
-        scope = np.array([~np.isnan(cell.p).any(axis=(1, 2)) for cell in cells]).T
+        scope = np.array([present(cell.p) for cell in cells]).T
         shared = scope & scope[labels.index(reference)] if reference in labels else np.zeros_like(scope)
         repeat = np.array([cell.repeat for cell in cells])
         events = np.array([(cell.y == 1).sum(axis=0) for cell in cells])

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bench.bootstrap import Cell, Vector
+from bench.bootstrap import Cell, Vector, present
 from bench.metrics import TOTAL_EVENTS
 from bench.recalibrate import logistic_recalibration, recalibrated
 from bench.stats.estimates import Evidence, Mask
@@ -40,7 +40,7 @@ def remembered(function: Callable[[Evidence], _Answer]) -> Callable[[Evidence], 
 
 @dataclass(frozen=True, eq=False)
 class Version:
-    """Risks of all methods. how: (T) of recalibration, "" if raw. p: per cell (M, n, T), NaN where a method has none."""
+    """Risks of all methods. how: (T) of recalibration, "" if raw. p: per cell (M, n, T), NaN where a method has none, see `Cell`."""
 
     name: str
     how: tuple[str, ...]
@@ -49,7 +49,7 @@ class Version:
     @property
     def scope(self) -> Mask:
         """(M, C) the method has risks of the cell."""
-        return np.array([~np.isnan(p).any(axis=(1, 2)) for p in self.p]).T
+        return np.array([present(p) for p in self.p]).T
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def versions(evidence: Evidence) -> list[Version]:
 def _recalibrate(p: Vector, valid: Cell, how: tuple[str, ...]) -> Vector:
     """(M, n, T) test risks under what the validation rows teach; NaN for a method without validation predictions."""
     out = np.full_like(p, np.nan)
-    there = ~(np.isnan(p).any(axis=(1, 2)) | np.isnan(valid.p).any(axis=(1, 2)))
+    there = present(p) & present(valid.p)
     for t, kind in enumerate(how):
         known = ~np.isnan(valid.y[:, t])
         y, w, of_valid = valid.y[known, t], valid.weight[known, t], valid.p[there][:, known, t]

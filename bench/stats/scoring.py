@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench import metrics
-from bench.bootstrap import Sums, Vector
+from bench.bootstrap import Sums, Vector, present
 from bench.stats.estimates import INTERVAL_EVENTS, MEAN, METRICS, Evidence, Plan, of_folds, with_mean
 from bench.stats.intervals import bounds
 
@@ -127,8 +127,9 @@ def identical(evidence: Evidence) -> list[tuple[str, str]]:
     """Pairs of methods that predict the same wherever both do: the sign of one method run twice under two names."""
 
     def same(a: int, b: int) -> bool:
-        both = [cell.p for cell in evidence.cells if not (np.isnan(cell.p[a]).any() or np.isnan(cell.p[b]).any())]
-        return bool(both) and all(np.array_equal(p[a], p[b]) for p in both)
+        both = [cell for cell in evidence.cells if present(cell.p[[a, b]]).all()]
+        known = [~np.isnan(cell.y) for cell in both]
+        return bool(both) and all(np.array_equal(cell.p[a][at], cell.p[b][at]) for cell, at in zip(both, known, strict=True))
 
     methods = evidence.methods
     return [(methods[a], methods[b]) for a, b in combinations(range(len(methods)), 2) if same(a, b)]

@@ -33,7 +33,8 @@ class Results:
     with results under the same protocol that are not shown. external: NAME -> the rows behind the view `external:NAME`, columns as
     `cohort`. sizes: patients learned from -> test predictions of the same methods after so many, columns as `predictions`: of the runs that
     differ from this one in the training size alone, where this one is the largest. words: of the cohort; elsewhere: of the others in
-    `external`. Each is empty where the folder does not say.
+    `external`. published: a method whose results are not of this folder, or could be, -> what stands under its table. Each is empty where
+    the folder does not say.
     """
 
     dataset: str
@@ -56,6 +57,7 @@ class Results:
     sizes: Mapping[int, pd.DataFrame] = field(default_factory=dict)
     words: Words = Words()
     elsewhere: Mapping[str, Words] = field(default_factory=dict)
+    published: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def learned(self) -> int:
@@ -144,6 +146,13 @@ def runs(root: Path, dataset: str, quick: bool = False) -> dict[str, dict[str, A
 def _kept(folder: Path, quick: bool) -> dict[str, dict[str, Any]]:
     """The records of a dataset's runs by the protocol's folder name, the newest last; a damaged one is left out."""
     return {path.stem: run for path, run in _by_age(folder.glob("*.json")) if run["protocol"].get("quick") == quick}
+
+
+def methods_of(root: Path, dataset: str, under: str, quick: bool = False) -> dict[str, int]:
+    """Label -> repeats of the methods with results under a protocol's folder, those of the last run first."""
+    run = _kept(_newest_run(root, dataset, quick).parent, quick)[under]
+    order = dict.fromkeys([*run["asked"], *run["methods"]])
+    return {label: int(run["methods"][label].get("repeats", run["repeats"])) for label in order}
 
 
 def labels(root: Path, quick: bool) -> dict[str, list[str]]:
