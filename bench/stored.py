@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bench import registry, report, store
+from bench import plans, registry, report, store
 from bench.core import BenchError
 from bench.execute.shards import Part
 from bench.protocol import joined
@@ -81,7 +81,7 @@ def make_report(
     protocol: the newest if None, else one of `bench.store.runs`, as cv5-n500@8fd27715, or what stands before its @.
     """
     outcome = Outcome({}, {}, {})
-    for found in _stored(dataset, methods, reference, Path(results), quick, protocol):
+    for found in _stored(dataset, methods, reference, Path(results), quick, protocol, settings and settings.plan):
         add(outcome, found, Path(reports), settings)
     return ranked(outcome, Path(reports))
 
@@ -108,7 +108,7 @@ def draw_figure(
         every = _stored(dataset, methods, reference, Path(results), quick, protocol)
         return across.diagram({found.dataset: report.scored(found, how) for found in every}, Path(reports))
     paths: list[Path] = []
-    for found in _stored(dataset, methods, reference, Path(results), quick, protocol):
+    for found in _stored(dataset, methods, reference, Path(results), quick, protocol, settings and settings.plan):
         paths += report.figure(found, folder_of(Path(reports), found), name, task, settings)
     return paths
 
@@ -116,22 +116,31 @@ def draw_figure(
 def compare(
     a: str,
     b: str,
-    dataset: str = "surgical",
+    dataset: str | None = None,
     *,
-    metric: str = "auroc",
+    metric: str | None = None,
     margin: float | None = None,
     results: str | Path = "results",
     quick: bool = False,
     protocol: str | None = None,
     resamples: int | None = None,
     seed: int = 0,
+    plan: str | Path | None = None,
 ) -> report.Compared:
-    """Is a better than b? One paragraph and a table, from stored results alone. margin: a difference that would not matter."""
-    found = list(_stored(dataset, [a, b], None, Path(results), quick, protocol))
+    """Is a better than b? One paragraph and a table, from stored results alone. margin: a difference that would not matter.
+
+    plan: of which dataset, metric (the first primary one), margin and resamples are taken where they are None: surgical and auroc without.
+    """
+    locked = None if plan is None else plans.read(Path(plan))
+    if locked is not None:
+        dataset, quick = dataset or ",".join(locked.datasets), quick or locked.run["quick"]
+    dataset = dataset or "surgical"
+    settings = report.Settings.chosen(locked, resamples=resamples, seed=seed)
+    found = list(_stored(dataset, [a, b], None, Path(results), quick, protocol, locked))
     if len(found) > 1:
         raise BenchError(f"two methods are compared on one dataset, but {len(found)} are named: {dataset}")
     pair = found[0].methods[0], found[0].methods[-1]  # as they are stored; one and the same is refused further down
-    return report.compared(found[0], *pair, metric, margin, report.Settings(resamples=resamples, seed=seed))
+    return report.compared(found[0], *pair, metric, margin, settings)
 
 
 def diagnostics(
@@ -197,8 +206,9 @@ def _stored(
     results: Path,
     quick: bool,
     protocol: str | None,
+    plan: plans.Locked | None = None,
 ) -> Iterator[store.Results]:
-    """The results of each dataset, as the user names datasets, methods and protocol."""
+    """The results of each dataset, as the user names datasets, methods and protocol; plan: whose protocol it is where none is named."""
     there = store.labels(results, quick)
     names = registry.parts(text(dataset))
     if not names:
@@ -211,7 +221,15 @@ def _stored(
         if labels is not None and chosen is None and "single_task" in (there.get(stored, ()) if labels == ["all"] else labels):
             chosen = "single_task"  # as a run of these methods would have it
         under = None if protocol is None else _protocol(protocol, list(store.runs(results, stored, quick)))
+        if under is None and plan is not None:
+            under = _planned(plan, stored, store.runs(results, stored, quick))
         yield store.read(results, stored, quick=quick, methods=labels, reference=chosen, under=under)
+
+
+def _planned(plan: plans.Locked, dataset: str, there: Container[str]) -> str | None:
+    """The last protocol of a plan that there are results of, which is of its largest training size; None where there are none."""
+    splits = plan.datasets.get(dataset, {}).get("split", [])
+    return next((one["name"] for one in reversed(splits) if one["name"] in there), None)
 
 
 def _protocol(name: str, there: Sequence[str]) -> str:
