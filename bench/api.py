@@ -11,20 +11,19 @@ from typing import Protocol as Interface
 
 import pandas as pd
 
-from bench import cards, claims, execute, harness, pairs, progress, protocol, registry, store, suites, views
+from bench import cards, claims, execute, harness, pairs, planning, progress, protocol, registry, store, suites
 from bench.core import BenchError
 from bench.execute import Asked, Event, How, shards
 from bench.execute.shards import Shard
 from bench.harness import Plan
 from bench.jobs import Job, forget
-from bench.published import Beside
+from bench.planning import profiles
 from bench.report import Settings
 from bench.report.pairs import Matrices, Matrix
 from bench.report.pairs import write as write_pairs
 from bench.report.verdicts import Verdicts
 from bench.report.verdicts import write as write_verdicts
 from bench.stored import Outcome, add, ranked
-from bench.stored import text as listed
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,8 @@ def run(
     results: str | Path = "results",
     reports: str | Path = "reports",
     quick: bool = False,
+    profile: str | None = None,
+    settings: Settings | None = None,
     accept_code: bool = False,
     retry_failed: bool = False,
     diagnose: bool = False,
@@ -88,9 +89,11 @@ def run(
     """Train what is missing, then score, test and write the tables. A rerun trains nothing and gives the same files.
 
     dataset, methods: a list of specs or one text with commas, `all` for every bundled one; a dataset may be a `bench.Cohort`.
-    folds: 5, or 2 if quick. repeats: 1. seed: 0. reference: a method's label; `single_task` where it takes part. against: published results
-    that stand beside these, `published` or a folder or file of such; folds, repeats, seed and all else are then as published. quick: a first look, a subsample trained
-    briefly, stored apart. diagnose: look at the fitted models too, see `diagnostics`.
+    folds: 5, or 2 if quick. repeats: 1, or the profile's. seed: 0. reference: a method's label; `single_task` where it takes part. quick: a
+    first look, a subsample trained briefly, stored apart. profile: quick, standard or paper, see `bench.planning.profiles`. settings: how
+    the report judges and shows, the plan that it is held against among them. diagnose: look at the fitted models too, see `diagnostics`.
+    against: published results that stand beside these, `published` or a folder or file of such; folds, repeats, seed and all else are then
+    as published.
 
     split: random, site, time or a column of the cohort; None: what the dataset says, else random. cut: of time, a date, a number, or the
     share of the earliest rows (0.7). train_size: patients learned from at most, or all; several are several protocols, one after
@@ -104,29 +107,37 @@ def run(
     in training, float32, bfloat16 (mixed) or float64. asked: see `bench.execute.Asked`. Raises BenchError for anything a user can mend. A
     method that fails costs its own cells: see `Outcome.failed`.
     """
-    how, mine = execute.chosen(asked, precision), _shard(asked)
+    how, mine, chosen = execute.chosen(asked, precision), _shard(asked), profiles.chosen(profile, quick)
     forget()
-    chosen = registry.parse("datasets", listed(dataset))
-    beside = Beside.of(against, methods, chosen, reference)
-    specs, others = registry.parse("methods", listed(methods)), registry.parse("datasets", listed(test_data)) if test_data else []
-    rates = views.rates(missing)
-
     options: dict[str, Any] = {
-        "folds": folds, "repeats": repeats, "seed": seed, "quick": quick, "train_size": train_size, "at": at, "text": text,
-        "series": series, "drop": registry.parts(listed(drop_modality)), "outcomes": registry.parts(listed(outcomes)),
-        "precision": precision, "tune": tune, "tune_minutes": tune_minutes,
+        "dataset": dataset, "methods": methods, "folds": folds, "repeats": repeats, "seed": seed, "split": split, "cut": cut,
+        "train_size": train_size, "drop_modality": drop_modality, "at": at, "missing": missing, "test_data": test_data, "text": text,
+        "series": series, "outcomes": outcomes, "precision": precision, "tune": tune, "tune_minutes": tune_minutes, "quick": chosen.quick,
+        "against": against,
     }  # fmt: skip
-    places = [(one, under) for one in chosen for under in protocol.wanted(one, split, cut, **beside.given(one, options))]
+    words = planning.wanted(profiles.applied(chosen, options), reference)
+    judged = settings or Settings(resamples=chosen.resamples)
+    if judged.plan is not None:
+        planning.kept(words, judged.plan)
     _make(Path(reports))
-    own = beside.reference({spec.label for spec in specs})
-    plans = [
-        harness.plan(one, specs, under, Path(results), own, accept_code, retry_failed, diagnose, rates, others, how.limits)
-        for one, under in places
-    ]
-    beside.check(plans)
+    plans = planning.plans_of(words, Path(results), planning.Taken(accept_code, retry_failed, diagnose, how.limits))
+    words.beside.check(plans)
+    if judged.plan is not None:
+        plans[0] = replace(plans[0], notices=(*plans[0].notices, *planning.departing(plans, judged.plan)))
     if mine is not None:
         return _sharded(mine, plans, how, watch)
-    return _done(plans, Path(results), Path(reports), how, quick, watch, beside.merged)
+    return _done(plans, Path(results), Path(reports), how, judged, watch, words.beside.merged)
+
+
+@store.writing()
+def run_plan(plan: str | Path, *, given: Mapping[str, Any] | None = None, **options: Any) -> Outcome:
+    """Run what a locked plan says, and hold the report against it. given: words of `run` that must not contradict it.
+
+    options: those of `run` that say where and by what (results, reports, workers ...). BenchError where the plan was changed, or where a
+    cohort is no longer what it was.
+    """
+    locked, words = planning.options(Path(plan), given or {})
+    return run(**words, settings=Settings.chosen(locked), **options)
 
 
 def _done(
@@ -134,7 +145,7 @@ def _done(
     results: Path,
     reports: Path,
     how: How,
-    quick: bool,
+    judged: Settings,
     watch: Watch | None,
     shown: Callable[[store.Results], store.Results],
 ) -> Outcome:
@@ -155,8 +166,8 @@ def _done(
             if not any(left[other] for other in left if other == place or (other[0], place) in largest.items()):
                 under = plan.protocol.part.folder
                 with execute.one_thread() if any(left.values()) else nullcontext():  # while workers have all processors
-                    found = store.read(results, place[0], quick=quick, reference=plan.reference, under=under)
-                    add(outcome, shown(found), reports)
+                    found = store.read(results, place[0], quick=plan.protocol.quick, reference=plan.reference, under=under)
+                    add(outcome, shown(found), reports, judged)
                 del waiting[place]
 
     _note(plans)
@@ -179,6 +190,7 @@ def run_suite(
     results: str | Path = "results",
     reports: str | Path = "reports",
     quick: bool = False,
+    profile: str | None = None,
     accept_code: bool = False,
     retry_failed: bool = False,
     diagnose: bool = False,
@@ -188,15 +200,16 @@ def run_suite(
     """Run a suite: a bundled name or the path of a TOML file. A comparison is a `run`; claims are judged, see `bench.claims`, and so
     are pairs of outcomes, see `bench.pairs`.
 
-    seed: instead of the suite's. quick: few patients and epochs, and few folds or draws. All else as for `run`.
+    seed: instead of the suite's. quick: few patients and epochs, and few folds or draws. profile: instead of the suite's, and of what
+    its protocol says of the same; claims and pairs have quick and standard alone. All else as for `run`.
     """
     name, content = suites.load(suite)
     if isinstance(content, suites.Comparison):
         return run(
-            content.datasets, content.methods, **content.protocol.options(quick, seed), reference=content.reference, results=results,
-            reports=reports, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
-            watch=watch, **asked,
+            **profiles.of_comparison(content, profile, quick, seed), results=results, reports=reports, accept_code=accept_code,
+            retry_failed=retry_failed, diagnose=diagnose, watch=watch, **asked,
         )  # fmt: skip
+    quick = profiles.of_others(name, profile, quick)
     if seed is not None and seed < 0:
         raise BenchError(f"seed must be 0 or more, but is {seed}")
     how, mine = execute.chosen(asked), _shard(asked)
@@ -213,21 +226,7 @@ def run_suite(
         _trained(plans, how, watch)
         return _paired(content.text, places, Path(results), folder, quick)
     cases = claims.cases(content, quick=quick, seed=seed)
-    plans = [
-        harness.plan(
-            dataset,
-            methods,
-            draws,
-            Path(results),
-            None,
-            accept_code,
-            retry_failed,
-            diagnose or claims.diagnosed(cases, (dataset, draws)),
-            limits=how.limits,
-        )
-        for (dataset, draws), methods in claims.needs(cases).items()
-    ]
-    claims.check_outcomes(cases, plans)
+    plans = planning.of_claims(cases, Path(results), planning.Taken(accept_code, retry_failed, diagnose, how.limits))
     if mine is not None:
         return _sharded(mine, plans, how, watch)
     _trained(plans, how, watch)

@@ -153,6 +153,16 @@ def departures(docstring: str) -> str:
     return " ".join(" ".join(found).split())
 
 
+def cost(spec: Spec) -> str:
+    """What a method's file says under "Cost:", as one line; "" where it says nothing."""
+    said = re.search(
+        rf"^Cost: (.*?)(?=^(?:{HEADINGS}): |^\s*$|\Z)",
+        ast.get_docstring(ast.parse(registry.file(spec).read_text("utf-8"))) or "",
+        re.M | re.S,
+    )
+    return " ".join(said[1].split()) if said else ""
+
+
 class _Module:
     """A file: its classes, the names it gives to types, and where its other names come from."""
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from bench import published, registry, report, store
 from bench.core import BenchError
+from bench.lookup import as_stored, text
 from bench.report import leaderboard as board
-from bench.stored import as_stored, text
 
 
 def submit(

@@ -1,8 +1,6 @@
 """What is made of stored results alone, without training: `bench report`, `compare`, `diagnose` and `results export`."""
 
-import os
-from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bench import published, registry, report, store
+from bench import plans, registry, report, store
 from bench.core import BenchError
 from bench.execute.shards import Part
+from bench.lookup import as_stored, results_of
 from bench.protocol import joined
 from bench.report import across, diagnosis
 from bench.report.sheet import Sheet
@@ -83,7 +82,7 @@ def make_report(
     results that are shown too, `published` or a folder or file of such; then all of them if methods is None.
     """
     outcome = Outcome({}, {}, {})
-    for found in _stored(dataset, methods, reference, Path(results), quick, protocol, against):
+    for found in results_of(dataset, methods, reference, Path(results), quick, protocol, against, settings and settings.plan):
         add(outcome, found, Path(reports), settings)
     return ranked(outcome, Path(reports))
 
@@ -108,10 +107,10 @@ def draw_figure(
     """
     if name == across.DIAGRAM:
         how = settings or report.Settings()
-        every = _stored(dataset, methods, reference, Path(results), quick, protocol, against)
+        every = results_of(dataset, methods, reference, Path(results), quick, protocol, against)
         return across.diagram({found.dataset: report.scored(found, how) for found in every}, Path(reports))
     paths: list[Path] = []
-    for found in _stored(dataset, methods, reference, Path(results), quick, protocol, against):
+    for found in results_of(dataset, methods, reference, Path(results), quick, protocol, against, settings and settings.plan):
         paths += report.figure(found, folder_of(Path(reports), found), name, task, settings)
     return paths
 
@@ -119,9 +118,9 @@ def draw_figure(
 def compare(
     a: str,
     b: str,
-    dataset: str = "surgical",
+    dataset: str | None = None,
     *,
-    metric: str = "auroc",
+    metric: str | None = None,
     margin: float | None = None,
     results: str | Path = "results",
     quick: bool = False,
@@ -129,13 +128,22 @@ def compare(
     against: str | Path | None = None,
     resamples: int | None = None,
     seed: int = 0,
+    plan: str | Path | None = None,
 ) -> report.Compared:
-    """Is a better than b? One paragraph and a table, from stored results alone. margin: a difference that would not matter."""
-    found = list(_stored(dataset, [a, b], None, Path(results), quick, protocol, against))
+    """Is a better than b? One paragraph and a table, from stored results alone. margin: a difference that would not matter.
+
+    plan: of which dataset, metric (the first primary one), margin and resamples are taken where they are None: surgical and auroc without.
+    """
+    locked = None if plan is None else plans.read(Path(plan))
+    if locked is not None:
+        dataset, quick = dataset or ",".join(locked.datasets), quick or locked.run["quick"]
+    dataset = dataset or "surgical"
+    settings = report.Settings.chosen(locked, resamples=resamples, seed=seed)
+    found = list(results_of(dataset, [a, b], None, Path(results), quick, protocol, against, locked))
     if len(found) > 1:
         raise BenchError(f"two methods are compared on one dataset, but {len(found)} are named: {dataset}")
     pair = found[0].methods[0], found[0].methods[-1]  # as they are stored; one and the same is refused further down
-    return report.compared(found[0], *pair, metric, margin, report.Settings(resamples=resamples, seed=seed))
+    return report.compared(found[0], *pair, metric, margin, settings)
 
 
 def diagnostics(
@@ -153,7 +161,7 @@ def diagnostics(
     full: every outcome and pair of outcomes on the sheet, not their means alone. The file has all of them.
     """
     out: dict[Path, Sheet] = {}
-    for found in _stored(dataset, methods, None, Path(results), quick, protocol):
+    for found in results_of(dataset, methods, None, Path(results), quick, protocol):
         folder = folder_of(Path(reports), found)
         out[folder] = diagnosis.write(found, folder, full)
     return out
@@ -192,73 +200,6 @@ def export(
         return exported.write(held, shelves, path, scores)
     except OSError as error:
         raise BenchError(f"cannot write {path}: {error}") from error
-
-
-def _stored(
-    dataset: str | Sequence[str],
-    methods: str | Sequence[str] | None,
-    reference: str | None,
-    results: Path,
-    quick: bool,
-    protocol: str | None,
-    against: str | Path | None = None,
-) -> Iterator[store.Results]:
-    """The results of each dataset, as the user names datasets, methods and protocol."""
-    if against is not None:
-        if quick or protocol is not None:
-            raise BenchError(
-                f"--against shows the published protocol, so --{'quick' if quick else 'protocol'} cannot stand beside it"
-            )
-        yield from _beside(dataset, methods, reference, results, against)
-        return
-    there = store.labels(results, quick)
-    names = registry.parts(text(dataset))
-    if not names:
-        raise BenchError("no dataset given. Name one that `bench run` was given.")
-    for name in names:
-        stored = as_stored("datasets", name, there)
-        known = {"all", *there.get(stored, ())}
-        labels = None if methods is None else [as_stored("methods", m, known) for m in registry.parts(text(methods))]
-        chosen = None if reference is None else as_stored("methods", reference, known)
-        if labels is not None and chosen is None and "single_task" in (there.get(stored, ()) if labels == ["all"] else labels):
-            chosen = "single_task"  # as a run of these methods would have it
-        under = None if protocol is None else _protocol(protocol, list(store.runs(results, stored, quick)))
-        yield store.read(results, stored, quick=quick, methods=labels, reference=chosen, under=under)
-
-
-def _beside(
-    dataset: str | Sequence[str], methods: str | Sequence[str] | None, reference: str | None, results: Path, against: str | Path
-) -> Iterator[store.Results]:
-    """The same with published results, under their protocol; of these alone where nothing of one's own is stored. methods: None for
-    those of the last run and all that are published."""
-    for name in registry.parts(text(dataset)):
-        shelf = published.shelf(against, as_stored("datasets", name, store.labels(results, False)))
-        own = published.stored(results, shelf)
-        known = {*own.methods, *shelf.owner, "all"}
-        asked = [] if methods is None else [as_stored("methods", m, known) for m in registry.parts(text(methods))]
-        labels = None if asked in ([], ["all"]) else asked
-        yield own.read(labels, None if reference is None else as_stored("methods", reference, known))
-
-
-def _protocol(name: str, there: Sequence[str]) -> str:
-    """The newest of those that are called so, with or without the hash."""
-    found = [one for one in there if name in (one, one.rpartition("@")[0])]
-    if not found:
-        raise BenchError(f"no results under protocol '{name}'. There are, the newest last: {', '.join(there)}.")
-    return found[-1]
-
-
-def text(specs: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]") -> str:
-    """Specs, paths and cohorts of one's own, as one text with commas."""
-    return os.fspath(specs) if isinstance(specs, str | os.PathLike) else ",".join(os.fspath(one) for one in specs)
-
-
-def as_stored(kind: registry.Kind, name: str, known: Container[str]) -> str:
-    """A label of the results as it stands; anything else as `bench run` would have read it, if it can."""
-    if name not in known:
-        with suppress(BenchError):
-            return registry.parse(kind, name)[0].label
-    return name
 
 
 def add(outcome: Outcome, found: store.Results, reports: Path, settings: report.Settings | None = None) -> None:

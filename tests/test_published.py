@@ -11,7 +11,7 @@ from commands import inside
 from kept_cells import flipped
 from publishing import DATA, METHODS, OWN, PROTOCOL, edited, published, rewritten, trained
 
-from bench import publish, report, store, stored
+from bench import lookup, publish, report, store, stored
 from bench import published as pub
 from bench.core import BenchError
 from bench.published import coding, files
@@ -139,7 +139,7 @@ def test_a_dataset_that_cannot_be_loaded_is_checked_by_digests_and_said(file: Pa
 
 
 def test_against_published_is_as_if_all_had_been_run(folder: Path, tmp_path: Path) -> None:
-    here = next(iter(stored._stored(DATA, None, None, folder / "own" / "results", False, None, folder / "pub")))
+    here = next(iter(lookup.results_of(DATA, None, None, folder / "own" / "results", False, None, folder / "pub")))
     assert here.methods == (OWN, *sorted(METHODS))
     root = trained(tmp_path, OWN, *METHODS)
     whole = store.read(root, DATA, methods=here.methods, reference=here.reference)
@@ -181,7 +181,7 @@ def test_a_run_against_published_trains_its_own_method_and_reports_all(folder: P
 
 def test_stored_results_win_over_published_ones_and_it_is_said(folder: Path, tmp_path: Path) -> None:
     root = trained(tmp_path, "constant", OWN)
-    found = next(iter(stored._stored(DATA, None, None, root, False, None, folder / "pub")))
+    found = next(iter(lookup.results_of(DATA, None, None, root, False, None, folder / "pub")))
     assert found.published["constant"] == "Published too; these are the results of this folder."
     own = found.predictions[found.predictions["method"] == "constant"]
     assert set(own["view"]) == {"test", "valid"}

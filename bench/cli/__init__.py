@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bench.cli import check, compare, data, diagnose, listing, model, new_method, report, results, run
+from bench.cli import check, compare, data, diagnose, listing, model, new_method, plan, report, results, run
 
 STOPPED = 130  # what typer makes of Ctrl-C; the run itself, which has more to say, ends by SystemExit
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(run.run)
+app.command()(plan.plan)
 app.command()(report.report)
 app.command()(compare.compare)
 app.command()(diagnose.diagnose)

@@ -8,8 +8,10 @@ from typer import Argument, Option
 def compare(
     a: Annotated[str, Argument(help="A method.")],
     b: Annotated[str, Argument(help="The method it is compared with.")],
-    dataset: Annotated[str, Option("--dataset", "--data", help="The dataset as `bench run` was given it.")] = "surgical",
-    metric: Annotated[str, Option(help="auroc, ap, brier or log_loss.")] = "auroc",
+    dataset: Annotated[
+        str | None, Option("--dataset", "--data", help="The dataset as `bench run` was given it. [default: surgical]")
+    ] = None,
+    metric: Annotated[str | None, Option(help="auroc, ap, brier or log_loss. [default: auroc]")] = None,
     margin: Annotated[
         float | None, Option(help="A difference that would not matter, as 0.01: for non-inferiority and equivalence.")
     ] = None,
@@ -18,12 +20,16 @@ def compare(
     protocol: Annotated[str | None, Option(help="Of several stored ones, as cv5-n500. [default: the newest]")] = None,
     against: Annotated[str | None, Option(help="Show published results too: 'published', or a folder or file of such.")] = None,
     quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
+    plan: Annotated[
+        str | None, Option(help="Take dataset, metric, margin and resamples from this plan, where they are not given.")
+    ] = None,
 ) -> None:
     """Say whether method A is better than method B, and what can be believed of it: no training.
 
     \b
     bench compare orthtd single_task --dataset support2
     bench compare mmoe hard_sharing --metric ap --margin 0.01
+    bench compare mmoe hard_sharing --plan plan.toml
     """
     from rich.console import Console
 
@@ -40,5 +46,6 @@ def compare(
         quick=quick,
         protocol=protocol,
         against=against,
+        plan=plan,
     )
     Console().print(found.terminal())

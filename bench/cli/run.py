@@ -118,6 +118,23 @@ Retries: TypeAlias = Annotated[int, Option(help="How often a cell is tried again
 Diagnose: TypeAlias = Annotated[
     bool, Option("--diagnose", help="Look at the fitted networks too, for `bench diagnose`; cells without are trained again.")
 ]
+ProfileOf: TypeAlias = Annotated[
+    str | None,
+    Option(
+        help="quick (as --quick), standard (the defaults), or paper: 5 repeats and 10,000 resamples, five times the training. What is "
+        "given besides stands before it."
+    ),
+]
+PlanOf: TypeAlias = Annotated[
+    str | None,
+    Option(
+        help="Do what this plan says (see `bench plan --lock`), and say in the report whether it was kept; instead of all that is compared."
+    ),
+]
+DryRun: TypeAlias = Annotated[
+    bool, Option("--dry-run", help="Read and check the data, show what would be trained and what it may cost, and write nothing.")
+]
+Json: TypeAlias = Annotated[bool, Option("--json", help="With --dry-run: as JSON, for programs.")]
 
 
 def run(
@@ -159,6 +176,10 @@ def run(
     retries: Retries = 2,
     device: Device = "auto",
     group: Grouped = None,
+    profile: ProfileOf = None,
+    plan: PlanOf = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> int:
     """Train and compare. A rerun does only what is missing.
 
@@ -168,6 +189,7 @@ def run(
     bench run --data cohort.toml --methods xgboost,hard_sharing
     bench run --methods ./my_net.py --dataset support2 --against published
     bench run --suite claims --quick
+    bench run --methods all --profile paper --dry-run
     """
     from bench import registry
     from bench.cli import screen
@@ -180,5 +202,6 @@ def run(
     return screen.run(
         suite, {name: value for name, value in what.items() if value is not None}, data_dir, seed=seed, results=results, reports=reports,
         workers=workers, shard=shard, cluster=cluster, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
-        cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries, device=device, group=group,
+        cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries, device=device, group=group, profile=profile, plan=plan,
+        dry_run=dry_run, as_json=as_json,
     )  # fmt: skip

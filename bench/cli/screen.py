@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from bench import api, progress, store, stored
+from bench.cli import planned
 from bench.core import BenchError
 from bench.draws import Draws
 from bench.execute import Event
@@ -27,16 +28,29 @@ from bench.report.words import short
 LONG = 60.0  # seconds from which on a forecast is worth a line
 
 
-def run(suite: str | None, what: Mapping[str, Any], data_dir: str | None, seed: int | None, **options: Any) -> int:
+def run(
+    suite: str | None,
+    what: Mapping[str, Any],
+    data_dir: str | None,
+    seed: int | None,
+    plan: str | None = None,
+    dry_run: bool = False,
+    as_json: bool = False,
+    **options: Any,
+) -> int:
     """Run, show, and translate a stop by the user or the system into words and SystemExit with its status.
 
-    what: what is compared and how, as far as it was given; a suite says so itself.
+    what: what is compared and how, as far as it was given; a suite says so itself, and so does a plan. dry_run: only what it would be.
     """
     if suite is not None and what:
         given = " and ".join(f"--{name.replace('_', '-')}" for name in what)
         raise BenchError(f"--suite says what is compared and how, so {given} cannot stand beside it. Leave one of them out.")
+    if as_json and not dry_run:
+        raise BenchError("--json is of --dry-run: `bench run --dry-run --json`. Of results: `bench results list --json`.")
     if data_dir is not None:
         os.environ["BENCH_DATA_DIR"] = data_dir  # the workers load the data themselves
+    if dry_run:
+        return planned.show_dry(suite, plan, {**what, "seed": seed}, options, as_json)
     watch = _Terminal() if Console().is_terminal and suite is None else _Plain()  # a suite has more rows than a screen
     stopped = signal.SIGINT
 
@@ -49,7 +63,9 @@ def run(suite: str | None, what: Mapping[str, Any], data_dir: str | None, seed: 
     before = {one: signal.signal(one, terminated) for one in asked if signal.getsignal(one) != signal.SIG_IGN}
     try:
         with watch:
-            if suite is None:
+            if plan is not None:
+                outcome = api.run_plan(plan, **planned.beside_plan(suite, {**what, "seed": seed}, options), watch=watch)
+            elif suite is None:
                 outcome = api.run(**what, seed=seed, watch=watch, **options)
             else:
                 outcome = api.run_suite(suite, seed=seed, watch=watch, **options)

@@ -13,6 +13,8 @@ from bench.published.submit import without_repeats
 from bench.registry import Spec, unknown
 from bench.store import Results
 
+USUAL = {"repeats": 1, "seed": 0}  # where nobody says otherwise
+
 
 @dataclass(frozen=True)
 class Beside:
@@ -35,8 +37,7 @@ class Beside:
     def given(self, dataset: Spec, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a run, with what was left open."""
         own = self.shelves[dataset.label].given(options) if dataset.label in self.shelves else options
-        usual = {"repeats": 1, "seed": 0}
-        return {name: usual[name] if value is None and name in usual else value for name, value in own.items()}
+        return {name: USUAL.get(name) if value is None else value for name, value in own.items()}
 
     def reference(self, own: Collection[str]) -> str | None:
         """Of the run by itself: a published method cannot be it."""

@@ -3,14 +3,16 @@
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bench import stats
 from bench.core import BenchError
-from bench.report import comparison, latex, markdown, sheet, tables
+from bench.plans import Locked
+from bench.report import comparison, latex, markdown, planned, sheet, tables
 from bench.report.comparison import Compared
 from bench.report.evidence import Frames
 from bench.report.terminal import Screen
@@ -27,6 +29,7 @@ class Settings:
 
     style: of the tables, see `bench.report.sheet.STYLES`. primary: the metrics that are tested as a family and marked. adjust: of its
     p values, see `bench.stats.ranking.ADJUSTMENTS`. interval: percentile or bca. resamples: of the bootstrap; None: 2000, of a quick look 200.
+    plan: the one that the results are held against, in words.
     """
 
     style: str = "paper"
@@ -35,6 +38,17 @@ class Settings:
     interval: str = "percentile"
     resamples: int | None = None
     seed: int = 0
+    plan: Locked | None = None
+
+    @staticmethod
+    def chosen(plan: Locked | None = None, **given: Any) -> "Settings":
+        """What is given, where it is not None; else as the plan has it, if there is one, or as usual."""
+        words: dict[str, Any] = (
+            {name: plan.analysis[name] for name in ("primary", "adjust", "interval", "resamples")} if plan else {}
+        )
+        words |= {name: value for name, value in given.items() if value is not None} | {"plan": plan}
+        words["primary"] = tuple(words.get("primary", Settings.primary))
+        return Settings(**words)
 
     def drawn(self, quick: bool) -> int:
         """How many resamples."""
@@ -101,19 +115,25 @@ def figure(results: Results, folder: Path, name: str, task: str | None, settings
     return [folder / "figures" / file for file in images]
 
 
-def compared(results: Results, a: str, b: str, metric: str, margin: float | None, how: Settings) -> Compared:
-    """Method a against method b. BenchError where one of them has no predictions."""
+def compared(results: Results, a: str, b: str, metric: str | None, margin: float | None, how: Settings) -> Compared:
+    """Method a against method b, by AUROC, or by the metric and the margin of a plan. BenchError where one has no predictions."""
+    metric, margin, lines = (metric or "auroc", margin, ()) if how.plan is None else planned.asked(how.plan, metric, margin)
     evidence = _evidence(results, how)
     if evidence is None:
         raise BenchError(f"no test predictions of {a} and {b} on '{results.dataset}': every cell failed or was declined")
-    return comparison.shown(results, comparing.compare(evidence, a, b, metric, margin), a, b, metric)
+    found = comparison.shown(results, comparing.compare(evidence, a, b, metric, margin), a, b, metric)
+    return replace(found, sheet=replace(found.sheet, plan=lines))
 
 
 def frames_of(results: Results, how: Settings) -> Frames:
     """All tables of a report."""
     evidence = _evidence(results, how)
     scoring = _scored(results, evidence, how)
-    return Frames.of(results, evidence, scoring, how.style)
+    frames = Frames.of(results, evidence, scoring, how.style)
+    if how.plan is None:
+        return frames
+    judged = {"primary": how.primary, "adjust": how.adjust, "interval": how.interval, "resamples": how.drawn(results.quick)}
+    return replace(frames, sheet=planned.told(frames.sheet, results, how.plan, judged))
 
 
 def scored(results: Results, how: Settings) -> Scoring:

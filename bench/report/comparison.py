@@ -44,8 +44,8 @@ class Compared:
 
 def shown(results: Results, found: Comparison, a: str, b: str, metric: str) -> Compared:
     """The comparison of a with b as a sheet."""
-    rows = tuple(_row(row, metric) for _, row in found.table.iterrows())
-    with_margin = found.table["non_inferiority"].astype(bool).any()
+    with_margin = bool(found.table["non_inferiority"].astype(bool).any())
+    rows = tuple(_row(row, metric, with_margin) for _, row in found.table.iterrows())
     headings = (*HEADINGS, ("with the margin,", "unadjusted")) if with_margin else HEADINGS
     sheet = Sheet(
         title=answer(found.table, a, b, metric), protocol=found.paragraph, warnings=notes.warnings(results),
@@ -74,7 +74,7 @@ def answer(table: pd.DataFrame, a: str, b: str, metric: str) -> str:
     )
 
 
-def _row(row: pd.Series, metric: str) -> Row:
+def _row(row: pd.Series, metric: str, with_margin: bool) -> Row:
     say = percent if metric in PRIMARY else fraction
     digits = {"digits": 2} if metric in PRIMARY else {}
     p, adjusted = (DASH if np.isnan(row[name]) else f"{row[name]:.4f}" for name in ("p", "p_adjusted"))
@@ -91,5 +91,6 @@ def _row(row: pd.Series, metric: str) -> Row:
     ]
     texts += [say(row["detectable"], **digits), row["verdict"] or DASH]
     decided = [row[name] for name in DECIDED if row[name]]
-    texts += [", ".join(word for word in decided if word != UNDECIDED) or UNDECIDED] if decided else []
+    if with_margin:  # nothing is decided of an outcome with too few events
+        texts += [", ".join(word for word in decided if word != UNDECIDED) or UNDECIDED if decided else DASH]
     return Row(row["task"], tuple(Entry(text) for text in texts))

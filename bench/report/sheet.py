@@ -70,7 +70,8 @@ class Block:
 class Sheet:
     """A dataset's tables. warnings: to be seen first. footnotes: numbered from 1. remarks: how to read it all.
 
-    notices: what reading the cohort said; a terminal, which has shown them before the run, leaves them out.
+    notices: what reading the cohort said; a terminal, which has shown them before the run, leaves them out. plan: the one that all this
+    was made under, and where it departs from it, see `bench.report.planned`.
     """
 
     title: str
@@ -80,6 +81,7 @@ class Sheet:
     footnotes: tuple[str, ...]
     remarks: tuple[str, ...]
     notices: tuple[str, ...] = ()
+    plan: tuple[str, ...] = ()
 
 
 def build(results: Results, scoring: Scoring, style: str = "paper", calibration: pd.DataFrame | None = None) -> Sheet:

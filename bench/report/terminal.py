@@ -27,6 +27,8 @@ class Screen:
             yield Text(say(warning), style="bold yellow")
         if self.sheet.protocol:
             yield Text(say(self.sheet.protocol))
+        for text in self.sheet.plan:
+            yield Text(say(text))
         for block in self.sheet.blocks:
             yield Text("")
             for part in fitting(block, options.max_width):

@@ -25,7 +25,7 @@ from bench.store.files import (
     safe,
     sealed,
 )
-from bench.store.locks import hold
+from bench.store.locks import hold, looks
 from bench.store.tables import frame, packed
 from bench.store.turns import turn
 
@@ -98,8 +98,12 @@ class Store:
     def save_cell(
         self, folder: Path, repeat: int, fold: int, record: Mapping[str, JSON], predictions: pd.DataFrame | None
     ) -> None:
-        """predictions: row, patient, fold, view, y:<task>, p:<task>; None for a cell that failed or was declined."""
+        """predictions: row, patient, fold, view, y:<task>, p:<task>; None for a cell that failed or was declined.
+
+        The record gets `trained`: when the cell was first done, in seconds since 1970.
+        """
         stem = folder / cell_name(repeat, fold)
+        record = {**record, "trained": _trained(stem.with_suffix(".json"))}
         if predictions is None:
             self._write_json(stem.with_suffix(".json"), {**record, "predictions": None})
             return
@@ -162,7 +166,9 @@ class Store:
         self._write(path, (text + "\n").encode("utf-8", "backslashreplace"))  # half a surrogate pair, as in a file's name
 
     def _write(self, path: Path, data: bytes) -> None:
-        """Write aside and rename: a reader sees the old file or the new one, never a part."""
+        """Write aside and rename: a reader sees the old file or the new one, never a part. Nothing while `looking`."""
+        if looks():
+            return
         try:
             aside = self.aside()
             aside.parent.mkdir(parents=True, exist_ok=True)
@@ -173,6 +179,8 @@ class Store:
             raise BenchError(f"cannot write to the results folder: {error}. What was stored before is kept.") from error
 
     def _forget_dead_writers(self) -> None:
+        if looks():
+            return
         for path in (self.root / ".tmp").glob("*-*"):
             if abandoned(path.name):
                 path.unlink(missing_ok=True)
@@ -180,6 +188,14 @@ class Store:
 
 def _trials(folder: Path, repeat: int, fold: int) -> Path:
     return folder / "trials" / f"{cell_name(repeat, fold)}.json"
+
+
+def _trained(path: Path) -> float:
+    """Now; of a cell that is made again, for another view say, the time of the first that was done. Older files: their own."""
+    before = read_json(path)
+    if before is None or before.get("status") != "done":
+        return time.time()
+    return float(before.get("trained") or path.stat().st_mtime)
 
 
 def cell_name(repeat: int, fold: int) -> str:

@@ -14,6 +14,7 @@ from bench.core import BenchError
 
 LOCK = ".lock"
 _holding: ContextVar[tuple[ExitStack, set[Path]] | None] = ContextVar("holding", default=None)
+_looking: ContextVar[bool] = ContextVar("looking", default=False)
 
 
 @contextmanager
@@ -27,10 +28,24 @@ def writing() -> Generator[None]:
             _holding.reset(token)
 
 
+@contextmanager
+def looking() -> Generator[None]:
+    """While this lasts every write to a results folder of this thread comes to nothing: cells can be planned and nothing is touched."""
+    token = _looking.set(True)
+    try:
+        yield
+    finally:
+        _looking.reset(token)
+
+
+def looks() -> bool:
+    return _looking.get()
+
+
 def hold(root: Path) -> None:
     """Until the `writing` around it ends. Waits while files are removed. A folder that cannot be locked is left unheld."""
     held = _holding.get()
-    if held is None or root.resolve() in held[1]:
+    if looks() or held is None or root.resolve() in held[1]:
         return
     with suppress(OSError):  # whoever cannot write there is told so by the write
         root.mkdir(parents=True, exist_ok=True)

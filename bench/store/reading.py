@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.core import JSON, BenchError, Task
-from bench.store.cells import stored_cell
+from bench.store.cells import cell_name, stored_cell
 from bench.store.files import loaded, read_frame, read_json
 from bench.store.tables import Piece, stacked
 
@@ -80,7 +80,7 @@ def read(
     cohort: row, patient, group, site, time, weight:<task>, truth:<task> where there are any.
     predictions: method, repeat, fold, row, view, y:<task>, p:<task>.
     cells: method, repeat, fold, status, seconds, peak_mb, joules (None: the machine does not tell), facts, alarms, masked (view -> share
-    of modalities missing in it), error.
+    of modalities missing in it), error, begun (when the training of a cell that is done began, in seconds since 1970; NaN: unknown).
     """
     path = _newest_run(root, dataset, quick)
     path = path if under is None else path.with_name(f"{under}.json")
@@ -210,10 +210,19 @@ def _cells(path: Path, run: Mapping[str, Any], labels: Sequence[str]) -> tuple[l
                 record, data = stored_cell(folder, repeat, fold) or (_MISSING, b"")
                 kept = {key: record.get(key, value) for key, value in _MISSING.items()}
                 kept["status"] = "failed" if record["status"] == "lost" else record["status"]
-                records.append({"method": label, "repeat": repeat, "fold": fold, **kept})
+                begun = _begun(folder / f"{cell_name(repeat, fold)}.json", record)
+                records.append({"method": label, "repeat": repeat, "fold": fold, **kept, "begun": begun})
                 if data:
                     pieces.append(Piece(label, repeat, data))
     return records, pieces
+
+
+def _begun(path: Path, record: Mapping[str, Any]) -> float:
+    """Cells of before `trained` was stored: by the time of their file."""
+    if record["status"] != "done":
+        return math.nan
+    spent = float(record.get("seconds") or 0) + float(record.get("facts", {}).get("tuned", {}).get("seconds") or 0)
+    return float(record.get("trained") or path.stat().st_mtime) - spent
 
 
 def _external(path: Path) -> pd.DataFrame:

@@ -73,12 +73,14 @@ class OneSize(Design):
 
 
 class Comparison(_Strict):
-    """text: what for. reference: the method the others are compared with; as in any run where it is left out."""
+    """text: what for. reference: the method the others are compared with; as in any run where it is left out. profile: quick, standard or
+    paper, behind what the protocol says itself."""
 
     text: Name
     datasets: Names
     methods: Names
     reference: str | None = None
+    profile: Name | None = None
     protocol: CrossValidation = CrossValidation()
 
 

@@ -16,7 +16,7 @@ Filler: TypeAlias = Callable[[Frames, Facts], list[str]]
 FILLERS: Mapping[str, Filler] = {
     "10": design.sample_size, "11": design.missing_data, "12a": design.partition, "12c": design.building, "12d": design.clusters,
     "12e": measures.measures, "12f": measures.updating, "12g": measures.predicted, "13": measures.imbalance,
-    "14": measures.fairness, "18e": people.data, "18f": people.code, "20a": people.flow, "20b": people.characteristics,
+    "14": measures.fairness, "18c": people.protocol, "18e": people.data, "18f": people.code, "20a": people.flow, "20b": people.characteristics,
     "20c": measures.compared, "21": people.analyses, "22": people.specification, "23a": performance.performance,
     "23b": performance.heterogeneity,
 }  # fmt: skip

@@ -11,6 +11,13 @@ from bench.report.words import DASH
 PARTS = {"train": "training", "valid": "validation", "learned": "training and validation", "test": "test"}
 
 
+def protocol(frames: Frames, facts: Facts) -> list[str]:
+    """Item 18c."""
+    if not frames.sheet.plan:
+        return ["The store does not say."]
+    return ["\n".join(f"- {say(text)}" for text in frames.sheet.plan)]
+
+
 def data(frames: Frames, facts: Facts) -> list[str]:
     """Item 18e."""
     results = frames.results
