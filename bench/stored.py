@@ -143,12 +143,12 @@ def diagnostics(
     quick: bool = False,
     protocol: str | None = None,
     full: bool = False,
-) -> dict[Path, Sheet]:
-    """What `run(..., diagnose=True)` found in the fitted models, from stored cells alone: a folder with diagnostics.csv, a sheet.
+) -> dict[Path, diagnosis.Diagnosed]:
+    """What `run(..., diagnose=True)` found in the fitted models, from stored cells alone: a folder with diagnostics.csv, and what it holds.
 
     full: every outcome and pair of outcomes on the sheet, not their means alone. The file has all of them.
     """
-    out: dict[Path, Sheet] = {}
+    out: dict[Path, diagnosis.Diagnosed] = {}
     for found in _stored(dataset, methods, None, Path(results), quick, protocol):
         folder = folder_of(Path(reports), found)
         out[folder] = diagnosis.write(found, folder, full)

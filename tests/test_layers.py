@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"core"},
     {
+        "asjson",
         "checks",
         "registry",
         "devices",
@@ -38,7 +39,7 @@ LAYERS = [
     {"harness"},
     {"execute", "report", "claims", "pairs"},
     {"stored", "progress"},
-    {"api"},
+    {"api", "doctor", "tracking"},
     {"cli"},
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}

@@ -4,11 +4,15 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from bench.cli import completing
+
 
 def compare(
-    a: Annotated[str, Argument(help="A method.")],
-    b: Annotated[str, Argument(help="The method it is compared with.")],
-    dataset: Annotated[str, Option("--dataset", "--data", help="The dataset as `bench run` was given it.")] = "surgical",
+    a: Annotated[str, Argument(help="A method.", autocompletion=completing.methods)],
+    b: Annotated[str, Argument(help="The method it is compared with.", autocompletion=completing.methods)],
+    dataset: Annotated[
+        str, Option("--dataset", "--data", help="The dataset as `bench run` was given it.", autocompletion=completing.datasets)
+    ] = "surgical",
     metric: Annotated[str, Option(help="auroc, ap, brier or log_loss.")] = "auroc",
     margin: Annotated[
         float | None, Option(help="A difference that would not matter, as 0.01: for non-inferiority and equivalence.")
@@ -17,6 +21,7 @@ def compare(
     results: Annotated[str, Option(help="The folder of stored results.")] = "results",
     protocol: Annotated[str | None, Option(help="Of several stored ones, as cv5-n500. [default: the newest]")] = None,
     quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
+    as_json: Annotated[bool, Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """Say whether method A is better than method B, and what can be believed of it: no training.
 
@@ -26,9 +31,12 @@ def compare(
     """
     from rich.console import Console
 
-    from bench import stored
+    from bench import asjson, stored
 
     found = stored.compare(
         a, b, dataset, metric=metric, margin=margin, resamples=resamples, results=results, quick=quick, protocol=protocol
     )
-    Console().print(found.terminal())
+    if as_json:
+        print(asjson.text(found.json()))
+    else:
+        Console().print(found.terminal())

@@ -4,12 +4,23 @@ from typing import Annotated, Any
 
 from typer import Option
 
+from bench.cli import completing
+
 
 def report(
     dataset: Annotated[
-        str, Option("--dataset", "--data", help="Datasets as `bench run` was given them, separated by commas.")
+        str,
+        Option(
+            "--dataset",
+            "--data",
+            help="Datasets as `bench run` was given them, separated by commas.",
+            autocompletion=completing.datasets,
+        ),
     ] = "surgical",
-    methods: Annotated[str | None, Option(help="Methods to show, separated by commas. [default: those of the last run]")] = None,
+    methods: Annotated[
+        str | None,
+        Option(help="Methods to show, separated by commas. [default: those of the last run]", autocompletion=completing.methods),
+    ] = None,
     reference: Annotated[
         str | None,
         Option(
