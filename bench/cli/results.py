@@ -1,7 +1,7 @@
 """`bench results`: the stored cells themselves."""
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from typer import Argument, Context, Option
 
@@ -110,6 +110,10 @@ def export(
         Option("--dataset", "--data", help="Of this dataset alone. [default: of each]", autocompletion=completing.datasets),
     ] = None,
     scores: Annotated[bool, Option("--scores", help="Scores per cell instead of predictions.")] = False,
+    purpose: Annotated[
+        Literal["bencheval"] | None, Option("--for", help="Errors per cell as TabArena's bencheval takes them, instead.")
+    ] = None,
+    metric: Annotated[str, Option(help="With --for: auroc, ap, brier or log_loss.")] = "auroc",
     quick: Annotated[bool, Option("--quick", help="Of quick looks.")] = False,
     force: Annotated[bool, Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
@@ -118,12 +122,54 @@ def export(
     \b
     bench results export predictions.parquet
     bench results export scores.csv --scores --dataset support2
+    bench results export errors.csv --for bencheval
     """
     from bench import stored
 
-    made = stored.export(file, results=results, dataset=dataset, scores=scores, quick=quick, force=force)
+    chosen = None if purpose is None else metric
+    made = stored.export(file, results=results, dataset=dataset, scores=scores, bencheval=chosen, quick=quick, force=force)
     print(f"{made.rows:,} rows written to {file}")
+    if made.missing:
+        print(f"Missing, though other methods have them: {made.missing:,} rows; bencheval fills them in with `fillna_data`")
     if made.without:
         print(f"Without predictions, since they failed or were declined: {made.without:,} cells")
     if made.damaged:
         print(f"Left out, since they are damaged: {made.damaged:,} cells. `bench results verify` says which.")
+
+
+@app.command()
+def track(
+    backend: Annotated[Literal["mlflow", "wandb"], Argument(help="MLflow, or Weights & Biases.")],
+    dataset: Annotated[
+        str,
+        Option(
+            "--dataset",
+            "--data",
+            help="Datasets as `bench run` was given them, separated by commas.",
+            autocompletion=completing.datasets,
+        ),
+    ] = "surgical",
+    methods: Annotated[
+        str | None,
+        Option(help="Methods, separated by commas. [default: those of the last run]", autocompletion=completing.methods),
+    ] = None,
+    uri: Annotated[str | None, Option(help="Of MLflow, as sqlite:///mlflow.db. [default: MLflow's own]")] = None,
+    project: Annotated[str, Option(help="The experiment or project.")] = "multitask-bench",
+    offline: Annotated[bool, Option("--offline", help="Weights & Biases on this machine alone, for `wandb sync`.")] = False,
+    results: Results = Path("results"),
+    reports: Annotated[str, Option(help="The folder the report is written to, whose table and page are sent.")] = "reports",
+    protocol: Annotated[str | None, Option(help="Of several stored ones, as cv5-n500. [default: the newest]")] = None,
+    quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
+) -> None:
+    """Send scores, settings, versions, table and page to a tracker: a run for each method on each dataset. No prediction, no patient.
+
+    \b
+    bench results track mlflow --dataset support2 --uri sqlite:///mlflow.db
+    bench results track wandb --dataset support2,nafld --offline
+    """
+    from bench import tracking
+
+    sent = tracking.track(
+        backend, dataset, methods, uri=uri, project=project, offline=offline, results=results, reports=reports, protocol=protocol, quick=quick
+    )  # fmt: skip
+    print(f"{sent.written} runs written to {sent.where}." + (f" {sent.there} were there already." if sent.there else ""))
