@@ -16,10 +16,11 @@ from typing import Any
 
 import bench
 from bench import registry
-from bench.core import BenchError
+from bench.core import JSON, BenchError
 from bench.registry import Spec
 
 WIDTH = 130
+GIVEN = "(to be given)"  # in the place of a default
 HEADINGS = "Adapter|Published|Limits|Departures|Cost"  # of a method's docstring
 SIGNS = {"Ge": ">=", "Gt": ">", "Le": "<=", "Lt": "<"}
 
@@ -48,6 +49,15 @@ class Card:
     about: str
     settings: tuple[tuple[str, tuple[Setting, ...]], ...]
     heading: str = "Settings"
+
+    def json(self) -> dict[str, Any]:
+        """For programs: settings in the order of `text`, each with the class it stands in; a default as the value it is, where it is one."""
+        settings = [
+            {"name": s.name, "kind": s.kind, "default": _valued(s.default), "meaning": s.meaning, "tuned": s.tuned, "of": owner}
+            for owner, each in self.settings
+            for s in each
+        ]
+        return {"id": self.name, "about": self.about, "settings": settings}
 
     def text(self) -> str:
         """What is printed."""
@@ -226,8 +236,19 @@ def _settings(module: _Module, name: str) -> Iterator[tuple[str, tuple[Setting, 
 
 def _default(value: ast.expr | None) -> str:
     if value is None:
-        return "(to be given)"
+        return GIVEN
     return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value else ast.unparse(value)
+
+
+def _valued(default: str) -> JSON:
+    """A number, a truth value, null, or its text: what has no default is null too."""
+    if default == GIVEN:
+        return None
+    try:
+        value = ast.literal_eval(default)
+    except (SyntaxError, ValueError):
+        return default
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def _comment(field: ast.AnnAssign, module: _Module) -> str:

@@ -155,12 +155,12 @@ def diagnostics(
     quick: bool = False,
     protocol: str | None = None,
     full: bool = False,
-) -> dict[Path, Sheet]:
-    """What `run(..., diagnose=True)` found in the fitted models, from stored cells alone: a folder with diagnostics.csv, a sheet.
+) -> dict[Path, diagnosis.Diagnosed]:
+    """What `run(..., diagnose=True)` found in the fitted models, from stored cells alone: a folder with diagnostics.csv, and what it holds.
 
     full: every outcome and pair of outcomes on the sheet, not their means alone. The file has all of them.
     """
-    out: dict[Path, Sheet] = {}
+    out: dict[Path, diagnosis.Diagnosed] = {}
     for found in results_of(dataset, methods, None, Path(results), quick, protocol):
         folder = folder_of(Path(reports), found)
         out[folder] = diagnosis.write(found, folder, full)
@@ -173,15 +173,17 @@ def export(
     results: str | Path = "results",
     dataset: str | None = None,
     scores: bool = False,
+    bencheval: str | None = None,
     quick: bool = False,
     force: bool = False,
 ) -> "Exported":
     """Write every stored prediction into one long table, or the scores per cell: how many rows, and what is left out. See
-    `bench.report.exported`.
+    `bench.report.exported`. bencheval: a metric, whose errors are written as TabArena's `bencheval` takes them instead.
 
     file: ends in .parquet or .csv. dataset: this one alone. quick: quick looks, which are left out else. Cells of older code are left out.
     BenchError where no cell is stored.
     """
+    from bench.report import bencheval as errors
     from bench.report import exported
 
     path = Path(file)
@@ -197,7 +199,7 @@ def export(
     if not any(shelf.cells for shelf in shelves):
         raise BenchError(f"{results} holds no {'quick looks' if quick else 'results'} to export")
     try:
-        return exported.write(held, shelves, path, scores)
+        return exported.write(held, shelves, path, scores) if bencheval is None else errors.write(held, shelves, path, bencheval)
     except OSError as error:
         raise BenchError(f"cannot write {path}: {error}") from error
 

@@ -282,7 +282,7 @@ def shown(folder: Path, methods: str | None = None, full: bool = False) -> Sheet
         "surgical:n=600", methods, results=folder / "results", reports=folder / "reports", full=full, quick=True
     )
     assert list(found) == [folder / "reports" / "surgical_n=600-quick"]
-    return next(iter(found.values()))
+    return next(iter(found.values())).sheet
 
 
 def test_one_method_alone_is_named_in_the_titles(folder: Path) -> None:

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"core"},
     {
+        "asjson",
         "checks",
         "registry",
         "devices",
@@ -40,7 +41,7 @@ LAYERS = [
     {"lookup", "progress", "saved", "contract", "templates"},
     {"stored"},
     {"planning"},
-    {"api", "publish"},
+    {"api", "publish", "doctor", "tracking"},
     {"cli"},
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}

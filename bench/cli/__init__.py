@@ -6,17 +6,24 @@ from collections.abc import Sequence
 
 import typer
 
-from bench.cli import check, compare, data, diagnose, listing, model, new_method, plan, report, results, run
+from bench.cli import check, compare, data, diagnose, doctor, listing, model, new_method, plan, report, results, run
+from bench.cli.verbs import App, Root
 
 STOPPED = 130  # what typer makes of Ctrl-C; the run itself, which has more to say, ends by SystemExit
 
-app = typer.Typer(
+app = App(
     name="bench",
-    help="Which multi-task method helps which patient outcome, by how much, and can you believe it?",
+    cls=Root,
+    help="""Which multi-task method helps which patient outcome, by how much, and can you believe it?
+
+    \b
+    bench run --methods logistic,lightgbm,hard_sharing --quick
+    bench report --quick
+    bench compare hard_sharing lightgbm --quick
+    bench run --help
+    """,
     no_args_is_help=True,
-    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 app.command()(run.run)
 app.command()(plan.plan)
@@ -29,12 +36,13 @@ app.command()(check.check)
 app.command("new-method")(new_method.new_method)
 app.command()(listing.methods)
 app.command()(listing.datasets)
+app.command()(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(results.app, name="results")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Exit status: 0 done, 1 a mistake in the call or the data (one line), 2 some cells failed, 130 and 143 stopped."""
+    """Exit status: see `bench.cli.verbs.STATUS`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show must not end the run

@@ -4,12 +4,20 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from bench.cli import completing
+
 
 def compare(
-    a: Annotated[str, Argument(help="A method.")],
-    b: Annotated[str, Argument(help="The method it is compared with.")],
+    a: Annotated[str, Argument(help="A method.", autocompletion=completing.methods)],
+    b: Annotated[str, Argument(help="The method it is compared with.", autocompletion=completing.methods)],
     dataset: Annotated[
-        str | None, Option("--dataset", "--data", help="The dataset as `bench run` was given it. [default: surgical]")
+        str | None,
+        Option(
+            "--dataset",
+            "--data",
+            help="The dataset as `bench run` was given it. [default: surgical]",
+            autocompletion=completing.datasets,
+        ),
     ] = None,
     metric: Annotated[str | None, Option(help="auroc, ap, brier or log_loss. [default: auroc]")] = None,
     margin: Annotated[
@@ -23,6 +31,7 @@ def compare(
     plan: Annotated[
         str | None, Option(help="Take dataset, metric, margin and resamples from this plan, where they are not given.")
     ] = None,
+    as_json: Annotated[bool, Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """Say whether method A is better than method B, and what can be believed of it: no training.
 
@@ -33,7 +42,7 @@ def compare(
     """
     from rich.console import Console
 
-    from bench import stored
+    from bench import asjson, stored
 
     found = stored.compare(
         a,
@@ -48,4 +57,7 @@ def compare(
         against=against,
         plan=plan,
     )
-    Console().print(found.terminal())
+    if as_json:
+        print(asjson.text(found.json()))
+    else:
+        Console().print(found.terminal())

@@ -4,25 +4,34 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-from typer import Argument, Option
+from typer import Argument, Context, Option
+
+from bench.cli import completing
+from bench.cli.verbs import App
 
 if TYPE_CHECKING:
     from bench.cohorts.look import Looked
 
-app = typer.Typer(help="Get, describe and check data.", invoke_without_command=True, rich_markup_mode=None)
+app = App(invoke_without_command=True)
 
 
 @app.callback()
-def data(context: typer.Context) -> None:
-    """Get, describe and check data."""
+def data(context: Context) -> None:
+    """Get, describe and check data.
+
+    \b
+    bench data init patients.csv labs.parquet
+    bench data check cohort.toml
+    """
     if context.invoked_subcommand is None:
         print(context.get_help())
 
 
 @app.command()
 def fetch(
-    name: Annotated[str, Argument(help="Datasets, separated by commas; dials as in vitaldb:labs=true.")],
+    name: Annotated[
+        str, Argument(help="Datasets, separated by commas; dials as in vitaldb:labs=true.", autocompletion=completing.datasets)
+    ],
     data_dir: Annotated[
         str | None, Option(help="A folder with original files: what is there is used. [env: BENCH_DATA_DIR]")
     ] = None,
@@ -74,17 +83,29 @@ def init(
 
 @app.command()
 def check(
-    cohort: Annotated[str, Argument(help="A cohort file (cohort.toml), or a dataset's name.")],
+    cohort: Annotated[
+        str, Argument(help="A cohort file (cohort.toml), or a dataset's name.", autocompletion=completing.datasets)
+    ],
     allow_leak: Annotated[
         list[str] | None, Option(help="A column that the leakage alarms may not stop for; may be given again.")
     ] = None,
+    as_json: Annotated[bool, Option("--json", help="As JSON, for programs.")] = False,
 ) -> int:
-    """Say what a run would see: outcomes, columns, modalities, and every warning and leakage alarm. Exit status 1: it would stop."""
+    """Say what a run would see: outcomes, columns, modalities, and every warning and leakage alarm. Exit status 1: it would stop.
+
+    \b
+    bench data check cohort.toml
+    bench data check surgical:n=1200
+    """
     from rich.console import Console
 
+    from bench import asjson
     from bench.report.cohort.terminal import Screen
 
     seen = _looked(cohort, allow_leak or [])
+    if as_json:
+        print(asjson.text(seen.json()))
+        return 1 if seen.stop else 0
     console = Console()
     if not console.is_terminal:
         console = Console(width=100)
@@ -98,13 +119,20 @@ def check(
 
 @app.command()
 def show(
-    cohort: Annotated[str, Argument(help="A cohort file (cohort.toml), or a dataset's name.")],
+    cohort: Annotated[
+        str, Argument(help="A cohort file (cohort.toml), or a dataset's name.", autocompletion=completing.datasets)
+    ],
     out: Annotated[Path | None, Option(help="The page to write. [default: NAME.html]")] = None,
     allow_leak: Annotated[
         list[str] | None, Option(help="A column that the leakage alarms may not stop for; may be given again.")
     ] = None,
 ) -> None:
-    """Draw a cohort into one page: prevalence, what is missing, labels together, series over time, texts, subgroups."""
+    """Draw a cohort into one page: prevalence, what is missing, labels together, series over time, texts, subgroups.
+
+    \b
+    bench data show cohort.toml
+    bench data show surgical:n=1200 --out surgical.html
+    """
     from bench.report.cohort import write
 
     seen = _looked(cohort, allow_leak or [])
@@ -113,7 +141,11 @@ def show(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON schema of a cohort file, for editors that complete and check TOML."""
+    """Print the JSON schema of a cohort file, for editors that complete and check TOML.
+
+    \b
+    bench data schema > cohort.schema.json
+    """
     from bench.cohorts.schema import published
 
     print(published(), end="")

@@ -4,13 +4,23 @@ from typing import Annotated, Any
 
 from typer import Option
 
+from bench.cli import completing
+
 
 def report(
     dataset: Annotated[
         str | None,
-        Option("--dataset", "--data", help="Datasets as `bench run` was given them, separated by commas. [default: surgical]"),
+        Option(
+            "--dataset",
+            "--data",
+            help="Datasets as `bench run` was given them, separated by commas. [default: surgical]",
+            autocompletion=completing.datasets,
+        ),
     ] = None,
-    methods: Annotated[str | None, Option(help="Methods to show, separated by commas. [default: those of the last run]")] = None,
+    methods: Annotated[
+        str | None,
+        Option(help="Methods to show, separated by commas. [default: those of the last run]", autocompletion=completing.methods),
+    ] = None,
     reference: Annotated[
         str | None,
         Option(

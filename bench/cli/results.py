@@ -1,20 +1,26 @@
 """`bench results`: the stored cells themselves."""
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-import typer
-from typer import Argument, Option
+from typer import Argument, Context, Option
 
-app = typer.Typer(
-    help="List, verify, clean, export and publish stored results.", invoke_without_command=True, rich_markup_mode=None
-)
+from bench.cli import completing
+from bench.cli.verbs import App
+
+app = App(invoke_without_command=True)
 Results: TypeAlias = Annotated[Path, Option(help="The folder of stored results.")]
+AsJson: TypeAlias = Annotated[bool, Option("--json", help="As JSON, for programs.")]
 
 
 @app.callback()
-def results(context: typer.Context) -> None:
-    """List, verify, clean, export and publish stored results."""
+def results(context: Context) -> None:
+    """List, verify, clean, export and publish stored results.
+
+    \b
+    bench results list
+    bench results verify
+    """
     if context.invoked_subcommand is None:
         print(context.get_help())
 
@@ -22,7 +28,7 @@ def results(context: typer.Context) -> None:
 @app.command("list")
 def listed(
     results: Results = Path("results"),
-    as_json: Annotated[bool, Option("--json", help="As JSON, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List what is stored, per dataset, method and protocol: cells by status, bytes, the last time, and whether the last run used them.
 
@@ -32,12 +38,12 @@ def listed(
     """
     from rich.console import Console
 
-    from bench import store
+    from bench import asjson, store
     from bench.report import inventory
 
     rows = inventory.rows(store.contents(results))
     if as_json:
-        print(inventory.as_json(rows))
+        print(asjson.text(rows))
     else:
         console = Console()
         (console if console.is_terminal else Console(width=120)).print(inventory.Screen(rows))
@@ -49,18 +55,25 @@ def verify(
         str | None, Argument(metavar="[PUBLISHED]", help="Published results instead: 'published', or a folder or file of such.")
     ] = None,
     results: Results = Path("results"),
+    as_json: AsJson = False,
 ) -> int:
     """Read every file and say what is damaged, a line each with what it costs. Exit status 1 if anything is.
 
     \b
     bench results verify
     bench results verify published
+    bench results verify --json
     """
-    from bench import store
+    from bench import asjson, store
 
     if published is not None:
         return _verified(published)
     found = store.verify(results)
+    if as_json:
+        print(
+            asjson.text({"files": found.files, "cells": found.cells, "damaged": len(found.damaged), "findings": found.findings})
+        )
+        return 1 if found.damaged else 0
     for one in found.findings:
         print(f"{one.path} {one.text}")
     what = f"{len(found.damaged):,} damaged" if found.damaged else "all as written" if found.files else "nothing is stored here"
@@ -131,6 +144,7 @@ def clean(
         str | None, Option(help="Of old, failed, quick, leftover and damaged, separated by commas. [default: all]")
     ] = None,
     yes: Annotated[bool, Option("--yes", help="Remove it.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what nobody needs, and with --yes remove it. Files that are not of bench stay; so does everything while a run writes.
 
@@ -138,10 +152,13 @@ def clean(
     bench results clean
     bench results clean --only old,failed --yes
     """
-    from bench import store
+    from bench import asjson, store
 
     kinds = list(store.KINDS) if only is None else [name.strip() for name in only.split(",")]
     found = (store.clean if yes else store.removable)(results, kinds)
+    if as_json:
+        print(asjson.text(found.json(removed=yes)))
+        return
     for kind, files in found.files.items():
         print(f"{kind}: {len(files):,} files, {store.size(sum(file.size for file in files))} ({store.KINDS[kind]})")
     print(
@@ -153,8 +170,15 @@ def clean(
 def export(
     file: Annotated[Path, Argument(help="The table to write, .parquet or .csv.")],
     results: Results = Path("results"),
-    dataset: Annotated[str | None, Option("--dataset", "--data", help="Of this dataset alone. [default: of each]")] = None,
+    dataset: Annotated[
+        str | None,
+        Option("--dataset", "--data", help="Of this dataset alone. [default: of each]", autocompletion=completing.datasets),
+    ] = None,
     scores: Annotated[bool, Option("--scores", help="Scores per cell instead of predictions.")] = False,
+    purpose: Annotated[
+        Literal["bencheval"] | None, Option("--for", help="Errors per cell as TabArena's bencheval takes them, instead.")
+    ] = None,
+    metric: Annotated[str, Option(help="With --for: auroc, ap, brier or log_loss.")] = "auroc",
     quick: Annotated[bool, Option("--quick", help="Of quick looks.")] = False,
     force: Annotated[bool, Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
@@ -163,12 +187,54 @@ def export(
     \b
     bench results export predictions.parquet
     bench results export scores.csv --scores --dataset support2
+    bench results export errors.csv --for bencheval
     """
     from bench import stored
 
-    made = stored.export(file, results=results, dataset=dataset, scores=scores, quick=quick, force=force)
+    chosen = None if purpose is None else metric
+    made = stored.export(file, results=results, dataset=dataset, scores=scores, bencheval=chosen, quick=quick, force=force)
     print(f"{made.rows:,} rows written to {file}")
+    if made.missing:
+        print(f"Missing, though other methods have them: {made.missing:,} rows; bencheval fills them in with `fillna_data`")
     if made.without:
         print(f"Without predictions, since they failed or were declined: {made.without:,} cells")
     if made.damaged:
         print(f"Left out, since they are damaged: {made.damaged:,} cells. `bench results verify` says which.")
+
+
+@app.command()
+def track(
+    backend: Annotated[Literal["mlflow", "wandb"], Argument(help="MLflow, or Weights & Biases.")],
+    dataset: Annotated[
+        str,
+        Option(
+            "--dataset",
+            "--data",
+            help="Datasets as `bench run` was given them, separated by commas.",
+            autocompletion=completing.datasets,
+        ),
+    ] = "surgical",
+    methods: Annotated[
+        str | None,
+        Option(help="Methods, separated by commas. [default: those of the last run]", autocompletion=completing.methods),
+    ] = None,
+    uri: Annotated[str | None, Option(help="Of MLflow, as sqlite:///mlflow.db. [default: MLflow's own]")] = None,
+    project: Annotated[str, Option(help="The experiment or project.")] = "multitask-bench",
+    offline: Annotated[bool, Option("--offline", help="Weights & Biases on this machine alone, for `wandb sync`.")] = False,
+    results: Results = Path("results"),
+    reports: Annotated[str, Option(help="The folder the report is written to, whose table and page are sent.")] = "reports",
+    protocol: Annotated[str | None, Option(help="Of several stored ones, as cv5-n500. [default: the newest]")] = None,
+    quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
+) -> None:
+    """Send scores, settings, versions, table and page to a tracker: a run for each method on each dataset. No prediction, no patient.
+
+    \b
+    bench results track mlflow --dataset support2 --uri sqlite:///mlflow.db
+    bench results track wandb --dataset support2,nafld --offline
+    """
+    from bench import tracking
+
+    sent = tracking.track(
+        backend, dataset, methods, uri=uri, project=project, offline=offline, results=results, reports=reports, protocol=protocol, quick=quick
+    )  # fmt: skip
+    print(f"{sent.written} runs written to {sent.where}." + (f" {sent.there} were there already." if sent.there else ""))

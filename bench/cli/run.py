@@ -4,20 +4,34 @@ from typing import Annotated, Literal, TypeAlias
 
 from typer import Option
 
+from bench.cli import completing
+
 Dataset: TypeAlias = Annotated[
-    str | None, Option(help="Datasets, separated by commas; dials as in surgical:relatedness=0.3 [default: surgical]")
+    str | None,
+    Option(
+        help="Datasets, separated by commas; dials as in surgical:relatedness=0.3 [default: surgical]",
+        autocompletion=completing.datasets,
+    ),
 ]
-Data: TypeAlias = Annotated[str | None, Option(help="Your own data instead: a cohort file (.toml), see `bench data init`.")]
+Data: TypeAlias = Annotated[
+    str | None,
+    Option(help="Your own data instead: a cohort file (.toml), see `bench data init`.", autocompletion=completing.cohorts),
+]
 AllowLeak: TypeAlias = Annotated[
     list[str] | None, Option(help="A column of --data that a leakage alarm does not stop for; may be given again.")
 ]
 Methods: TypeAlias = Annotated[
-    str | None, Option(help="Methods, separated by commas; settings as in mmoe:experts=16. [default: all, every one]")
+    str | None,
+    Option(
+        help="Methods, separated by commas; settings as in mmoe:experts=16. [default: all, every one]",
+        autocompletion=completing.methods,
+    ),
 ]
 Suite: TypeAlias = Annotated[
     str | None,
     Option(
-        help="Instead of all these: balancing, claims, pairs, patients, transfer, or the path of a TOML file that says what meets what."
+        help="Instead of all these: balancing, claims, pairs, patients, transfer, or the path of a TOML file that says what meets what.",
+        autocompletion=completing.suites,
     ),
 ]
 Folds: TypeAlias = Annotated[int | None, Option(help="Folds of the random split. [default: 5; 2 with --quick]")]
@@ -46,7 +60,11 @@ Missing: TypeAlias = Annotated[
     str | None, Option(help="Predict the test rows also with each modality missing with these probabilities, as in 0,0.25,0.5.")
 ]
 TestData: TypeAlias = Annotated[
-    str | None, Option(help="Another dataset that every fitted model predicts too (external validation); matched by name.")
+    str | None,
+    Option(
+        help="Another dataset that every fitted model predicts too (external validation); matched by name.",
+        autocompletion=completing.datasets,
+    ),
 ]
 TextAs: TypeAlias = Annotated[
     str | None,
@@ -72,7 +90,10 @@ TuneMinutes: TypeAlias = Annotated[
     float | None, Option(help="The same for so many minutes a method and fold, however many that makes. 0: none.")
 ]
 Reference: TypeAlias = Annotated[
-    str | None, Option(help="The method the others are compared with. [default: single_task, else the first]")
+    str | None,
+    Option(
+        help="The method the others are compared with. [default: single_task, else the first]", autocompletion=completing.methods
+    ),
 ]
 Against: TypeAlias = Annotated[
     str | None,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench import registry, splits
 from bench.cohorts import build, leaks, reading, summary
@@ -26,6 +27,20 @@ class Looked:
     passed: tuple[Alarm, ...]
     note: str = ""
     asks: tuple[str, ...] = ()
+
+    def json(self) -> dict[str, Any]:
+        """For programs, see `bench.asjson`."""
+        seen = self.summary
+        names = ("outcomes", "columns", "modalities", "channels", "strongest", "subgroups", "variants")
+        counts = {
+            "name": seen.name,
+            "rows": seen.rows,
+            "patients": seen.patients,
+            "groups": seen.groups,
+            "digest": self.cohort.digest,
+        }
+        told = {"note": self.note, "notices": self.notices, "stop": self.stop, "passed": self.passed}
+        return {**counts, **{name: getattr(seen, name) for name in names}, "phi": seen.phi, **told}
 
     @property
     def notices(self) -> tuple[str, ...]:

@@ -304,7 +304,7 @@ def _connected(address: str) -> tuple[Any, Any]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise BenchError(f"--cluster needs Dask ({error}): pip install 'multitask-bench[cluster]'") from None
+        raise BenchError(f"--cluster needs Dask ({error}): pip install -e '.[cluster]'") from None
     if address.endswith(".toml"):
         from bench.execute import slurm
 

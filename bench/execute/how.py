@@ -106,7 +106,7 @@ def chosen(asked: Asked, precision: str = "float32") -> How:
         _check_address(cluster)
     found = device if cluster is not None else devices.resolve(device, precision)
     within = limits(asked.get("cell_timeout"), asked.get("cell_memory"))
-    count = _processors() if workers is None else workers
+    count = processors() if workers is None else workers
     return How(count, within, asked.get("retries", RETRIES), found, asked.get("group"), cluster or "")
 
 
@@ -139,5 +139,6 @@ def _amount(name: str, value: str | float, units: Mapping[str, int], form: str) 
     return float(found[1]) * units[found[2]]
 
 
-def _processors() -> int:
+def processors() -> int:
+    """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

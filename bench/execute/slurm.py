@@ -68,5 +68,5 @@ def _jobqueue() -> tuple[Any, Any]:
     try:
         from dask_jobqueue.slurm import SLURMCluster, SLURMJob
     except ImportError as error:
-        raise BenchError(f"--cluster with a file needs dask-jobqueue ({error}): pip install 'multitask-bench[cluster]'") from None
+        raise BenchError(f"--cluster with a file needs dask-jobqueue ({error}): pip install -e '.[cluster]'") from None
     return SLURMCluster, SLURMJob

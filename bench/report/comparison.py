@@ -1,6 +1,8 @@
 """Two methods as `bench compare` shows them: the paragraph, and a row per outcome."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,15 +33,21 @@ DECIDED = ("non_inferiority", "equivalence")
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """table: see `bench.stats.comparing.COLUMNS`, fractions. paragraph: what can be believed."""
+    """table: see `bench.stats.comparing.COLUMNS`, fractions. paragraph: what can be believed. about: dataset, a, b, metric."""
 
     table: pd.DataFrame
     paragraph: str
     sheet: Sheet
+    about: Mapping[str, str]
 
     def terminal(self) -> Screen:
         """What `rich.console.Console.print` shows, fitted to its width."""
         return Screen(self.sheet)
+
+    def json(self) -> dict[str, Any]:
+        """For programs, see `bench.asjson`."""
+        said = {"answer": self.sheet.title, "paragraph": self.paragraph, "warnings": self.sheet.warnings}
+        return {**self.about, **said, "table": self.table}
 
 
 def shown(results: Results, found: Comparison, a: str, b: str, metric: str) -> Compared:
@@ -53,7 +61,7 @@ def shown(results: Results, found: Comparison, a: str, b: str, metric: str) -> C
         remarks=("p adjusted by max-T over the outcomes; the mean is one question of its own. Detectable: the true difference that "
                  "this cohort would show with 80 % power.", notes.conditional(results)),
     )  # fmt: skip
-    return Compared(found.table, found.paragraph, sheet)
+    return Compared(found.table, found.paragraph, sheet, {"dataset": results.dataset, "a": a, "b": b, "metric": metric})
 
 
 def answer(table: pd.DataFrame, a: str, b: str, metric: str) -> str:

@@ -6,7 +6,9 @@ means and shown as a dash.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -76,6 +78,20 @@ ABOUT: Mapping[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class Diagnosed:
+    """file: diagnostics.csv. table: all that it holds, see `summary`. sheet: what to show."""
+
+    dataset: str
+    file: Path
+    table: pd.DataFrame
+    sheet: Sheet
+
+    def json(self) -> dict[str, Any]:
+        """For programs, see `bench.asjson`."""
+        return {"dataset": self.dataset, "file": self.file, "warnings": self.sheet.warnings, "table": self.table}
+
+
 def summary(results: Results) -> pd.DataFrame:
     """method, diagnostic, item, measure, value (mean over cells), sd, cells (in which it is defined). Variants of a method adjoin."""
     rows = [
@@ -91,8 +107,8 @@ def summary(results: Results) -> pd.DataFrame:
     return grouped.sort_values("method", key=lambda column: column.map(order), kind="stable", ignore_index=True)
 
 
-def write(results: Results, folder: Path, full: bool) -> Sheet:
-    """Write diagnostics.csv and return what to show: full, or means over outcomes. BenchError where no cell holds diagnostics."""
+def write(results: Results, folder: Path, full: bool) -> Diagnosed:
+    """Write diagnostics.csv. The sheet: full, or means over outcomes. BenchError where no cell holds diagnostics."""
     frame = summary(results)
     if frame.empty:
         raise BenchError(_missing(results, _undiagnosed(results)))
@@ -103,7 +119,7 @@ def write(results: Results, folder: Path, full: bool) -> Sheet:
     about = [] if full else ["Means over outcomes t and pairs of outcomes t, u; --full shows each, diagnostics.csv has them all."]
     if bare := [m for m in results.methods if m not in {*frame["method"], *_undiagnosed(results)}]:
         about.append(f"No diagnostic applies to {', '.join(bare)}.")
-    return Sheet(
+    sheet = Sheet(
         title=f"{results.dataset}: diagnostics",
         protocol=notes.protocol(results) + "; means over cells",
         warnings=(*notes.warnings(results), *([_missing(results, lacking)] if (lacking := _undiagnosed(results)) else [])),
@@ -111,6 +127,7 @@ def write(results: Results, folder: Path, full: bool) -> Sheet:
         footnotes=(),
         remarks=(*about, *(f"{ABOUT[name][0]}: {ABOUT[name][1]}" for name in shown)),
     )
+    return Diagnosed(results.dataset, folder / "diagnostics.csv", frame, sheet)
 
 
 def _adjoining(methods: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -39,12 +39,18 @@ METRICS: dict[str, Callable[..., float]] = {
 }  # fmt: skip
 
 
+Made: TypeAlias = Callable[[Contents, Shelf, Counter[str]], Iterator[pa.Table]]
+
+
 class Exported(NamedTuple):
-    """Rows of the table, and how many cells it lacks: those that are damaged, and those that failed or were declined."""
+    """Rows of the table, and how many cells it lacks: those that are damaged, and those that failed or were declined. missing: rows that
+    other methods have, where methods are compared row by row.
+    """
 
     rows: int
     damaged: int
     without: int
+    missing: int = 0
 
 
 def write(held: Contents, shelves: list[Shelf], path: Path, scores: bool) -> Exported:
@@ -52,7 +58,12 @@ def write(held: Contents, shelves: list[Shelf], path: Path, scores: bool) -> Exp
 
     Columns: those of PREDICTIONS or SCORES. Memory: the cells of one method at a time.
     """
-    schema, made = (SCORES, _scores) if scores else (PREDICTIONS, _predictions)
+    schema, made = (SCORES, scored) if scores else (PREDICTIONS, _predictions)
+    return written(held, shelves, path, schema, made)
+
+
+def written(held: Contents, shelves: list[Shelf], path: Path, schema: pa.Schema, made: Made) -> Exported:
+    """The tables that `made` gives of each shelf, in one file; it counts in its last argument the cells that are left out."""
     handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
     count, left = 0, Counter[str]()
@@ -109,7 +120,7 @@ def _predictions(held: Contents, shelf: Shelf, left: Counter[str]) -> Iterator[p
         yield _shaped(shelf, {**columns, "task": _same(task, table, pa.string())}, table, PREDICTIONS)
 
 
-def _scores(held: Contents, shelf: Shelf, left: Counter[str]) -> Iterator[pa.Table]:
+def scored(held: Contents, shelf: Shelf, left: Counter[str]) -> Iterator[pa.Table]:
     """Of every cell, view and outcome: the metrics, weighted as the report's are."""
     rows: list[dict[str, Any]] = []
     for repeat, table in _cells(held, shelf, left):

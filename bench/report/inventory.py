@@ -1,6 +1,5 @@
 """What a results folder holds, as rows for a terminal or for a program."""
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -28,10 +27,6 @@ def rows(held: Contents) -> list[dict[str, Any]]:
             "bytes": shelf.bytes, "last": _moment(shelf.changed),
         } for shelf in held.shelves
     ]  # fmt: skip
-
-
-def as_json(made: list[dict[str, Any]]) -> str:
-    return json.dumps(made, indent=1, ensure_ascii=True)
 
 
 class Screen:

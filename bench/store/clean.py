@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bench.core import BenchError
+from bench.core import JSON, BenchError
 from bench.store.contents import Contents, Shelf, contents, status
 from bench.store.locks import alone
 from bench.store.verify import Finding, findings
@@ -31,6 +31,14 @@ class Removal:
     @property
     def bytes(self) -> int:
         return sum(file.size for files in self.files.values() for file in files)
+
+    def json(self, removed: bool) -> dict[str, JSON]:
+        """For programs. removed: whether it is gone, or could be."""
+        kinds: list[JSON] = [
+            {"kind": kind, "files": len(files), "bytes": sum(file.size for file in files), "what": KINDS[kind]}
+            for kind, files in self.files.items()
+        ]
+        return {"removed": removed, "files": self.count, "bytes": self.bytes, "kinds": kinds}
 
     @property
     def count(self) -> int:
