@@ -13,7 +13,7 @@ import linked
 import pytest
 
 from bench import cards, registry
-from bench.docs import blocks, pages, ward
+from bench.docs import blocks, pages, prose, ward
 
 SPHINX = ("sphinx", "furo", "myst_nb", "ipykernel")
 missing = [name for name in SPHINX if importlib.util.find_spec(name) is None]
@@ -122,10 +122,10 @@ def test_a_method_without_a_picture_gets_a_page() -> None:
 
 def test_a_docstring_becomes_markdown_and_restructured_text() -> None:
     text = "Reads `x | y` and a_t *once*, arXiv 2605.03570.\n    z = a * b\n- one\n  more"
-    assert pages.markdown(text) == (
+    assert prose.markdown(text) == (
         "Reads `x \\| y` and a\\_t \\*once\\*, [arXiv 2605.03570](https://arxiv.org/abs/2605.03570).\n\n```text\nz = a * b\n```\n\n- one\n  more"
     )
-    assert pages.rst(["`x` and a * b:", "    z"]) == ["``x`` and a \\* b:", "", "::", "", "    z", ""]
+    assert prose.rst(["`x` and a * b:", "    z"]) == ["``x`` and a \\* b:", "", "::", "", "    z", ""]
 
 
 def test_a_rate_that_is_no_more_in_the_table_is_missed() -> None:

@@ -1,7 +1,7 @@
 """Pages that are made when the site is built: of each method and dataset from its docstring, of the cohort file's keys from the schema.
 
-They are written to `bench/docs/made/`, which git ignores, before Sphinx looks for pages. A docstring is plain text: indented lines are
-formulas or tables and stay as they are, a line that begins with "Published:" or its like begins a part, `code` is code.
+They are written to `bench/docs/made/`, which git ignores, before Sphinx looks for pages. In a docstring a
+line that begins with "Published:" or its like begins a part; all else is plain text, see `prose`.
 """
 
 import json
@@ -12,13 +12,13 @@ from typing import Any
 
 from bench import cards, registry
 from bench.docs import blocks
+from bench.docs.prose import code, markdown, rst, table
 from bench.report.notes import FAMILIES
 
 HERE = Path(__file__).parent
 MADE = HERE / "made"
 PARTS = re.compile(r"^(Adapter|Published|Limits|Departures|Cost|Source|Licence|Terms|Cite|Shape): ", re.M)
 YEAR = re.compile(r"(?P<paper>.*?\b(?:19|20)\d\d\b\)?)", re.DOTALL)
-WORDS = re.compile(r"(?P<code>`[^`\n]+`)|(?P<url>https?://[^\s,;)]+[^\s,;).:])|arXiv (?P<arxiv>\d{4}\.\d{5})")
 
 
 def setup(app: Any) -> None:
@@ -187,19 +187,21 @@ def toctree(names: Sequence[str], *options: str) -> str:
 def keys(schema: Mapping[str, Any]) -> str:
     """Every key of a cohort file, table by table, from the JSON schema."""
     parts = ["# Every key of a cohort file", KEYS]
-    named = [("The file", schema), *((WHERE[name], part) for name, part in schema["$defs"].items() if name in WHERE)]
+    shared: Mapping[str, str] = {}  # what is said of a table's keys, which a join and a series have too
+    named = [("The file", schema), *((title, schema["$defs"][name]) for name, title in WHERE.items())]
     missing = set(schema["$defs"]) - set(WHERE)
     if missing:
         raise ValueError(f"pages.WHERE does not say where the keys of {', '.join(sorted(missing))} stand")
     for title, part in named:
         required = part.get("required", [])
-        about, _, more = part.get("description", "").partition("\n\n")
-        said = cards.said(part.get("description", ""), list(part["properties"]))
+        about, names = part.get("description", ""), list(part["properties"])
+        said = {**shared, **cards.said(about, names)}
         rows = [
             (f"`{key}`", kind(one), "required" if key in required else code(_given(one)), markdown(said.get(key, "")))
             for key, one in part["properties"].items()
         ]
-        parts += [f"## {title}", markdown(about), table(("key", "value", "left out", "meaning"), rows), markdown(more)]
+        shared = said if title == WHERE["Table"] else shared
+        parts += [f"## {title}", markdown(_before(about, names)), table(("key", "value", "left out", "meaning"), rows)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -213,6 +215,11 @@ WHERE = {
     "Series": "`[series.NAME]`",
     "Split": "`[split]`",
 }
+
+
+def _before(about: str, names: Sequence[str]) -> str:
+    """A description up to the first key it speaks of."""
+    return re.split(rf"(?<![\w`.])(?:{'|'.join(names)})(?:, \w+)*: ", about)[0].strip()
 
 
 def kind(one: Mapping[str, Any]) -> str:
@@ -236,7 +243,13 @@ def kind(one: Mapping[str, Any]) -> str:
 
 def _given(one: Mapping[str, Any]) -> str:
     default = one.get("default")
-    return "" if default in (None, "", [], {}) else str(default)
+    return (
+        ""
+        if not default or isinstance(default, dict)
+        else ", ".join(map(repr, default))
+        if isinstance(default, list)
+        else str(default)
+    )
 
 
 # Rates out of the statistics page
@@ -268,70 +281,3 @@ def rates(page: str, chosen: Sequence[str]) -> str:
             raise ValueError(f"statistics.md has none of the rates {', '.join(chosen)} under '{title}'")
         out += [title, "\n".join([head, "|---|--:|--:|--:|--:|--:|--:|", *found])]
     return "\n\n".join(out) + "\n"
-
-
-# Plain text as Markdown and as reStructuredText
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; cells are Markdown without line ends."""
-    lines = [head, ["---"] * len(head), *([" ".join(cell.split()) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def code(text: str) -> str:
-    """A text as code, also in a table; nothing for an empty one."""
-    return "`" + text.replace("|", "\\|") + "`" if text else ""
-
-
-def pieces(text: str) -> Iterator[tuple[bool, list[str]]]:
-    """(indented, lines): runs of prose and of lines that are to stay as they are. A list item's further lines are prose."""
-    run: list[str] = []
-    kept = item = False
-    for line in [*text.strip("\n").splitlines(), ""]:
-        indented = line.startswith("  ") and not item
-        if run and (not line.strip() or indented != kept):
-            yield kept, run
-            run = []
-        item = line.startswith("- ") or (item and line.startswith("  "))
-        if line.strip():
-            kept, run = indented, [*run, line]
-
-
-def markdown(text: str) -> str:
-    """A docstring's plain text as Markdown."""
-    return "\n\n".join(
-        "\n".join(["```text", *_dedented(lines), "```"]) if kept else WORDS.sub(_word, _escaped("\n".join(lines)))
-        for kept, lines in pieces(text)
-    )
-
-
-def _dedented(lines: Sequence[str]) -> list[str]:
-    by = min(len(line) - len(line.lstrip()) for line in lines)
-    return [line[by:] for line in lines]
-
-
-def _escaped(text: str) -> str:
-    """Signs that Markdown would take for its own, outside of code and addresses."""
-    parts = re.split(r"(`[^`\n]+`|https?://\S+)", text)
-    return "".join(part if i % 2 else re.sub(r"([\\*_\[\]<>$|#~{}])", r"\\\1", part) for i, part in enumerate(parts))
-
-
-def _word(found: re.Match[str]) -> str:
-    if found["arxiv"]:
-        return f"[arXiv {found['arxiv']}](https://arxiv.org/abs/{found['arxiv']})"
-    return f"<{found['url']}>" if found["url"] else found["code"].replace("|", "\\|")
-
-
-def rst(lines: Sequence[str]) -> list[str]:
-    """A docstring's plain text as reStructuredText, for autodoc."""
-    out: list[str] = []
-    for kept, run in pieces("\n".join(lines)):
-        if kept:
-            out += ["::", "", *(f"    {line}" for line in _dedented(run)), ""]
-        else:
-            words = [re.split(r"(`[^`\n]+`)", line) for line in run]
-            out += ["".join(f"`{p}`" if i % 2 else re.sub(r"([\\*_|])", r"\\\1", p) for i, p in enumerate(w)) for w in words] + [
-                ""
-            ]
-    return out
