@@ -1,9 +1,10 @@
-"""The README's blocks run as they stand, in an empty folder, except those marked slow."""
+"""The blocks of the README and of the pages in bench/docs run as they stand, page by page in an empty folder, except those marked slow."""
 
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,34 +14,61 @@ from bench.cohorts import schema
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-DOCS = ROOT / "bench" / "docs"
 BLOCK = re.compile(r"(?P<slow><!-- slow -->\n+)?```(?P<kind>bash|python)\n(?P<code>.*?)```", re.DOTALL)
 TOML = re.compile(r"```toml\n(.*?)```", re.DOTALL)
-BLOCKS = [(m["kind"], m["code"]) for m in BLOCK.finditer(README) if not m["slow"]]
+PAGES = {"README": README} | {page.stem: page.read_text("utf-8") for page in sorted((ROOT / "bench" / "docs").glob("*.md"))}
+SHARED = (
+    "README",
+    "options",
+    "tutorial",
+    "formats",
+    "results",
+)  # pages of one run: what the first of them trained is there for the others
+BLOCKS = [
+    pytest.param(
+        page, m["kind"], m["code"], id=f"{page}: {m['code'].splitlines()[0][:60]}", marks=[pytest.mark.slow] * bool(m["slow"])
+    )
+    for page, text in PAGES.items()
+    for m in BLOCK.finditer(text)
+    if not (m["slow"] and page == "README")  # hours, and a clone
+]
+Folder = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("readme")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """The folder of a page, empty but for the results it shares."""
+    folders: dict[str, Path] = {}
+
+    def get(page: str) -> Path:
+        if page not in folders:
+            folders[page] = tmp_path_factory.mktemp(page)
+            if page in SHARED[1:]:
+                shared = get(SHARED[0]) / "results"
+                shared.mkdir(exist_ok=True)
+                (folders[page] / "results").symlink_to(shared)
+        return folders[page]
+
+    return get
 
 
 def test_there_are_blocks_to_run() -> None:
-    assert {kind for kind, _ in BLOCKS} == {"bash", "python"}
+    assert {block.values[1] for block in BLOCKS if block.values[0] == "README"} == {"bash", "python"}
+    assert {block.values[0] for block in BLOCKS} >= {*SHARED, "own_cohort", "contributing"}
 
 
-@pytest.mark.parametrize(("kind", "code"), BLOCKS, ids=lambda text: text.splitlines()[0][:60])
-def test_a_block_runs(kind: str, code: str, folder: Path) -> None:
+@pytest.mark.parametrize(("page", "kind", "code"), BLOCKS)
+def test_a_block_runs(page: str, kind: str, code: str, folder: Folder) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = ["bash", "-euc", code] if kind == "bash" else [sys.executable, "-c", code]
     done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=600
+        command, cwd=folder(page), env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=3600
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_cohort_file_is_one(tmp_path: Path) -> None:
-    page = (DOCS / "cohorts.md").read_text("utf-8")
-    files = [code for text in (README, page) for code in TOML.findall(text) if "patient = " in code]
+    files = [code for text in (README, PAGES["cohorts"]) for code in TOML.findall(text) if "patient = " in code]
     assert len(files) == 3
     for code in files:
         (tmp_path / "cohort.toml").write_text(code, "utf-8")
@@ -48,8 +76,7 @@ def test_a_cohort_file_is_one(tmp_path: Path) -> None:
 
 
 def test_the_suite_is_one(tmp_path: Path) -> None:
-    page = (DOCS / "options.md").read_text("utf-8")
-    (code,) = (code for code in TOML.findall(page) if "methods = " in code)
+    (code,) = (code for code in TOML.findall(PAGES["options"]) if "methods = " in code)
     (tmp_path / "mine.toml").write_text(code)
     _, suite = suites.load(str(tmp_path / "mine.toml"))
     assert isinstance(suite, suites.Comparison)

@@ -24,7 +24,7 @@ def call(*command: str | Path, cwd: Path) -> str:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("bench", "methods", "datasets"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "docs"))
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "made"))
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, source / name)
     call(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source, cwd=out)
@@ -51,6 +51,7 @@ def test_the_wheel_holds_the_suite_and_no_top_level_methods_or_datasets(wheel: P
     inside = {p.relative_to(ROOT).as_posix() for p in (ROOT / "bench").rglob("*.py") if "docs" not in p.parts}
     inside |= {f"bench/{kind}/{p.name}" for kind in ("methods", "datasets") for p in (ROOT / kind).glob("*.py")}
     assert inside <= set(names)
+    assert not [name for name in names if name.startswith("bench/docs/")]
 
 
 def test_the_wheel_runs_beside_a_package_called_datasets(python: Path, tmp_path: Path) -> None:

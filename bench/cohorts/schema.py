@@ -47,9 +47,9 @@ class _Strict(BaseModel):
 class Table(_Strict):
     """Where rows come from: `file` (.csv, .tsv, .txt, .parquet, .xlsx; .gz of the first three), or `query` on `database`.
 
-    database: a .duckdb or .sqlite file, opened for reading only. query: SQL. sheet: of an Excel file, the first where left out.
-    separator, decimal, encoding: of a CSV, found out where left out. missing: texts that mean "not measured", instead of
-    the usual, of which "None" counts among numbers and dates only.
+    file: its path, seen from the cohort file. database: a .duckdb or .sqlite file, opened for reading only. query: SQL. sheet: of
+    an Excel file, the first where left out. separator, decimal, encoding: of a CSV, found out where left out. missing: texts that
+    mean "not measured", instead of the usual, of which "None" counts among numbers and dates only.
     """
 
     file: Name | None = None
@@ -69,16 +69,17 @@ class Table(_Strict):
 
 
 class Joined(Table):
-    """A further table: its columns stand beside the first table's. key: the column both share, one row a value. Prefix: of its names."""
+    """A further table: its columns stand beside the first table's. key: the column both share, one row a value. prefix: of its names."""
 
     key: Name
     prefix: str = ""
 
 
 class Columns(_Strict):
-    """As what columns are taken; names may hold * and ?. only: no others but those named beside are features.
+    """As what columns are taken; names may hold * and ?. numeric, categorical, text: taken as such, not as they look.
 
-    measured: column -> the column that says when it was measured.
+    ignore: never features. only: no others but those named beside are features. measured: column -> the column that says when it
+    was measured.
     """
 
     numeric: Names = ()
@@ -92,15 +93,15 @@ class Columns(_Strict):
 class Outcome(_Strict):
     """One outcome: `rule` (a column of 0 and 1, or an expression); or `event` and `time` with a `horizon`, where follow-up may end early.
 
-    known: an expression; where it is false or unknown, the label is unknown. Censored: 1 = event within `horizon` after time 0;
-    0 = followed that long without it; unknown = followed for less, and rows with known labels are weighted by the inverse
-    probability of being followed. death: an expression for dead at the end of follow-up, after the event or without it; without it the
-    label is 0, not unknown. followed: the end of follow-up where it goes on after the event (`time` is then needed of events only);
-    `time` where left out.
-    competing: how death before the event is coded, printed under the table. implies: outcomes that must be 1 where this is.
-    thresholds: the range of risks for decision curves. variants: other definitions of the same outcome, name -> its keys: models
-    learn the outcome itself, and the report shows whether their ranking is the same by each variant. To learn one in its place:
-    `bench run --data cohort.toml:variant=OUTCOME~NAME` (several: with + between them), a dataset of its own.
+    rule: where it is unknown, so is the label. known: an expression; where it is false or unknown, the label is unknown. event,
+    time, horizon: 1 = event within `horizon` after time 0; 0 = followed that long without it; unknown = followed for less, and
+    rows with known labels are weighted by the inverse probability of being followed. death: an expression for dead at the end of
+    follow-up, after the event or without it; without it the label is 0, not unknown. followed: the end of follow-up where it goes
+    on after the event (`time` is then needed of events only); `time` where left out. label: what it is, in words under every
+    table. competing: how death before the event is coded, printed under the table. implies: outcomes that must be 1 where this
+    is. thresholds: the range of risks for decision curves. variants: other definitions of the same outcome, name -> its keys:
+    models learn the outcome itself, and the report shows whether their ranking is the same by each variant. To learn one in its
+    place: `bench run --data cohort.toml:variant=OUTCOME~NAME` (several: with + between them), a dataset of its own.
     """
 
     rule: Name | None = None
@@ -174,9 +175,10 @@ class Split(_Strict):
 class CohortFile(_Strict):
     """The whole file. patient: whose row it is; a patient's rows never cross a split. row: a name for each row, its number where left out.
 
-    group: patients that stay together (a matched set). site, time: for splits by them. subgroups: columns whose levels are
-    reported apart. prediction: the column with the moment of prediction, for `columns.measured`. allow_leak: columns that the
-    leakage alarms may not stop the run for; they are named in the report.
+    name: of the cohort, the file's where left out. table, join, columns, outcomes, series, split: see there. group: patients that
+    stay together (a matched set). site, time: for splits by them. subgroups: columns whose levels are reported apart. prediction:
+    the column with the moment of prediction, for `columns.measured`. allow_leak: columns that the leakage alarms may not stop the
+    run for; they are named in the report.
     """
 
     name: Plain | None = None

@@ -7,7 +7,7 @@ Sources are only ever read. What cannot be read is one `BenchError` that names t
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ def connect() -> duckdb.DuckDBPyConnection:
     """A database in memory. Times with an offset are taken to UTC; nothing is fetched from a network."""
     con = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     con.execute("SET TimeZone = 'UTC'")
-    con.execute("SET enable_progress_bar = false")
+    with suppress(duckdb.InvalidInputException):  # in a notebook without ipywidgets, where there is no bar to turn off
+        con.execute("SET enable_progress_bar = false")
     return con
 
 
