@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from filled import GUESS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,6 @@ from bench.core import BenchError
 from bench.execute import shards
 from bench.execute.shards import Shard
 
-GUESS = str(Path(__file__).parent / "plugins" / "guess.py")
 METHODS = f"{GUESS},{GUESS}:noise=0.1"
 SMALL = ["--quick", "--dataset", "surgical:n=600", "--folds", "3", "--workers", "1", "--methods", METHODS]
 Cell = tuple[str, int, int]
