@@ -16,7 +16,7 @@ Departures: all that concerns masks and weights. Codes are split as sets of one 
 statistics). A first tree without effect sets the start to the log-odds of the prevalence, where the library starts at .5.
 The rounds are chosen by the validation log loss relative to the prevalence's, averaged over outcomes; where none shows both
 classes in validation, 100 rounds are done.
-Cost: 8 s per cell of surgical, as much as one ensemble per outcome.
+Cost: 10 s per cell of surgical, a little less than one ensemble per outcome.
 """
 
 import pickle

@@ -10,7 +10,7 @@ Departures: the columns start at the fused vector, below which all tasks share t
 they are not first trained as single-task networks; a column is `levels` layers with GELU and dropout under a linear head; units
 are not held in [0, 1], have no weight decay, and start with rows that sum to 1. The paper trains the units 100 to 1,000 times
 faster than the rest, by SGD; Adam's steps have no scale, so ours move `rate` times as far a step as any other weight.
-Cost: about that of hard_sharing.
+Cost: 11 s per cell of surgical, about that of hard_sharing.
 """
 
 from dataclasses import dataclass

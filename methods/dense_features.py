@@ -17,7 +17,7 @@ condition numbers are l_1 / l_(d-1). The probe is `logistic`, an elastic net. No
 as any features do: read AUROC beside the geometry. Here it stays below that of a linear model of the raw columns (README).
 Masked reconstruction: squared error of hidden numbers, codes, windows and texts, read from the patient's vector by a linear map.
 VICReg: two views by dropout and hiding, compared behind one hidden layer.
-Cost: 26 s per cell of surgical, 2.7 times hard_sharing; the probe is a part of it.
+Cost: 34 s per cell of surgical, 3.4 times hard_sharing; the probe is a part of it.
 """
 
 import hashlib

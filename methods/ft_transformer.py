@@ -12,7 +12,7 @@ emptiness, and each text vector is one: a token for every statistic would double
 lacks are masked. CLS in the last block attends without dropout. The optimizer's clipping, the running average of weights and
 early stopping are those of all networks here. Sizes, rate and dropout are for some thousand patients on one thread; the paper's:
 `ft_transformer:fused=192:hidden=256:layers=3:heads=8:dropout=0.2:lr=1e-4:average=0`.
-Cost: 48 s per cell of surgical (8,450 training rows, one thread), four and a half times hard_sharing; 54 tokens there.
+Cost: 55 s per cell of surgical (8,450 training rows, one thread), five and a half times hard_sharing; 54 tokens there.
 """
 
 import math

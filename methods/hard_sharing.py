@@ -5,7 +5,7 @@ Published: no code; results on road following, door recognition and the risk of 
 are known later only were the further tasks.
 Departures: a hidden layer stands between the fused patient vector and the heads, so that the network has about as many weights
 as the methods with experts.
-Cost: 11 s per cell of surgical (8,450 training rows, one thread); the costs of other networks are told as multiples of it.
+Cost: 10 s per cell of surgical (8,450 training rows, one thread); the costs of other networks are told as multiples of it.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate M
 Published: no code of its authors; results on synthetic regressions, UCI Census-income and a recommender of theirs.
 Departures: experts and gates read the fused patient vector, where the paper has one flat input; an expert is one layer with
 GELU and dropout, and the tower is the linear head that all methods here share.
-Cost: 1.1 times that of hard_sharing.
+Cost: 14 s per cell of surgical, 1.4 times hard_sharing.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ Published: code (lorenmt/mtan) and results on CityScapes, NYUv2 and the Visual D
 Departures: AN ADAPTATION, not the published network, which is convolutional, masks the feature maps of an image encoder and
 decoder, and has batch normalisation in every block (left out, since a cohort may be one small batch). Ours has linear layers
 over the fused vector, and one vector u a level where a convolutional block has two maps. M is shared, as in the authors' code.
-Cost: a little below ple, 1.3 times hard_sharing.
+Cost: 14 s per cell of surgical, 1.4 times hard_sharing, a little below ple.
 """
 
 from dataclasses import dataclass

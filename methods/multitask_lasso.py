@@ -13,7 +13,7 @@ Published: results on handwriting and gene-expression tables, better than one la
 Departures: one strength for all outcomes, by the validation log loss relative to the prevalence's, averaged over outcomes; where
 none shows both classes in validation it is 0.05 of the largest. The paper follows the path by blockwise steps; we leave out
 columns that the strong rule rules out (Tibshirani et al., JRSS B 2012) until a condition fails.
-Cost: 4 s per cell of surgical, a quarter of `logistic`.
+Cost: 4 s per cell of surgical, a fifth of `logistic`.
 """
 
 from dataclasses import dataclass, field

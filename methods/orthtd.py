@@ -12,7 +12,7 @@ Departures: the full text was not available to us, so that these formulas are re
 where nothing is known: squared cosine; merging by concatenation; linear heads; the weight's default; mean instead of sum over
 tasks; cross-entropy alone by default, as for all methods here (the paper adds an asymmetric loss: `loss=both`). Encoders, batch
 and schedule are those of all networks here (the paper: BERT with its last layer tuned, batches of 128, a cosine schedule).
-Cost: about that of hard_sharing.
+Cost: 12 s per cell of surgical, 1.2 times hard_sharing.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ that we read one has these equations (facebookresearch/AdaTT); of the others one
 gate, and one takes the wrong number of shared experts.
 Departures: an expert is one layer with GELU and dropout; the tower is the linear head that all methods here share; the paper's
 decaying task weights and task-wise sample spaces are left to `loss`. Without shared experts there is no shared state.
-Cost: 1.2 times that of hard_sharing.
+Cost: 16 s per cell of surgical, 1.6 times hard_sharing.
 """
 
 from collections.abc import Sequence

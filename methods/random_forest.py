@@ -10,7 +10,7 @@ Missing numbers take the better branch at every split.
 Published: code (Fortran; later R and scikit-learn) and error rates on small public tables.
 Departures: leaves of at least 5 rows, for probabilities; a tree without a split, the prevalence, is averaged in, so that no risk
 is 0; codes enter as numbers in the order of the categories. Validation rows are not used.
-Cost: 9 s per cell of surgical, whose outcomes share one forest; as many times that as there are forests.
+Cost: 11 s per cell of surgical, whose outcomes share one forest; as many times that as there are forests.
 """
 
 from collections.abc import Sequence

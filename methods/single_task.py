@@ -5,7 +5,7 @@ Every network starts from the run's seed, so the order of the tasks is of no con
 Published: nothing of its own; it is what papers on multi-task learning compare with.
 Departures: the settings are those of hard_sharing, not tuned per task: papers that tune the shared network alone are unfair to it,
 and the reverse would be as well. `single_task_wide` is the control with equal weights in all.
-Cost: 3 times that of hard_sharing for four tasks.
+Cost: 36 s per cell of surgical, 3.6 times hard_sharing for four tasks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -6,7 +6,7 @@ the networks together have the weights of `like`, within 2 %, so that a differen
 then the largest `hidden`, then the largest `width`. The facts state both sizes: `parameters`, `target_parameters`, `sizes`.
 Published: nothing; comparisons of multi-task networks seldom print the total size of their single-task ones.
 Departures: a control, not a published method.
-Cost: T small networks, each trained to its own stop: 2.5 times hard_sharing with four tasks.
+Cost: T small networks, each trained to its own stop: 26 s per cell of surgical, 2.6 times hard_sharing with four tasks.
 """
 
 from collections.abc import Callable, Mapping, Sequence

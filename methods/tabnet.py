@@ -8,7 +8,7 @@ Departures: of pytorch-tabnet only the network is used, since its trainer reject
 nothing when there are fewer rows than a batch, and stops on a metric of its own. Heads are one logit per outcome (a softmax of
 two says the same) and start at the log-odds of the prevalence, codes enter as one column per category, and batches shrink
 with the rows (eight an epoch, but 32 rows each), in whole ghost batches. Defaults: the best of a 20-trial search on SUPPORT2.
-Cost: 21 s per cell of surgical (8,450 training rows, one thread), twice that of hard_sharing.
+Cost: 28 s per cell of surgical (8,450 training rows, one thread), 2.8 times hard_sharing.
 """
 
 import copy

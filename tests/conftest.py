@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy or torch starts its threads
 
@@ -12,6 +13,9 @@ import pytest
 from bench.contract.cohort import make
 from bench.core import Cohort
 
+# Where a container forbids it, every interpreter that a test starts would compile the suite anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it starts ignored, and children would inherit that
 
 MakeCohort = Callable[..., Cohort]

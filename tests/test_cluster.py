@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from commands import Ended, inside
 from dask_cluster import Dask, can_hide, until
 
 import bench
@@ -39,11 +40,19 @@ def own(folder: Path) -> Path:
     return folder
 
 
+def line(address: str, methods: Sequence[str], *options: str) -> list[str]:
+    return ["--quick", "--data", "mine.toml", "--folds", "3", "--methods", ",".join(methods), *options, "--cluster", address]
+
+
 def start(folder: Path, address: str, methods: Sequence[str] = METHODS, *options: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "bench", "run", "--quick", "--data", "mine.toml", "--folds", "3", "--methods"]
-    command += [",".join(methods), *options, "--cluster", address]
+    command = [sys.executable, "-m", "bench", "run", *line(address, methods, *options)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True)
+
+
+def asked(folder: Path, address: str, methods: Sequence[str] = METHODS, *options: str) -> Ended:
+    """The same in this process: the client is not what such a test disturbs."""
+    return inside(folder, *line(address, methods, *options))
 
 
 def first_cell(process: "subprocess.Popen[str]") -> None:
@@ -116,19 +125,18 @@ def test_a_killed_scheduler_costs_nothing_that_is_stored(tmp_path: Path, local: 
     assert 0 < len(kept) < 12
     with Dask(tmp_path / "second") as dask:
         odd = dask.worker(path=str(other_code(tmp_path / "other")))
-        run = start(folder, dask.address)
-        said = run.communicate(timeout=300)[1]
-        assert run.returncode == 1, said
+        ran = asked(folder, dask.address)
+        assert ran.returncode == 1, ran.stderr
+        said = ran.stderr
         assert "cells are stored under the code and libraries of this machine, but the worker at tcp://127.0.0.1:" in said
         assert f"has multitask-bench {bench.__version__} (code " in said
         assert {p: p.stat().st_mtime_ns for p in folder.glob("results/*/*/*/r*.json")} == kept, "no cell by other code"
         odd.kill()
         odd.wait()
         dask.worker()
-        run = start(folder, dask.address)
-        out, said = run.communicate(timeout=300)
-        assert run.returncode == 0, out + said
-    assert f"{len(kept)} of 12 cells are stored already" in out
+        ran = asked(folder, dask.address)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"{len(kept)} of 12 cells are stored already" in ran.stdout
     assert {p: p.stat().st_mtime_ns for p in kept} == kept, "a stored cell was run again"
     assert tables(folder) == local
 
@@ -137,10 +145,9 @@ def test_what_ends_a_cell_its_worker_or_the_command(tmp_path: Path) -> None:
     folder = own(tmp_path / "own")
     with Dask(tmp_path / "dask", DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as dask:
         worker = dask.worker()
-        run = start(folder, dask.address, ["guess.py", "guess.py:fault=die"], "--retries", "0")
-        out, said = run.communicate(timeout=300)
-        assert run.returncode == 2, out + said
-        assert out.count("bench: failed: guess:fault=die on mine, ") == 3
+        ran = asked(folder, dask.address, ["guess.py", "guess.py:fault=die"], "--retries", "0")
+        assert ran.returncode == 2, ran.stdout + ran.stderr
+        assert ran.stdout.count("bench: failed: guess:fault=die on mine, ") == 3
         assert {cell["status"] for name, cell in cells(folder).items() if "fault" not in name} == {"done"}
 
         run = start(folder, dask.address, ["guess.py:sleep=600"])
@@ -168,10 +175,9 @@ def test_cells_that_want_a_gpu_go_to_workers_that_announce_one(tmp_path: Path) -
     folder = own(tmp_path / "own")
     with Dask(tmp_path / "dask") as dask:
         dask.worker("--nthreads", "3")
-        run = start(folder, dask.address, METHODS, "--device", "cuda")
-        out, said = run.communicate(timeout=300)
-        assert run.returncode == 1, out + said
-        assert said.splitlines()[-1] == (
+        ran = asked(folder, dask.address, METHODS, "--device", "cuda")
+        assert ran.returncode == 1, ran.stdout + ran.stderr
+        assert ran.stderr.splitlines()[-1] == (
             f"bench: --device cuda needs workers that say what they have, but none of the 1 at {dask.address} announces a GPU. Start those "
             'with one as in `dask worker ... --resources "GPU=1"`; --device auto takes what each has.'
         )
@@ -183,15 +189,14 @@ def test_cells_that_want_a_gpu_go_to_workers_that_announce_one(tmp_path: Path) -
                 shares = client.run(remote.sharers, device)
                 assert shares.pop(announced) == other
                 assert set(shares.values()) == {plain}
-        run = start(folder, dask.address, ["needy.py", "guess.py"], "--device", "cuda")
-        out, said = run.communicate(timeout=300)
+        ran = asked(folder, dask.address, ["needy.py", "guess.py"], "--device", "cuda")
     if devices.found() == ["cpu"]:  # it only says so; that it was asked, and not the other, is what can be seen here
-        assert run.returncode == 1, out + said
-        assert said.splitlines()[-1].startswith(
+        assert ran.returncode == 1, ran.stdout + ran.stderr
+        assert ran.stderr.splitlines()[-1].startswith(
             f"bench: on the worker at {announced}: device must be auto or one of what is here (cpu)"
         )
     else:
-        assert run.returncode == 0, out + said
+        assert ran.returncode == 0, ran.stdout + ran.stderr
         assert {cell["facts"]["parent"] for name, cell in cells(folder).items() if "needy@" in name} == {gpu.pid}  # type: ignore[index]
 
 

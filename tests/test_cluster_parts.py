@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from filled import DATA as WARDS
 from filled import plan
 
 pytest.importorskip("distributed")
@@ -20,7 +21,6 @@ from bench.core import BenchError, Cohort, Tabular, Task
 from bench.execute import How, cluster, luggage, remote, slurm
 from bench.protocol import Protocol
 
-WARDS = str(Path(__file__).parent / "plugins" / "wards.py")
 LIKE_SLURM = (
     'jobs = 3\ncores = 4\nmemory = "16GB"\nwalltime = "08:00:00"\nqueue = "normal"\naccount = "ab123"\ninterface = "lo"\n'
 )

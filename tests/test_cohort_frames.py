@@ -234,7 +234,8 @@ def test_mistakes_in_shapes() -> None:
 def test_a_run_of_what_is_in_memory(tmp_path: Path) -> None:
     """From the frame to the table, the cells in a worker process of its own."""
     made = bench.Cohort.from_frame(frame(), patient="pid", outcomes=OUTCOMES, ignore=["los"], name="mine")
-    outcome = bench.run(made, "constant", folds=2, results=tmp_path / "results", reports=tmp_path / "reports", workers=1)
+    places = {"results": tmp_path / "results", "reports": tmp_path / "reports"}
+    outcome = bench.run(made, "constant", folds=2, workers=1, quick=True, **places)
     assert outcome.failed.empty
     assert set(outcome.scores["dataset"]) == {"mine"}
     assert set(outcome.scores["task"]) >= {"aki", "icu"}

@@ -123,6 +123,12 @@ def test_one_decimal_mark_in_a_file(tmp_path: Path) -> None:
     values, _, said = column(tmp_path, [*["121"] * 96, *["121,5"] * 4])
     assert values == [*[121.0] * 96, *[121.5] * 4]
     assert said.endswith("is read as numbers with a decimal comma")
+    # one is enough: 1,5 can be no thousand, and that it was read so is said; `decimal = "."` has it count as missing
+    values, _, said = column(tmp_path, [*["3"] * 39, "1,5"])
+    assert (values[-1], said) == (1.5, "t.csv, column 'x' is read as numbers with a decimal comma")
+    values, _, said = column(tmp_path, [*["3"] * 39, "1,5"], decimal=".")
+    assert np.isnan(values[-1])
+    assert said.endswith("1 of 40 values is no number and counts as missing (such as '1,5')")
     with pytest.raises(BenchError, match=r"column 'x': the comma in '1,234' may be a decimal or a thousands one"):
         column(tmp_path, [*["900"] * 96, *["1,234"] * 4])
     beside = "id;dead;crea;x\n" + "".join(f"{i};{i % 2};{i / 4};{i if i else '1,5'}\n" for i in range(40))

@@ -12,7 +12,8 @@ from scipy.stats import norm
 
 from bench import metrics
 from bench.bootstrap import Cell
-from bench.stats.delong import DELONG, all_pairs, covariance, delong, influence
+from bench.stats.decisions import wald
+from bench.stats.delong import DELONG, Influence, covariance, delong, influence
 
 
 def cell(y: np.ndarray, p: np.ndarray, unit: np.ndarray | None = None, repeat: int = 0, fold: int = 0) -> Cell:
@@ -43,6 +44,12 @@ def in_pairs(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return kernel.mean(axis=(1, 2)), s10 / events.shape[1] + s01 / others.shape[1]
 
 
+def pair(found: Influence, a: int = 0, b: int = 1) -> dict[str, np.ndarray]:
+    """difference, se, p, low, high of two methods, an outcome each and their mean, as `delong` makes them."""
+    difference = found.values[a] - found.values[b]
+    return {"difference": difference, **wald(difference, np.sqrt(((found.influence[a] - found.influence[b]) ** 2).sum(axis=-1)))}
+
+
 @pytest.mark.parametrize("ties", [0, 2])
 def test_one_fold_as_mlstatkit(ties: int) -> None:
     y, p = made(300, ties=ties)
@@ -52,7 +59,7 @@ def test_one_fold_as_mlstatkit(ties: int) -> None:
     variance = covariances[0, 0] + covariances[1, 1] - 2 * covariances[0, 1]
     assert variance == pytest.approx(info["var_diff"], rel=1e-10)
     found = influence([cell(y, p)], np.ones((3, 1), bool), np.ones(1, bool))
-    assert all_pairs(found)[2][0, 0, 1] == pytest.approx(p_value, rel=1e-9)
+    assert pair(found)["p"][0] == pytest.approx(p_value, rel=1e-9)
 
 
 def test_by_hand() -> None:
@@ -200,10 +207,10 @@ def test_a_difference_without_any_spread_has_no_p_value() -> None:
     # the first ranks perfectly, the second not at all: both placements are the same in every row
     y = np.array([1.0, 1, 0, 0, 0])
     found = influence([cell(y, np.stack([y, 0 * y]))], np.ones((2, 1), bool), np.ones(1, bool))
-    difference, se, p = all_pairs(found)
-    assert (difference[0, 0, 1], se[0, 0, 1]) == (0.5, 0.0)
-    assert np.isnan(p[0, 0, 1])
-    assert p[0, 0, 0] == 1
+    assert pair(found)["difference"][0] == 0.5
+    assert pair(found)["se"][0] == 0
+    assert np.isnan(pair(found)["p"][0])
+    assert pair(found, 0, 0)["p"][0] == 1
 
 
 def test_a_method_without_a_fold_is_compared_on_the_others() -> None:

@@ -15,7 +15,7 @@ from bench.execute import Event, How
 from bench.jobs import Job, Limits
 
 # A worker with its libraries holds some 150 MB, the fault takes 600 more.
-LIMITS = Limits(timeout=15.0, memory=600_000_000)
+LIMITS = Limits(timeout=10.0, memory=600_000_000)
 
 # fault -> (status of the cell, what its error says)
 SAID = {
@@ -27,8 +27,8 @@ SAID = {
     "leaves a child": ("lost", "was killed, probably"),
     "no memory": ("lost", "MemoryError: Unable to allocate 1.00 EiB"),
     "closes all": ("lost", "the worker process"),
-    "hangs": ("failed", "stopped after 15 s: more than --cell-timeout 15"),
-    "hangs in C": ("failed", "stopped after 15 s: more than --cell-timeout 15"),
+    "hangs": ("failed", "stopped after 10 s: more than --cell-timeout 10"),
+    "hangs in C": ("failed", "stopped after 10 s: more than --cell-timeout 10"),
     "fills": ("failed", "GB of memory: more than --cell-memory 0.6GB"),
     "child fills": ("failed", "GB of memory: more than --cell-memory 0.6GB"),
     "exit": ("failed", "SystemExit: 3"),
@@ -82,7 +82,7 @@ def test_a_fault_costs_its_own_cell(fault: str, ran: tuple[Path, dict[str, Event
         "tries": 1,
     }
     assert kept.get("limit", {}) == (
-        {} if "--cell-" not in said else {"timeout": 15.0} if "timeout" in said else {"memory": 600_000_000}
+        {} if "--cell-" not in said else {"timeout": 10.0} if "timeout" in said else {"memory": 600_000_000}
     )
 
 

@@ -87,7 +87,7 @@ def test_a_run_puts_it_beside_its_cells_and_not_into_their_hash(tmp_path: Path) 
     where = {"results": tmp_path / "results", "reports": tmp_path / "reports"}
 
     def run() -> tuple[str, dict[str, object]]:
-        outcome = api.run("surgical:n=600", str(mine), folds=2, workers=0, **where)
+        outcome = api.run("surgical:n=600", str(mine), folds=2, workers=0, quick=True, **where)
         found = list((tmp_path / "results").rglob("method.json"))
         assert len(found) == 1
         assert (outcome.results["surgical:n=600"].cells["status"] == "done").all()

@@ -2,19 +2,17 @@
 
 import gc
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from filled import DATA as WARDS
 
 from bench import cells, jobs, prep, registry
 from bench.core import Cohort, Run, Split, Tabular, Text
 from bench.prep import shared
 from bench.protocol import Protocol
-
-WARDS = str(Path(__file__).parent / "plugins" / "wards.py")
 
 
 @pytest.fixture

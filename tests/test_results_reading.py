@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from filled import GUESS
 from kept_cells import DATASET, PROTOCOL, QUICK, cell, fill, flipped, method, record, rewritten
 
 import bench
@@ -21,7 +22,6 @@ from bench.store.files import FORMAT
 from bench.store.tables import Piece, packed, stacked
 
 ROOT = Path(__file__).parent.parent
-GUESS = str(Path(__file__).parent / "plugins" / "guess.py")
 METHODS = f"{GUESS},{GUESS}:noise=0.1"
 NUMBERS = ("scores.csv", "comparisons.csv")
 TABLES = (*NUMBERS, "table.md", "table.tex")  # these have seconds too, which differ when a cell is trained again

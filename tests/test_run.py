@@ -4,17 +4,14 @@ All but one are quick looks, whose report draws 200 resamples and no PDF; those 
 """
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import QUICK, SMALL, TWO, cells, command, inside, report_folder
+from commands import QUICK, SMALL, TWO, Ended, cells, command, inside, report_folder
 from filled import DATA, GUESS
 
 import bench
@@ -79,7 +76,7 @@ def test_a_full_report_is_the_same_bytes_again(tmp_path: Path) -> None:
 
 
 def test_report_gives_the_same_tables_from_the_results_folder_alone(done: Path, tmp_path: Path) -> None:
-    ran = command(tmp_path, *QUICK, "--results", str(done / "results"), verb="report")
+    ran = inside(tmp_path, *QUICK, "--results", str(done / "results"), verb="report")
     assert ran.returncode == 0, ran.stderr
     for name in ("scores.csv", "comparisons.csv", "table.md", "table.tex"):
         assert (report_folder(tmp_path) / name).read_bytes() == (report_folder(done) / name).read_bytes(), name
@@ -233,9 +230,22 @@ def test_quick_is_marked_and_stored_apart(tmp_path: Path) -> None:
     assert "no results of 'surgical:n=3000'" in missing.stderr
 
 
-def test_few_events_are_said_before_training(tmp_path: Path) -> None:
-    ran = inside(tmp_path, "--quick", "--dataset", "surgical:n=300", "--folds", "5", "--workers", "0", "--methods", GUESS)
-    assert "note: too few events to tell methods apart, under 10 a fold:" in ran.stdout
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """A run of few patients in one new process, and on its standard error every module it imports."""
+    line = [*QUICK[:2], "surgical:n=300", "--folds", "5", "--workers", "0", "--methods", GUESS]
+    return command(tmp_path_factory.mktemp("few"), *line, python=("-X", "importtime"))
+
+
+def test_few_events_are_said_before_training(few: Ended) -> None:
+    assert few.returncode == 0, few.stderr
+    assert "note: too few events to tell methods apart, under 10 a fold:" in few.stdout
+
+
+def test_nothing_of_the_suite_is_imported_twice(few: Ended) -> None:
+    names = [line.rpartition("|")[2].strip() for line in few.stderr.splitlines()]
+    assert names.count("bench.api") == names.count("bench.datasets.surgical") == 1
+    assert not [name for name in names if name.startswith("bench.bench") or name in ("methods", "datasets")]
 
 
 @pytest.mark.parametrize(
@@ -266,19 +276,6 @@ def test_a_results_folder_that_cannot_be_written_ends_in_one_line(tmp_path: Path
     assert ran.returncode == 1
     assert ran.stderr.startswith("bench: cannot write to the results folder")
     assert "Traceback" not in ran.stderr
-
-
-def test_nothing_of_the_suite_is_imported_twice(tmp_path: Path) -> None:
-    code = (
-        "import bench, sys; "
-        f"bench.run('surgical:n=300', {GUESS!r}, folds=2, workers=0, quick=True); "
-        "wrong = [m for m in sys.modules if m.startswith('bench.bench') or m in ('methods', 'datasets')]; "
-        "assert not wrong, wrong"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, env=dict(os.environ)
-    )
-    assert ran.returncode == 0, ran.stderr
 
 
 def test_an_unfit_seed_or_repeat_is_refused() -> None:

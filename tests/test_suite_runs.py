@@ -15,7 +15,7 @@ import pytest
 from commands import inside
 from tiny_suite import GUESS, MODEL, TINY, written
 
-from bench import api
+from bench import api, suites
 from bench.cli import screen
 
 
@@ -164,14 +164,15 @@ reference = "guess:noise=0.1"
 folds = 3
 seed = 4
 """
-    path = written(tmp_path, text.replace('"guess:noise', f'"{"guess"}:noise'))
-    outcome = api.run_suite(path, results=tmp_path / "results", reports=tmp_path / "reports", workers=0)
+    path = written(tmp_path, text)
+    content = suites.load(str(path))[1]
+    assert isinstance(content, suites.Comparison)
+    assert content.protocol.options(quick=False, seed=None).items() >= {"folds": 3, "seed": 4}.items()
+    outcome = api.run_suite(path, results=tmp_path / "results", reports=tmp_path / "reports", workers=0, quick=True)
     plain = api.run(
-        "surgical:n=400", [GUESS, f"{GUESS}:noise=0.1"], folds=3, seed=4, reference="guess:noise=0.1", workers=0,
+        "surgical:n=400", [GUESS, f"{GUESS}:noise=0.1"], folds=2, seed=4, reference="guess:noise=0.1", workers=0, quick=True,
         results=tmp_path / "other", reports=tmp_path / "plain",
     )  # fmt: skip
     assert isinstance(outcome, api.Outcome)
     pd.testing.assert_frame_equal(outcome.scores, plain.scores)
-    quick = api.run_suite(path, results=tmp_path / "results", reports=tmp_path / "reports", workers=0, quick=True)
-    assert isinstance(quick, api.Outcome)
-    assert set(quick.predictions["fold"]) == {0, 1}
+    assert set(outcome.predictions["fold"]) == {0, 1}

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filled import DATA as WARDS
 
 from bench import registry, spaces, tune
 from bench.core import Cohort, Inputs, Run
 from bench.search import Choice, Knob, Range, idle, knobs
 
-WARDS = str(Path(__file__).parent / "plugins" / "wards.py")
 SMALL = ":epochs=2:fused=32:hidden=64"
 DENSE = "dense_features:epochs=2:fused=32:batch=70:directions=4"
 WEIGHTS = {"spreading", "consistency", "orthogonality"}

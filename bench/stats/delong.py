@@ -86,16 +86,6 @@ def covariance(evidence: Evidence) -> Influence:
     return influence(evidence.cells, evidence.plan.scope, evidence.plan.averaged[:, 0])
 
 
-def all_pairs(found: Influence) -> tuple[Vector, Vector, Vector]:
-    """difference, se and p, (T + 1, M, M) each: the row's AUROC less the column's. For methods with the same folds."""
-    values, covariances = found.values.T, found.covariance
-    difference = values[:, :, None] - values[:, None, :]
-    variance = np.diagonal(covariances, axis1=1, axis2=2)
-    se = np.sqrt(np.maximum(variance[:, :, None] + variance[:, None, :] - 2 * covariances, 0.0))
-    columns = wald(difference, se)
-    return difference, columns["se"], columns["p"]
-
-
 def influence(cells: Sequence[Cell], scope: Mask, averaged: Mask) -> Influence:
     """AUROCs of all methods over their cells, and the influence of every unit on each.
 

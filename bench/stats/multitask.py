@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bench.bootstrap import Vector
 from bench.core import Task
@@ -103,19 +103,9 @@ def gains(evidence: Evidence) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "baseline", "metric", *columns])
 
 
-def delta_m(new: Sequence[ArrayLike], base: Sequence[ArrayLike], lower_is_better: Sequence[ArrayLike]) -> float:
-    """Mean over tasks of the relative gain, a fraction: Maninis et al., CVPR 2019, eq. 4; several metrics of a task count with their mean.
-
-    NaN where a base is 0. Each: one sequence a task, of its metrics; lower_is_better: true where a smaller number is better.
-    """
-    pairs = zip(new, base, lower_is_better, strict=True)
-    return float(np.mean([relative(np.asarray(n, float), np.asarray(b, float), np.asarray(low)).mean() for n, b, low in pairs]))
-
-
-def relative(new: Vector, base: Vector, lower_is_better: ArrayLike = False) -> Vector:
-    """(new - base) / base, its sign turned where a smaller number is the better one; NaN where the base is 0."""
-    sign = np.where(lower_is_better, -1.0, 1.0)
-    return sign * np.divide(new - base, base, out=np.full(np.shape(base), np.nan), where=base != 0)
+def relative(new: Vector, base: Vector) -> Vector:
+    """(new - base) / base; NaN where the base is 0."""
+    return np.divide(new - base, base, out=np.full(np.shape(base), np.nan), where=base != 0)
 
 
 def unions(evidence: Evidence, tasks: Sequence[Task]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,11 +20,10 @@ SMALL = [*QUICK, "--folds", "3", "--workers"]  # and how many
 Ended: TypeAlias = "subprocess.CompletedProcess[str]"
 
 
-def command(folder: Path, *arguments: str, verb: str = "run") -> Ended:
-    """In a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "bench", verb, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=300
-    )
+def command(folder: Path, *arguments: str, verb: str = "run", python: Sequence[str] = ()) -> Ended:
+    """In a process of its own. python: options of the interpreter."""
+    line = [sys.executable, *python, "-m", "bench", verb, *arguments]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
 
 
 def inside(folder: Path, *arguments: str, verb: str = "run") -> Ended:
