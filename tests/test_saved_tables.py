@@ -128,12 +128,11 @@ def test_a_patient_alone_is_read_as_among_others(ward: tuple[Path, dict[str, pd.
     for i in (0, 7, 50):
         one = made["patients"].iloc[[i]].drop(columns=["icu", "creatinine_after", "clerk"])
         one.to_csv("one.csv", index=False)
-        vitals = made["vitals"]
-        vitals[vitals["stay"] == f"S{i}"].to_csv("v.csv", index=False)
-        said = done("predict", folder / "model", "one.csv", "--table", "vitals=v.csv", "--table", f"labs={folder / 'labs.csv'}",
-              "--out", f"one{i}.parquet")  # fmt: skip
+        made["vitals"].query(f"stay == 'S{i}'").to_csv("v.csv", index=False)
+        made["labs"].query(f"id == 'P{i:04d}'").to_csv("labs.csv", index=False)
+        tables = ["--table", "vitals=v.csv", "--table", "labs=labs.csv"]
+        assert done("predict", folder / "model", "one.csv", *tables, "--out", f"one{i}.parquet") == ""
         np.testing.assert_allclose(pd.read_parquet(f"one{i}.parquet")[["p:aki", "p:icu"]], whole[[i]], atol=1e-7)
-        assert said == ""
 
 
 def test_a_frame_is_read_as_a_file(ward: tuple[Path, dict[str, pd.DataFrame], Model]) -> None:
