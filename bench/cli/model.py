@@ -1,7 +1,7 @@
 """`bench fit` and `bench predict`: one method fitted on a whole cohort and kept, and new patients predicted by it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
@@ -35,7 +35,7 @@ def fit(
     saved.free(out, force)
     chosen = registry.own_data(data, dataset, allow_leak or ())
     asked = {"text": text, "series": series, "outcomes": outcomes, "precision": precision}
-    given = {name: value for name, value in asked.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     model = saved.fit(method, chosen or "surgical", seed=seed, quick=quick, device=device, threads=threads, **given)
     model.save(out, force=force)
     rows = f"{model.about['train_rows']:,} rows, stopped by {model.about['valid_rows']:,}"

@@ -101,7 +101,7 @@ def join(
     if as_kinds is None:
         other, found = typed.read(con, raw, table, as_written, numeric)
     else:
-        own = {name: as_kinds[table.prefix + name] for name in raw.names if table.prefix + name in as_kinds}
+        own: dict[str, Kind] = {name: as_kinds[table.prefix + name] for name in raw.names if table.prefix + name in as_kinds}
         other, found = typed.again(con, raw, table, as_written, own)
     kinds: dict[str, Kind] = {
         table.prefix + str(name): kind for name, kind in zip(other.columns, found.kinds, strict=True) if name != table.key

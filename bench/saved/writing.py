@@ -120,7 +120,8 @@ class Writer:
 
     def _array(self, value: NDArray[Any], at: str) -> JSON:
         if value.dtype.names is not None:
-            fields = [[name, value.dtype[name].str, int(value.dtype.fields[name][1])] for name in value.dtype.names]  # pyright: ignore[reportOptionalSubscript]
+            layout: Any = value.dtype.fields
+            fields = [[name, layout[name][0].str, int(layout[name][1])] for name in value.dtype.names]
             kept = [self.value(np.ascontiguousarray(column), f"{at}.{name}") for name, column in _columns(value)]
             return {"struct": fields, "size": value.dtype.itemsize, "arrays": kept}
         if value.dtype.kind == "U":
