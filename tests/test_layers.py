@@ -15,6 +15,7 @@ LAYERS = [
     {
         "checks",
         "registry",
+        "plugins",
         "devices",
         "sources",
         "splits",
@@ -51,6 +52,8 @@ SIDEWAYS = {
     ("splits", "core"),
     ("splits", "registry"),
     ("checks", "core"),
+    ("registry", "plugins"),
+    ("provenance", "plugins"),
     ("prep", "sources"),  # vectors of notes are kept in the cache
 }
 PLUG_INS = {
