@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -95,7 +96,18 @@ def test_the_hash_covers_what_a_plug_in_imports_of_its_own_package(use: Installe
         after = codes()
         assert [a != b for a, b in zip(after, before, strict=True)] == expected, path
         before = after
-    assert plugins.code("my-pkg") != plugins.code("numpy") == ""
+    assert plugins.code("numpy") == ""
+
+
+def test_a_worker_of_a_cluster_with_other_code_of_a_package_is_told_apart(use: Installed, tmp_path: Path) -> None:
+    remote = pytest.importorskip("bench.execute.remote", reason="needs distributed")
+    use(package(tmp_path))
+    here = remote.versions(["my-pkg"])
+    assert re.fullmatch(r"0\.3 \(code [0-9a-f]{8}\)", here["my-pkg"])
+    (tmp_path / "my_pkg/unused.py").write_text("X = 2\n")
+    assert re.fullmatch(
+        r"my-pkg 0\.3 \(code .{8}\) \(here 0\.3 \(code .{8}\)\)", remote.differing(here, remote.versions(["my-pkg"]))
+    )
 
 
 BROKEN = {
