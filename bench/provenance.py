@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import bench
+from bench import plugins
 from bench.core import JSON
 
 # Code that says which cells there are, looks at what they have stored, or carries them from one process to another.
@@ -25,6 +26,7 @@ _APART = {
     "bench.cli",
     "bench.execute",
     "bench.bootstrap",
+    "bench.plugins",  # which files there are: their content counts
     "bench.provenance",
     "bench.store",
     "bench.saved",
@@ -35,7 +37,8 @@ _APART = {
 
 
 def code_version(*files: Path, packages: Iterable[str] = ()) -> dict[str, JSON]:
-    """{"code": hash, "versions": {library: version}} of these files and of all they import inside bench.
+    """{"code": hash, "versions": {library: version}} of these files and of all they import inside bench, or inside a package that adds
+    methods or datasets to it.
 
     packages: libraries used besides, which no import in these files names.
 
@@ -44,9 +47,10 @@ def code_version(*files: Path, packages: Iterable[str] = ()) -> dict[str, JSON]:
     """
     closure = _closure([f.resolve() for f in files])
     sha = hashlib.sha256("".join(sorted(_shape(path) for path in closure)).encode())
-    outside = {name for path in closure for name in _imports(path) if not name.startswith("bench")}
+    outside = {name for path in closure for name in _imports(path) if not _ours(name)}
     outside.update(packages)
-    return {"code": sha.hexdigest()[:16], "versions": _versions(outside)}
+    added = {found.package: found.version for found in map(plugins.owner, closure) if found is not None}
+    return {"code": sha.hexdigest()[:16], "versions": dict(sorted({**_versions(outside), **added}.items()))}
 
 
 def environment() -> dict[str, JSON]:
@@ -60,7 +64,8 @@ def _closure(files: list[Path]) -> list[Path]:
         path = todo.pop()
         if path not in seen:
             seen[path] = None
-            todo += [found for name in _imports(path) if name.startswith("bench") for found in _located(name)]
+            todo += [found for name in _imports(path) if _ours(name) for found in _located(name)]
+            todo += _added(path)
     return sorted(seen)
 
 
@@ -79,6 +84,33 @@ def _imports(path: Path) -> tuple[str, ...]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return tuple(sorted(names))
+
+
+def _ours(name: str) -> bool:
+    return name == "bench" or name.startswith("bench.")
+
+
+def _added(path: Path) -> list[Path]:
+    """What a file imports from packages that add methods or datasets; of a file of theirs also the packages that it lies in."""
+    roots = plugins.roots()
+    modules = [root.joinpath(*name.split(".")) for name in _imports(path) if (root := roots.get(name.split(".")[0])) is not None]
+    owner = plugins.owner(path)
+    if owner is not None:
+        packages = [folder for folder in path.parents if folder != owner.root and folder.is_relative_to(owner.root)]
+        modules += [*packages, *_relative(path)]
+    files = [file for module in modules for file in (module.with_suffix(".py"), module / "__init__.py") if file.is_file()]
+    return [file.resolve() for file in files]
+
+
+@functools.cache
+def _relative(path: Path) -> tuple[Path, ...]:
+    """What `from .a import b` may mean, without suffix: the module a, and b in it."""
+    found: list[Path] = []
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            found += [base, *(base / alias.name for alias in node.names)]
+    return tuple(found)
 
 
 def _located(name: str) -> list[Path]:

@@ -2,10 +2,10 @@
 
 A method is `id[:field=value]...` or the path of a file; a dataset likewise, with the parameters of its `load` as dials. The file of
 a dataset may also be a cohort file (.toml): data of the user's own, whose dials are `allow_leak` and `variant`.
-The file name is the id: there is no list to keep. Only this module imports plug-ins, and only those that were chosen.
+The file name is the id: there is no list to keep. Installed packages add more (`bench.plugins`). Only this module imports plug-ins, and
+only those that were chosen.
 """
 
-import ast
 import hashlib
 import importlib
 import importlib.util
@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any, Literal, TypeAlias, get_type_hints
 
 import bench
+from bench import plugins
 from bench.core import JSON, BenchError, Cohort, Method
 
 Kind: TypeAlias = Literal["methods", "datasets"]
@@ -50,22 +51,40 @@ class Spec:
 
 
 def ids(kind: Kind) -> list[str]:
-    """Every bundled id, sorted."""
+    """Every id, bundled or of an installed package, sorted."""
     return sorted(_files(kind))
 
 
 def every(kind: Kind) -> list[str]:
-    """What `all` stands for: every bundled id, but for adapters, which say `ADAPTER = True`: what they run is for their settings to say."""
-    return [name for name in ids(kind) if not getattr(module(kind, name), "ADAPTER", False)]
+    """What `all` stands for: every id, but for adapters, which say `ADAPTER = True`: what they run is for their settings to say."""
+    known = sorted({*ids(kind), *plugins.found(kind)})
+    return [name for name in known if not getattr(module(kind, name), "ADAPTER", False)]
 
 
 def about(kind: Kind) -> dict[str, str]:
     """id -> its file's docstring, read without importing it."""
-    return {name: ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "" for name, path in sorted(_files(kind).items())}
+    return {name: plugins.docstring(path) for name, path in sorted(_files(kind).items())}
+
+
+def origin(kind: Kind, name: str) -> str:
+    """Where an id comes from: "bundled", or the package and its version."""
+    return "bundled" if name in _bundled(kind) else plugins.found(kind)[name].origin
+
+
+def faults(kind: Kind) -> list[str]:
+    """What keeps plug-ins of installed packages from being used, a line each. They are imported."""
+    said: list[str] = []
+    for name in plugins.found(kind):
+        try:
+            _factory(Spec(kind, name, {}))
+        except BenchError as fault:
+            said.append(str(fault))
+    return said
 
 
 def path(kind: Kind, name: str) -> Path:
-    """The file of a bundled method or dataset. An unknown name gets the closest one."""
+    """The file of a bundled method or dataset, or of an installed package's. An unknown name gets the closest one."""
+    _check_plugin(kind, name)
     if name not in _files(kind):
         raise BenchError(unknown(kind[:-1], name, ids(kind)))
     return _files(kind)[name]
@@ -79,11 +98,15 @@ def file(spec: Spec) -> Path:
 def module(kind: Kind, name: str) -> ModuleType:
     """The plug-in `name`, imported."""
     path(kind, name)
-    return importlib.import_module(f"bench.{kind}.{name}")
+    ours = name in _bundled(kind)
+    return importlib.import_module(f"bench.{kind}.{name}") if ours else plugins.imported(plugins.found(kind)[name])
 
 
 def parse(kind: Kind, text: str) -> list[Spec]:
-    """The grammar of the command line: specs separated by commas; `all` stands for those of `every`. Each spec once."""
+    """The grammar of the command line: specs separated by commas; `all` stands for those of `every`. Each spec once.
+
+    BenchError where a plug-in that is among them cannot be used: none is left out in silence.
+    """
     specs: dict[str, Spec] = {}
     for part in parts(text):
         for one in every(kind) if part == "all" else [part]:
@@ -178,6 +201,7 @@ def loaded(spec: Spec) -> Any:
         return _cohorts().plug_in(Path(spec.path))
     if name not in sys.modules:
         _check_unchanged(spec)
+        plugins.check_alone(spec.kind, Path(spec.path))
         source = importlib.util.spec_from_file_location(name, spec.path)
         assert source is not None
         assert source.loader is not None
@@ -219,6 +243,19 @@ def _shown(name: str) -> str:
 
 
 def _files(kind: Kind) -> dict[str, Path]:
+    return {name: plugin.file for name, plugin in plugins.found(kind).items() if not plugin.fault} | _bundled(kind)
+
+
+def _check_plugin(kind: Kind, name: str) -> None:
+    """BenchError for the name of a plug-in that cannot be used, as far as that is known without importing it."""
+    plugin, ours = plugins.found(kind).get(name), _bundled(kind).get(name)
+    if plugin is not None and ours is not None:
+        raise plugin.refused(f"has the name of a bundled {kind[:-1]} ({ours}), so that tables could not tell them apart")
+    if plugin is not None and plugin.fault:
+        raise plugin.refused(plugin.fault)
+
+
+def _bundled(kind: Kind) -> dict[str, Path]:
     folders = [Path(root) / kind for root in bench.__path__]
     return {p.stem: p for folder in folders if folder.is_dir() for p in folder.glob("*.py") if not p.stem.startswith("_")}
 
@@ -235,7 +272,9 @@ def _factory(spec: Spec) -> Callable[..., Any]:
     attribute = "METHOD" if spec.kind == "methods" else "load"
     found = getattr(loaded(spec), attribute, None)
     if not callable(found):
-        raise BenchError(f"{file(spec)} must define `{attribute}`, a class or a function, but does not")
+        why = f"must define `{attribute}`, a class or a function, but does not"
+        plugin = None if spec.path or spec.id in _bundled(spec.kind) else plugins.found(spec.kind)[spec.id]
+        raise plugin.refused(why) if plugin is not None else BenchError(f"{file(spec)} {why}")
     resolved = getattr(found, "resolved", None)  # of an adapter: one of its settings says which others there are
     return found if resolved is None else resolved(spec.settings)
 
@@ -259,10 +298,11 @@ def _from_path(kind: Kind, path: Path) -> Spec:
         raise BenchError(f"no such file: {path}")
     own = path.suffix.lower() == ".toml"
     name = _cohorts().plug_in(path).name if own else path.stem
-    bundled = _files(kind).get(name)
-    if bundled is not None and bundled.resolve() != path:
+    taken = _files(kind).get(name)
+    if taken is not None and taken.resolve() != path:
+        whose = f"bundled {kind[:-1]}" if name in _bundled(kind) else plugins.found(kind)[name].who
         way = f'Give it another: name = "my_{name}" as its first line.' if own else f"Rename it, say my_{path.name}."
-        raise BenchError(f"{path} has the name of a bundled {kind[:-1]}, so that tables could not tell them apart. {way}")
+        raise BenchError(f"{path} has the name of a {whose}, so that tables could not tell them apart. {way}")
     return Spec(kind, name, {}, str(path), _hash(path))
 
 

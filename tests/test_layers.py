@@ -16,6 +16,7 @@ LAYERS = [
         "asjson",
         "checks",
         "registry",
+        "plugins",
         "devices",
         "sources",
         "splits",
@@ -54,6 +55,8 @@ SIDEWAYS = {
     ("splits", "core"),
     ("splits", "registry"),
     ("checks", "core"),
+    ("registry", "plugins"),
+    ("provenance", "plugins"),
     ("prep", "sources"),  # vectors of notes are kept in the cache
 }
 PLUG_INS = {

@@ -1,7 +1,11 @@
 """`bench new-method` writes files that run as they are, from where they lie, and keep the contract."""
 
 import ast
+import os
+import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from commands import cells, inside
 from bench import contract, registry, templates
 from bench.core import BenchError
 
+ROOT = Path(__file__).parent.parent
 KINDS: tuple[templates.Kind, ...] = ("neural", "estimator", "plain")
 
 
@@ -34,12 +39,26 @@ def test_a_file_has_25_lines_at_most_and_its_own_name(folder: Path, kind: str) -
     assert "mine" not in text.lower()
 
 
-def test_the_files_run_from_where_they_lie_in_worker_processes(folder: Path) -> None:
-    methods = ",".join(f"my methods/my_{kind}.py" for kind in KINDS)
-    done = inside(folder.parent, "--methods", methods, "--dataset", "surgical:n=300", "--quick", "--workers", "1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = cells(folder.parent)
-    assert {(cell["method"], cell["status"]) for cell in found} == {(f"my_{kind}", "done") for kind in KINDS}
+def test_the_page_s_blocks_run_as_they_stand(tmp_path: Path) -> None:
+    page = (ROOT / "bench" / "docs" / "adding.md").read_text("utf-8")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for code in re.findall(r"```bash\n(.*?)```", page, re.DOTALL):
+        done = subprocess.run(
+            ["bash", "-euc", code],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    (shown,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert (tmp_path / "my_net.py").read_text() == shown
+    names = [contract.name(law) for law in contract.CHECKED]
+    assert [name for row in re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE) for name in re.findall(r"`(.*?)`", row)] == names
+    found = cells(tmp_path)
+    assert {(cell["method"], cell["status"]) for cell in found} == {(name, "done") for name in ("my_net", "my_logit", "logistic")}
     assert not any(cell["alarms"] for cell in found)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from bench import harness, provenance, registry
 from bench.core import BenchError
+from bench.execute.luggage import Luggage
 
 
 def test_ids_are_the_files() -> None:
@@ -123,6 +124,20 @@ def test_a_file_that_does_not_import_is_an_error_with_its_name(tmp_path: Path) -
     path.write_text("x = 1")
     with pytest.raises(BenchError, match=r"broken\.py must define `METHOD`"):
         registry.parse("methods", str(path))
+
+
+def test_a_file_that_changes_while_a_run_is_under_way_is_not_taken_for_the_one_that_was_meant(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    path = folder / "mine.py"
+    path.write_text(PLUG_IN + "# changes\n")
+    spec = registry.parse("methods", str(path))[0]
+    path.write_text(PLUG_IN.replace("= 3", "= 4"))
+    assert registry.method(spec).depth == 3  # type: ignore[attr-defined]  # a process that has it keeps it
+    del sys.modules[registry.loaded(spec).__name__]
+    for load in (registry.method, lambda spec: Luggage(tmp_path)._copy(spec)):
+        with pytest.raises(BenchError, match=r"mine\.py changed while the run was under way\. Start the run again\."):
+            load(spec)
 
 
 def test_listing_imports_no_plug_in() -> None:

@@ -69,7 +69,7 @@ def settings(trial: Trial) -> None:
     used: Any = trial.refitted[0]
     before, after = dataclasses.asdict(method), dataclasses.asdict(used)
     trial.wants(after == before, "no change", f"{after} where there was {before}")
-    more = sorted(getattr(used, "__dict__", {}).keys() - before.keys())
+    more = sorted(name for name in getattr(used, "__dict__", {}) if not hasattr(type(used), name) and name not in before)
     trial.wants(not more, "settings alone", f"also {', '.join(more)}, kept in the method by the fit")
 
 

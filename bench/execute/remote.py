@@ -18,7 +18,7 @@ from typing import Any
 from distributed import get_worker
 
 import bench
-from bench import devices
+from bench import devices, plugins
 from bench.core import BenchError
 from bench.execute.hand import Ended, Hand
 from bench.jobs import Job, Limits
@@ -54,7 +54,8 @@ def _files() -> dict[str, Path]:
 
 def _version(name: str) -> str:
     try:
-        return metadata.version(name)
+        code = plugins.code(name)
+        return metadata.version(name) + (f" (code {code})" if code else "")
     except metadata.PackageNotFoundError:
         return "none"
 
