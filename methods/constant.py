@@ -12,10 +12,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.core import Cohort, Run
+from bench.core import Cohort, Inputs, Run
 from bench.pertask import Constant as Prevalence
 from bench.pertask import PerTask, fit_per_task
+
+
+def nothing(inputs: Inputs) -> NDArray[np.float64]:
+    """(n, 0). A function by name, so that the predictor can be pickled."""
+    return np.zeros((len(inputs), 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +31,7 @@ class Constant:
     family: ClassVar[str] = "floor"
 
     def fit(self, train: Cohort, valid: Cohort, run: Run) -> PerTask:
-        fitted = fit_per_task(
-            lambda inputs: np.zeros((len(inputs), 0)), train, valid, run, lambda data, _: Prevalence(data.prevalence, steps=1)
-        )
+        fitted = fit_per_task(nothing, train, valid, run, lambda data, _: Prevalence(data.prevalence, steps=1))
         return PerTask(fitted.prepare, fitted.models, {**fitted.facts, "floor": True})
 
 
