@@ -19,6 +19,11 @@ from bench.pertask import Constant as Prevalence
 from bench.pertask import PerTask, fit_per_task
 
 
+def nothing(inputs: Inputs) -> NDArray[np.float64]:
+    """(n, 0). A function by name, so that the predictor can be pickled."""
+    return np.zeros((len(inputs), 0))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Constant:
     """Nothing to set. The fact `floor` says that equal predictions for all are meant."""

@@ -29,6 +29,16 @@ from bench.splits.allocation import allocate, counted
 # Parameters beside a method's own settings, and their defaults.
 COMMON: dict[str, Any] = {"validation": 0.15, "random_state": 0, "quick": False, "text": (), "device": "cpu", "n_jobs": None}
 
+# scikit-learn's checks of estimators that do not hold, and why. Of networks: those in float32.
+NEVER = {
+    "check_sample_weight_equivalence_on_dense_data": "a row of weight 2 is one patient, on one side of the split that holds out "
+    "validation rows; two rows of weight 1 are two. (A row of weight 0 is as one that is not there.)",
+}
+FLOAT32 = dict.fromkeys(
+    ("check_methods_sample_order_invariance", "check_methods_subset_invariance"),
+    "networks compute in float32, whose last bit depends on where in a batch a row stands; the check asks for 1e-7",
+)
+
 
 class Classifier(ClassifierMixin, BaseEstimator):
     """A method under scikit-learn's rules. Made by `as_estimator`, a class for each method.
@@ -142,6 +152,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         tags.target_tags.multi_output = True
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.multi_label = True
+        tags.classifier_tags.poor_score = getattr(registry.method(self.made_of), "family", "") == "floor"
         return tags
 
 
@@ -171,6 +182,11 @@ def mean_auroc(classifier: Any, X: Any, y: Any) -> float:
     events = [reading.target(name, column, True).labels for name, column in reading.columns(y)]
     each = [metrics.auroc(labels, one) for labels, one in zip(events, p, strict=True)]
     return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
+
+
+def exceptions(classifier: Classifier) -> dict[str, str]:
+    """Checks of scikit-learn that do not hold for it -> why: `parametrize_with_checks(..., expected_failed_checks=exceptions)`."""
+    return {**NEVER, **(FLOAT32 if hasattr(registry.method(classifier.made_of), "epochs") else {})}
 
 
 def settings_of(spec: Spec) -> Mapping[str, Any]:
@@ -221,11 +237,12 @@ def _blank(spec: Spec) -> Classifier:
 
 def _cohort(modalities: Mapping[str, Modality], targets: Sequence[Target], weights: Floats, rows: Rows, groups: Any) -> Cohort:
     """The rows of weight above 0 and their outcomes, as all methods learn from them."""
-    owners = np.asarray(rows if groups is None else np.asarray(groups)[rows])
+    places = np.arange(len(rows))  # so that rows of weight 0 are as rows that are not there
+    owners = places if groups is None else np.asarray(groups)[rows]
     w = weights[rows] / weights[rows].mean()
     return checks.build(
         "estimator", {key: modality.rows(rows) for key, modality in modalities.items()}, [Task(target.name) for target in targets],
-        np.column_stack([target.labels for target in targets]), [str(row) for row in rows], groups=[str(one) for one in owners],
+        np.column_stack([target.labels for target in targets]), [str(one) for one in places], groups=[str(one) for one in owners],
         weights=np.tile(w[:, None], (1, len(targets))) if np.ptp(w) > 0 else None,
     )  # fmt: skip
 

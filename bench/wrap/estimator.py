@@ -117,7 +117,7 @@ class EstimatorMethod:
     def made(self, run: Run) -> Any:
         """The classifier, not yet fitted."""
         changed = {n: getattr(self, n) for n, default in parameters(self.wraps).items() if getattr(self, n) != default}
-        by_run = {"random_state": run.seed % 2**31, "n_jobs": run.threads}
+        by_run = {"random_state": run.seed % 2**31} | ({"n_jobs": run.threads} if run.threads > 1 else {})
         known = inspect.signature(self.wraps).parameters
         return self.wraps(**changed, **{n: value for n, value in by_run.items() if n in known})
 
