@@ -151,9 +151,8 @@ def _done(
 ) -> Outcome:
     """Do the missing cells of all plans; the tables of one are there before the next is done.
 
-    shown: what is made of the results of a plan before they are told.
-
-    The last plan of a dataset, of its largest training size, waits for the others: its tables have the learning curve.
+    The last plan of a dataset, of its largest training size, waits for the others: its tables have the learning curve. shown: what is
+    made of the results of a plan before they are told.
     """
     jobs = [job for plan in plans for job in plan.missing]
     outcome = Outcome({}, {}, {})

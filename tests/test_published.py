@@ -86,6 +86,12 @@ def test_a_file_holds_predictions_where_labels_are_known_and_what_made_them(fold
     assert "p0" not in str(about)
 
 
+def test_a_results_folder_takes_no_notice_of_what_is_published_in_it(folder: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(folder / "own" / "results", tmp_path / "results")
+    shutil.copytree(folder / "pub", root / "published")
+    assert store.verify(root).findings == store.verify(folder / "own" / "results").findings
+
+
 def test_what_was_made_verifies_and_scores_come_out_again(folder: Path) -> None:
     found = pub.verify(folder / "pub")
     assert (found.files, found.scores, found.findings, found.notes) == (1, 32, (), ())

@@ -13,6 +13,7 @@ _AT = r"[^/]+@[0-9a-f]{8}"  # label@h8
 _CELL = r"r\d+-f\d+"
 _CELLS = f"{_AT}/{_AT}/{_AT}"
 FOREIGN = "foreign"
+PUBLISHED = "published"  # in the repository it lies in the results folder; `bench.published` looks after it
 # A file that a writer of ours can write: its kind, and where it stands below the results folder. A new kind of file is a line here;
 # one that ends in .json is checked against its own checksum without more.
 PLACES = {
@@ -67,7 +68,7 @@ class File(NamedTuple):
 def walk(root: Path) -> Iterator[File]:
     """In order of their paths, a folder's files before the folders in it. A file that goes away meanwhile is left out.
 
-    A folder that is not ours is one entry.
+    A folder that is not ours is one entry. What is published is left out.
     """
     return _walk(str(root), "")
 
@@ -79,6 +80,8 @@ def _walk(root: str, below: str) -> Iterator[File]:
         return
     for entry in entries:
         path = below + entry.name
+        if path == PUBLISHED:
+            continue
         if entry.is_dir() and _FOLDER.fullmatch(path):
             yield from _walk(root, path + "/")
             continue
