@@ -2,13 +2,14 @@
 
 import json
 import math
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from commands import SMALL, TWO, inside
-from filled import GUESS
+from filled import DATA, GUESS
 from own_files import own_cohort
 from tiny_suite import TINY
 
@@ -17,6 +18,7 @@ from bench.core import BenchError
 from bench.planning import profiles
 from bench.planning.dry import dry_run
 from bench.planning.forecast import Forecast, Row
+from bench.planning.lock import plan
 from bench.planning.past import Known
 from bench.suites import Comparison
 
@@ -34,7 +36,7 @@ def looked(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("looked")
     before = inside(folder, *SMALL, "2", "--methods", TWO, "--dry-run")
     there = files(folder)
-    done = inside(folder, *SMALL, "0", "--methods", GUESS)
+    done = inside(folder, *SMALL, "0", "--methods", GUESS, "--profile", "quick")
     assert done.returncode == 0, done.stderr
     kept = files(folder)
     after = inside(folder, *SMALL, "2", "--methods", TWO, "--dry-run", "--json")
@@ -157,6 +159,8 @@ def test_a_profile_stands_behind_what_is_given() -> None:
     assert profiles.applied(paper, {"repeats": 1, "folds": 10}) == {"repeats": 1, "folds": 10}
     assert profiles.chosen("quick") is profiles.chosen(None, quick=True)
     assert profiles.chosen(None) is profiles.chosen("standard")
+    made = tomllib.loads(plan(dataset=DATA, methods=GUESS, split="random", profile="paper").text)
+    assert (made["run"]["folds"], made["run"]["repeats"], made["analysis"]["resamples"]) == (5, 5, 10_000)
     with pytest.raises(BenchError, match="Did you mean 'paper'"):
         profiles.chosen("papre")
     with pytest.raises(BenchError, match="--quick is --profile quick"):
