@@ -49,30 +49,23 @@ def plan(
     bench run --plan plan.toml
     bench report --plan plan.toml
     """
-    import os
-
     from bench import registry
-    from bench.planning import lock as planning
+    from bench.cli import planned
 
-    if data_dir is not None:
-        os.environ["BENCH_DATA_DIR"] = data_dir
     what = {
         "dataset": registry.own_data(data, dataset, allow_leak or ()), "methods": methods, "folds": folds, "repeats": repeats, "seed": seed,
         "split": split, "cut": cut, "train_size": train_size, "drop_modality": drop_modality, "at": at, "missing": missing,
         "test_data": test_data, "text": text, "series": series, "outcomes": outcomes, "precision": precision, "tune": tune,
         "tune_minutes": tune_minutes,
     }  # fmt: skip
-    made = planning.plan(
-        lock, reference=reference, primary=tuple(registry.parts(primary)), adjust=adjust, interval=interval, margin=margin,
-        resamples=resamples, results=results, profile=profile, quick=quick,
-        **{name: value for name, value in what.items() if value is not None},
+    judged = {
+        "primary": tuple(registry.parts(primary)),
+        "adjust": adjust,
+        "interval": interval,
+        "margin": margin,
+        "resamples": resamples,
+    }
+    planned.lock(
+        lock, {name: value for name, value in what.items() if value is not None}, data_dir, reference=reference, results=results,
+        profile=profile, quick=quick, **judged,
     )  # fmt: skip
-    if made.locked is None:
-        print(made.text, end="")
-        return
-    for notice in made.notices:
-        print(f"note: {notice}")
-    if made.locked.content["stored"]:
-        print(f"note: {made.locked.content['stored']:,} of its cells are stored already, which its reports will say.")
-    print(f"Plan {made.locked.name} is locked in {lock}: sha256 {made.locked.sha256}.")
-    print(f"`bench run --plan {lock}` does it. Give the number to somebody else now, as with a registration, or commit the file.")

@@ -1,6 +1,7 @@
-"""`bench run --plan` and `--dry-run`: what stands beside a plan, and what a run would do."""
+"""`bench plan`, `bench run --plan` and `--dry-run`: making a plan, what stands beside one, and what a run would do."""
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,11 +11,28 @@ from bench.core import BenchError
 from bench.execute import Asked
 from bench.planning.dry import dry_run
 from bench.planning.forecast import Forecast, Row
+from bench.planning.lock import plan
 from bench.report.sheet import Block, Entry, Sheet
 from bench.report.sheet import Row as Line
 from bench.report.terminal import Screen
 from bench.report.words import DASH, number
 from bench.store import size
+
+
+def lock(file: str | None, what: Mapping[str, Any], data_dir: str | None, **options: Any) -> None:
+    """Make a plan and say what came of it; print it where there is no file for it. options: as of `bench.planning.lock.plan`."""
+    if data_dir is not None:
+        os.environ["BENCH_DATA_DIR"] = data_dir
+    made = plan(file, **options, **what)
+    if made.locked is None:
+        print(made.text, end="")
+        return
+    for notice in made.notices:
+        print(f"note: {notice}")
+    if made.locked.content["stored"]:
+        print(f"note: {made.locked.content['stored']:,} of its cells are stored already, which its reports will say.")
+    print(f"Plan {made.locked.name} is locked in {file}: sha256 {made.locked.sha256}.")
+    print(f"`bench run --plan {file}` does it. Give the number to somebody else now, as with a registration, or commit the file.")
 
 
 def beside_plan(suite: str | None, what: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,13 +45,13 @@ def beside_plan(suite: str | None, what: Mapping[str, Any], options: Mapping[str
     return {**free, "given": {name: value for name, value in words.items() if value is not None}}
 
 
-def show_dry(suite: str | None, plan: str | None, what: Mapping[str, Any], options: Mapping[str, Any], as_json: bool) -> int:
-    """Print what a run of these words would do."""
+def show_dry(suite: str | None, file: str | None, what: Mapping[str, Any], options: Mapping[str, Any], as_json: bool) -> int:
+    """Print what a run of these words, or of the plan in a file, would do."""
     known = {name: value for name, value in options.items() if name not in (*Asked.__annotations__, "reports")}
     asked: Any = {name: value for name, value in options.items() if name in Asked.__annotations__}
-    if plan is not None:
+    if file is not None:
         beside = beside_plan(suite, what, known)
-        found = dry_run(plan=plan, asked=asked, **beside)
+        found = dry_run(plan=file, asked=asked, **beside)
     else:
         words = {name: value for name, value in what.items() if value is not None}
         found = dry_run(suite=suite, asked=asked, **words, **known)

@@ -38,7 +38,7 @@ def content(asked: Wanted, made: Sequence[Plan], how: Settings, margin: float | 
     methods = {job.method.label: job for job in _jobs(made)}.values()
     told: Any = finite(
         {
-            "format": plans.FORMAT, "bench": bench.__version__, "locked": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "format": plans.FORMAT, "bench": bench.__version__, "locked": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "stored": sum(len(plan.stored) for plan in made),
             "run": _run(asked),
             "analysis": {

@@ -47,7 +47,8 @@ def dry_run(
         else:
             made = _of_words(_profiled(words, profile, quick), root, taken)
         shard = (asked or {}).get("shard")
-        return forecast(made if shard is None else Shard.parse(shard).part(made), root, how.workers)
+        workers = 1 if how.cluster else how.workers  # who works there is not known before
+        return forecast(made if shard is None else Shard.parse(shard).part(made), root, workers)
 
 
 def _profiled(words: Mapping[str, Any], profile: str | None, quick: bool) -> dict[str, Any]:
