@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from commands import QUICK, inside
 from filled import GUESS
 from sklearn.metrics import roc_auc_score
 
@@ -283,6 +284,15 @@ def shown(folder: Path, methods: str | None = None, full: bool = False) -> Sheet
     )
     assert list(found) == [folder / "reports" / "surgical_n=600-quick"]
     return next(iter(found.values())).sheet
+
+
+def test_for_programs_the_screen_is_the_whole_table(folder: Path) -> None:
+    done = inside(folder, *QUICK, "--json", verb="diagnose")
+    (told,) = json.loads(done.stdout)
+    assert (told["dataset"], told["file"]) == ("surgical:n=600", "reports/surgical_n=600-quick/diagnostics.csv")
+    written = pd.read_csv(folder / told["file"])
+    assert len(told["table"]) == len(written) > 100
+    assert [row["value"] for row in told["table"]] == pytest.approx(written["value"].to_list(), rel=1e-5, nan_ok=True)
 
 
 def test_one_method_alone_is_named_in_the_titles(folder: Path) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from commands import command, inside
 from kept_cells import fill
 from packaging.requirements import Requirement
 
-from bench import doctor, registry
+from bench import devices, doctor, registry
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,21 @@ def test_a_fault_is_exit_status_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "does not answer" in index
     assert "note  environment: BENCH_CASH set: means nothing to bench; did you mean BENCH_CACHE?" in lines
     assert "secret" not in done.stdout
+
+
+def test_a_gpu_that_is_not_used_is_told_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With the torch that is installed; a file stands for the driver."""
+    if devices.found() != ["cpu"]:
+        pytest.skip("a GPU is here, and used")
+    (tmp_path / "driver").touch()
+    said: dict[tuple[str, ...], doctor.Finding] = {}
+    for signs in ((), (str(tmp_path / "driver"),)):
+        monkeypatch.setattr(devices, "SIGNS", signs)
+        (said[signs],) = doctor._gpu()
+    without, beside = said.values()
+    assert (without.state, without.text) == (doctor.OK, "networks are trained on the processors")
+    assert beside.state == doctor.NOTE
+    assert ("this torch is built for processors alone" in beside.text) == (torch.version.cuda is None)
 
 
 def test_a_package_that_cannot_be_imported_is_a_fault_of_its_topic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ def test_quick_looks_older_code_and_damage_stay_out(root: Path, tmp_path: Path) 
     fill(root)
     fill(root, ("good",), QUICK)
     flipped(cell(root, "poor", 0, "parquet"), 60)
-    assert stored.export(tmp_path / "all.parquet", results=root) == (180, 1, 0)  # rows, damaged cells, cells without
-    assert stored.export(tmp_path / "quick.parquet", results=root, quick=True) == (120, 0, 0)
+    assert stored.export(tmp_path / "all.parquet", results=root) == (180, 1, 0, 0)  # rows, damaged cells, cells without, missing
+    assert stored.export(tmp_path / "quick.parquet", results=root, quick=True) == (120, 0, 0, 0)
     assert set(pd.read_parquet(tmp_path / "all.parquet")["folder"]) == {
         f"{DATASET.folder}/{method(name).folder}/{PROTOCOL.folder}" for name in ("good", "poor")
     }

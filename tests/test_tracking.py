@@ -101,9 +101,10 @@ def test_names_that_mlflow_would_take_for_one_stay_two() -> None:
 
 
 @needs("mlflow")
+@pytest.mark.filterwarnings("ignore")  # those of its own modules
 def test_mlflow_holds_each_run_once(folder: Path, outcome: stored.Outcome) -> None:
     words = ["track", "mlflow", *DEMO, "--uri", f"sqlite:///{folder}/mlflow.db", "--project", "mine"]
-    first, second = (command(folder, *words, verb="results") for _ in range(2))
+    first, second = (inside(folder, *words, verb="results") for _ in range(2))
     assert first.stdout == f"2 runs written to experiment 'mine' of MLflow at sqlite:///{folder}/mlflow.db.\n", first.stderr
     assert second.stdout.startswith("0 runs written")
     assert second.stdout.endswith("2 were there already.\n")
