@@ -121,9 +121,9 @@ def test_a_method_without_a_picture_gets_a_page() -> None:
 
 
 def test_a_docstring_becomes_markdown_and_restructured_text() -> None:
-    text = "Reads `x | y` and a_t *once*, arXiv 2605.03570.\n    z = a * b\n- one\n  more"
+    text = "Reads `x | y` and a_t *once*, arXiv 2605.03570.\n    z = a * b\n- one\n  more\nlast"
     assert prose.markdown(text) == (
-        "Reads `x \\| y` and a\\_t \\*once\\*, [arXiv 2605.03570](https://arxiv.org/abs/2605.03570).\n\n```text\nz = a * b\n```\n\n- one\n  more"
+        "Reads `x \\| y` and a\\_t \\*once\\*, [arXiv 2605.03570](https://arxiv.org/abs/2605.03570).\n\n```text\nz = a * b\n```\n\n- one\n  more\n\nlast"
     )
     assert prose.rst(["`x` and a * b:", "    z"]) == ["``x`` and a \\* b:", "", "::", "", "    z", ""]
 

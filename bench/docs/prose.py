@@ -25,11 +25,12 @@ def pieces(text: str) -> Iterator[tuple[bool, list[str]]]:
     run: list[str] = []
     kept = item = False
     for line in [*text.strip("\n").splitlines(), ""]:
+        within = item and line.startswith("  ")
         indented = line.startswith("  ") and not item
-        if run and (not line.strip() or indented != kept):
+        if run and (not line.strip() or indented != kept or (item and not within and not line.startswith("- "))):
             yield kept, run
             run = []
-        item = line.startswith("- ") or (item and line.startswith("  "))
+        item = line.startswith("- ") or within
         if line.strip():
             kept, run = indented, [*run, line]
 
