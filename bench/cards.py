@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench import registry
+from bench import plugins, registry
 from bench.core import JSON, BenchError
 from bench.registry import Spec
 
@@ -154,23 +154,22 @@ def adapted(spec: Spec) -> dict[str, str]:
     files = {spec.id: registry.file(spec)} | {name: registry.file(registry.parse("methods", name)[0]) for name in used}
     parts = {name: _located(f"bench.{name}") for name in spec.settings}
     files |= {f"{name} {spec.settings[name]}": file for name, file in parts.items() if file is not None}
-    return {name: departures(ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "") for name, file in files.items()}
+    return {name: departures(plugins.docstring(file)) for name, file in files.items()}
 
 
 def departures(docstring: str) -> str:
     """Its paragraphs "Adapter: ..." and "Departures: ..." as one line, each up to the next heading or an empty line."""
-    found = re.findall(rf"^((?:Adapter|Departures): .*?)(?=^(?:{HEADINGS}): |^\s*$|\Z)", docstring, re.M | re.S)
-    return " ".join(" ".join(found).split())
+    return _under("Adapter|Departures", docstring)
 
 
 def cost(spec: Spec) -> str:
     """What a method's file says under "Cost:", as one line; "" where it says nothing."""
-    said = re.search(
-        rf"^Cost: (.*?)(?=^(?:{HEADINGS}): |^\s*$|\Z)",
-        ast.get_docstring(ast.parse(registry.file(spec).read_text("utf-8"))) or "",
-        re.M | re.S,
-    )
-    return " ".join(said[1].split()) if said else ""
+    return _under("Cost", plugins.docstring(registry.file(spec))).removeprefix("Cost: ")
+
+
+def _under(headings: str, docstring: str) -> str:
+    found = re.findall(rf"^((?:{headings}): .*?)(?=^(?:{HEADINGS}): |^\s*$|\Z)", docstring, re.M | re.S)
+    return " ".join(" ".join(found).split())
 
 
 class _Module:

@@ -35,9 +35,4 @@ class Constant:
         return PerTask(fitted.prepare, fitted.models, {**fitted.facts, "floor": True})
 
 
-def nothing(inputs: Inputs) -> NDArray[np.float64]:
-    """(n, 0)."""
-    return np.zeros((len(inputs), 0))
-
-
 METHOD = Constant
