@@ -89,7 +89,7 @@ def owner(path: Path) -> Plugin | None:
 def docstring(path: Path) -> str:
     """Of a file, read without importing it; "" of one that is no Python: importing it says why."""
     with suppress(OSError, ValueError, SyntaxError):
-        return ast.getdocstring(ast.parse(path.read_text("utf-8"))) or ""
+        return ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
     return ""
 
 

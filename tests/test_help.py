@@ -58,7 +58,7 @@ def test_help_ends_with_examples_that_can_be_typed(path: tuple[str, ...]) -> Non
 def test_every_option_of_a_long_verb_stands_under_one_heading() -> None:
     said = helped(("run",))
     headings = re.findall(r"^(\S[\w ]*):$", said, re.MULTILINE)
-    assert headings == ["What", "Protocol", "Tuning", "Execution", "Storage", "Other options", "Examples"]
+    assert headings == ["What", "Protocol", "Tuning", "Execution", "Storage", "Report", "Other options", "Examples"]
     shown = re.findall(r"^  (--[\w-]+)", said, re.MULTILINE)
     options = [one.opts[0] for one in VERBS["run",].get_params(ROOT.make_context("bench", [], resilient_parsing=True))]
     assert sorted(shown) == sorted(options)
