@@ -16,8 +16,8 @@ from bench.registry import Spec
 OWN = "method"
 PLUG_INS = "bench.methods."
 # of bench: any class. Of torch and of libraries of networks: modules. Of scikit-learn: any class written in Python.
-BENCH = ("bench.core", "bench.pertask", "bench.prep", "bench.nets")
-NETWORKS = ("torch.nn", "rtdl_num_embeddings", "tabm", "pytorch_tabnet", "transformers.models", "transformers.activations")
+BENCH = ("bench.core.", "bench.pertask.", "bench.prep.", "bench.nets.")
+NETWORKS = ("torch.nn.", "rtdl_num_embeddings.", "tabm.", "pytorch_tabnet.", "transformers.models.", "transformers.activations.")
 ACTIVATIONS = (
     "celu", "elu", "gelu", "hardswish", "leaky_relu", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus",
     "tanh",
@@ -113,7 +113,7 @@ def _allowed(module: str, path: str) -> bool:
 
 
 def _within(module: str, roots: tuple[str, ...]) -> bool:
-    return any(module == root or module.startswith(root + ".") for root in roots)
+    return f"{module}.".startswith(roots)
 
 
 def _holds_data(module: str, kind: type[Any]) -> bool:
