@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, TypeAlias, get_type_hints
+from typing import Any, TypeAlias, get_type_hints
 
 import bench
 from bench import plugins
 from bench.core import JSON, BenchError, Cohort, Method
 
-Kind: TypeAlias = Literal["methods", "datasets"]
+Kind: TypeAlias = plugins.Kind
 
 LISTED = 100  # names at most in a message that lists what there is
 
