@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from commands import inside
 from kept_cells import flipped
+from made_results import results
 from publishing import DATA, METHODS, OWN, PROTOCOL, edited, published, rewritten, trained
 
 from bench import lookup, publish, report, store, stored
@@ -162,6 +163,22 @@ def test_against_published_is_as_if_all_had_been_run(folder: Path, tmp_path: Pat
     for name in ("status", "error", "seconds"):
         assert (here.cells[name].isna() == whole.cells[name].isna()).all()
     assert here.cells["status"].tolist() == whole.cells["status"].tolist()
+
+
+def test_risks_are_not_needed_where_the_outcome_is_unknown() -> None:
+    given = results()
+    rows = given.predictions["row"] % 7 == 0
+    whole = replace(given, predictions=given.predictions.assign(**{"y:stroke": given.predictions["y:stroke"].mask(rows)}))
+    gone = rows & whole.predictions["method"].isin(["good", "ref"])
+    without = replace(whole, predictions=whole.predictions.assign(**{"p:stroke": whole.predictions["p:stroke"].mask(gone)}))
+    a, b = (report.frames_of(one, HOW) for one in (whole, without))
+    for name in ("curves", "risks", "calibration", "net_benefit", "benefit_differences", "delong", "corrected", "gains"):
+        pd.testing.assert_frame_equal(getattr(a, name), getattr(b, name))
+    pd.testing.assert_frame_equal(a.scoring.scores, b.scoring.scores)
+    pd.testing.assert_frame_equal(a.scoring.comparisons, b.scoring.comparisons)
+    lost = replace(without, predictions=without.predictions.assign(**{"p:death": without.predictions["p:death"].mask(gone)}))
+    with pytest.raises(BenchError, match="predictions must be finite, but those of"):
+        report.scored(lost, HOW)
 
 
 def test_a_run_against_published_trains_its_own_method_and_reports_all(folder: Path, tmp_path: Path) -> None:

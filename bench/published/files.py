@@ -59,8 +59,7 @@ class Published:
 
     @property
     def tasks(self) -> list[Task]:
-        fields = [{**task, "implies": tuple(task["implies"])} for task in self.manifest["dataset"]["tasks"]]
-        return [Task(**{**one, "thresholds": tuple(one["thresholds"]) if one["thresholds"] else None}) for one in fields]
+        return [_task(value) for value in self.manifest["dataset"]["tasks"]]
 
     def tested(self, method: str) -> bool:
         """Whether it has predictions: a method that was declined has none."""
@@ -103,7 +102,7 @@ def written(folder: Path, rows: Sequence[Mapping[str, Any]], manifest: Mapping[s
     buffer = io.BytesIO()
     values = "values.list.element"
     pq.write_table(
-        table, buffer, compression="zstd", compression_level=19, use_dictionary=["method", "task"], write_statistics=False,
+        table, buffer, compression="zstd", compression_level=19, use_dictionary=False, write_statistics=False,
         column_encoding={values: "BYTE_STREAM_SPLIT"}, write_page_checksum=True,
     )  # fmt: skip
     data = buffer.getvalue()
@@ -152,6 +151,11 @@ def find(where: str | Path) -> list[Path]:
     if not found:
         raise BenchError(f"published results are a folder with .parquet files, or one such file, but '{where}' is neither")
     return found
+
+
+def _task(value: Mapping[str, Any]) -> Task:
+    given: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in value.items()}
+    return Task(**given)
 
 
 def there() -> bool:

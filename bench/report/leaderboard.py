@@ -67,13 +67,13 @@ def judged(results: Results, asked: Sequence[Question], how: Settings) -> Judged
     )  # fmt: skip
     scoring = stats.score(evidence, resamples=resamples)
     rows: list[dict[str, Any]] = []
-    known = () if evidence is None else evidence.methods
     for a, b in dict.fromkeys(pair for question in asked for pair in question.pairs):
-        for metric in PRIMARY if evidence is not None and a in known and b in known else ():
+        if evidence is None or not {a, b} <= set(evidence.methods):
+            continue
+        for metric in PRIMARY:
             last = comparing.compare(evidence, a, b, metric).table.iloc[-1]
-            rows.append(
-                {"a": a, "b": b, "metric": metric, **{name: last[name] for name in ("difference", "low", "high", "verdict")}}
-            )
+            numbers = {name: last[name] for name in ("difference", "low", "high", "verdict")}
+            rows.append({"a": a, "b": b, "metric": metric, **numbers})
     return Judged(results, scoring, pd.DataFrame(rows, columns=["a", "b", "metric", "difference", "low", "high", "verdict"]))
 
 
@@ -159,7 +159,8 @@ def _difference(row: pd.Series) -> str:
 
 
 def _word(row: pd.Series) -> str:
-    return {"superior": "better", "inferior": "worse", UNDECIDED: "no difference shown"}.get(row["verdict"], row["verdict"])
+    verdict = str(row["verdict"])
+    return {"superior": "better", "inferior": "worse", UNDECIDED: "no difference shown"}.get(verdict, verdict)
 
 
 def _sums(question: Question, found: Sequence[Judged]) -> Iterator[str]:
