@@ -21,7 +21,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it
 MakeCohort = Callable[..., Cohort]
 # Files of half a minute and more of the processor, the longest first: begun last, one of them would run alone at the end.
 LONG = ("contract", "cluster", "run", "faults_run", "readme", "suite_runs", "grouped_run", "run_faults", "interrupt", "tune_runs",
-        "results_reading", "diagnose", "learning_runs", "wheel", "null_rates", "shards", "faults_cells", "parts")  # fmt: skip
+        "results_reading", "learning_runs", "wheel", "null_rates", "shards", "faults_cells", "parts")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
