@@ -26,7 +26,9 @@ _APART = {
     "bench.cli",
     "bench.execute",
     "bench.bootstrap",
+    "bench.estimator",
     "bench.plugins",  # which files there are: their content counts
+    "bench.registry",  # so do the settings that it reads
     "bench.provenance",
     "bench.store",
     "bench.saved",
@@ -115,12 +117,12 @@ def _relative(path: Path) -> tuple[Path, ...]:
 
 def _located(name: str) -> list[Path]:
     """The file of a module of bench, and of the packages it lies in; none for what is left out or is no module."""
-    if any(name == a or name.startswith(a + ".") for a in _APART):
+    if name == "bench" or any(name == a or name.startswith(a + ".") for a in _APART):  # bench itself: what is public
         return []
     parts = name.split(".")[1:]
     for root in map(Path, bench.__path__):
         for path in (
-            root.joinpath(*parts).with_suffix(".py") if parts else root / "__init__.py",
+            root.joinpath(*parts).with_suffix(".py"),
             root.joinpath(*parts, "__init__.py"),
         ):
             if path.is_file():
