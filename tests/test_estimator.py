@@ -20,6 +20,7 @@ from bench.core import BenchError, Inputs, Tabular
 from bench.estimator import exceptions, mean_auroc
 
 NET = {"fused": 16, "heads": 1, "hidden": 16, "width": 16, "epochs": 8, "lr": 0.03, "dropout": 0.0, "average": 0.0}
+BRIEF = {"epochs": 40, "lr": 0.01, "dropout": 0.0, "average": 0.0}  # enough for the checks that ask for some accuracy
 FAST = [bench.as_estimator("logistic:path=2"), bench.as_estimator("xgboost:rounds=10"), bench.as_estimator("hard_sharing", **NET)]
 DOCS = Path(bench.__file__).parent / "docs" / "sklearn.md"
 
@@ -35,7 +36,7 @@ def test_the_checks_of_scikit_learn_for_every_method(name: str) -> None:
     known = registry.settings(
         registry.parse("methods", name)[0]
     )  # of a network few and large steps, so that a hundred small fits end
-    brief = bench.as_estimator(name, **{key: NET[key] for key in ("epochs", "lr", "dropout", "average") if key in known})
+    brief = bench.as_estimator(name, **{key: value for key, value in BRIEF.items() if key in known})
     try:
         brief.fit(*small())
     except BenchError as declined:
