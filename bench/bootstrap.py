@@ -49,7 +49,7 @@ class Cell:
 
 def present(p: Vector) -> NDArray[np.bool_]:
     """(M,) which methods have predictions of a cell. p: (M, n, T) as in `Cell`."""
-    return ~np.isnan(p).all(axis=(1, 2)) if p.shape[1] else np.ones(len(p), bool)
+    return np.asarray(~np.isnan(p).all(axis=(1, 2))) if p.shape[1] else np.ones(len(p), bool)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
