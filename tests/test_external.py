@@ -1,7 +1,5 @@
 """External validation: another cohort is matched by name, predicted by every fitted model, and reported from the store alone."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from commands import inside
 from filled import DATA, GUESS, fill, plan
 
 from bench import external, metrics, registry, store, stored
@@ -184,9 +183,7 @@ def test_the_command_trains_here_and_tests_there(tmp_path: Path) -> None:
         "--workers",
         "0",
     ]
-    ran = subprocess.run(
-        [sys.executable, "-m", "bench", "run", *call], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
-    )
+    ran = inside(tmp_path, *call)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "note: external cohort 'other': outcomes unknown there: stroke (is it 'strokes'?)" in ran.stdout
     assert "learned from wards, tested on wards:seed=5:other=true, 2 fitted models" in ran.stdout

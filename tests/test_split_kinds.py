@@ -1,8 +1,6 @@
 """Splits by site, by time and by a column, and training sizes: their laws, and whole small runs through the real command."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from commands import inside
 from filled import DATA, GUESS, plan
 
 import bench
@@ -229,15 +228,9 @@ def test_an_unknown_split_names_the_closest() -> None:
 # ---- whole runs
 
 
-def command(folder: Path, *arguments: str, verb: str = "run") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", verb, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=300
-    )
-
-
 def test_a_split_by_site_runs_to_its_report_and_shows_the_sites(tmp_path: Path) -> None:
     call = ["--dataset", DATA, "--methods", f"{GUESS},{GUESS}:noise=0.1", "--split", "site", "--workers", "0", "--quick"]
-    ran = command(tmp_path, *call)
+    ran = inside(tmp_path, *call)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "[8/8]" in ran.stdout
     assert "leave one site out, 4 sites" in ran.stdout

@@ -149,7 +149,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(folder: Path, data: str) -> None:
     words = ["run", "--data", f"{folder}/{data}", "--methods", "logistic,constant", "--folds", "3", "--quick"]
     with pytest.raises(SystemExit) as ended:
-        main([*words, "--results", f"{folder}/results", "--reports", f"{folder}/reports", "--workers", "1"])
+        main([*words, "--results", f"{folder}/results", "--reports", f"{folder}/reports", "--workers", "0"])
     assert not ended.value.code
 
 
