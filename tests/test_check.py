@@ -100,7 +100,8 @@ def test_what_differs_between_processes_is_found() -> None:
     assert found.saw.startswith("risks up to 0.")
 
 
-def test_the_command_goes_on_after_a_failure_and_ends_with_1(tmp_path: Path) -> None:
+def test_the_command_goes_on_after_a_failure_and_ends_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     done = inside(tmp_path, f"{LAWLESS}:fault=label gaps", str(LAWLESS), verb="check")
     assert done.returncode == 1, done.stderr
     said = done.stdout.splitlines()

@@ -277,7 +277,7 @@ def test_other_code_is_refused_unless_it_is_accepted(tmp_path: Path, monkeypatch
     root = trained(tmp_path, "constant")
     from bench import provenance
 
-    monkeypatch.setattr(provenance, "code_version", lambda *files: {"code": "another", "versions": {}})
+    monkeypatch.setattr(provenance, "code_version", lambda *files, **more: {"code": "another", "versions": {}})
     with pytest.raises(BenchError, match="constant was run with other code than there is now"):
         publish.submit(DATA, "constant", results=root, out=tmp_path)
     assert publish.submit(DATA, "constant", results=root, out=tmp_path, accept_code=True).is_file()

@@ -34,7 +34,7 @@ NEVER = {
     "check_sample_weight_equivalence_on_dense_data": "a row of weight 2 is one patient, on one side of the split that holds out "
     "validation rows; two rows of weight 1 are two. (A row of weight 0 is as one that is not there.)",
 }
-FLOAT32 = dict.fromkeys(
+FLOAT32: Mapping[str, str] = dict.fromkeys(
     ("check_methods_sample_order_invariance", "check_methods_subset_invariance"),
     "networks compute in float32, whose last bit depends on where in a batch a row stands; the check asks for 1e-7",
 )
@@ -186,7 +186,7 @@ def mean_auroc(classifier: Any, X: Any, y: Any) -> float:
 
 def exceptions(classifier: Classifier) -> dict[str, str]:
     """Checks of scikit-learn that do not hold for it -> why: `parametrize_with_checks(..., expected_failed_checks=exceptions)`."""
-    return {**NEVER, **(FLOAT32 if hasattr(registry.method(classifier.made_of), "epochs") else {})}
+    return {**NEVER, **FLOAT32} if hasattr(registry.method(classifier.made_of), "epochs") else NEVER
 
 
 def settings_of(spec: Spec) -> Mapping[str, Any]:
