@@ -143,7 +143,7 @@ def test_foreign_and_unfinished_files_are_named_and_are_no_damage(root: Path, ca
     named = [line.split()[0] for line in lines[:-1]]
     shelf = cell(root).parent.relative_to(root)
     assert sorted(named) == sorted([
-        f".tmp/4194999-{'0' * 32}@{HOST}", f"{shelf}/r0-f0.json.bak", "notes.txt", "published/",
+        f".tmp/4194999-{'0' * 32}@{HOST}", f"{shelf}/r0-f0.json.bak", "notes.txt",
         str(cell(root, "poor", kind="parquet").relative_to(root)),
     ])  # fmt: skip
 

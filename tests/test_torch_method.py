@@ -133,8 +133,9 @@ def test_what_is_refused(call: Callable[[], object], said: str) -> None:
 
 
 def test_a_changed_file_of_ones_own_package_is_another_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "own_nets_of_mine.py").write_text("from torch import nn\nclass Small(nn.Linear):\n    pass\n")
+    (tmp_path / "site").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    (tmp_path / "site" / "own_nets_of_mine.py").write_text("from torch import nn\nclass Small(nn.Linear):\n    pass\n")
     (tmp_path / "plug.py").write_text(
         "from bench.wrap import torch_method\nfrom own_nets_of_mine import Small\nMETHOD = torch_method(Small)\n"
     )

@@ -1,5 +1,6 @@
 """A fitted model made again from what `writing` wrote. Nothing of a folder is run: objects of known kinds are filled with data."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,6 +42,8 @@ class Maker:
     def _plain(self, tag: str, held: Any) -> Any:
         if tag == "tuple":
             return tuple(self.value(one) for one in held)
+        if tag == "slice":
+            return slice(*(self.value(one) for one in held))
         if tag == "set":
             return {self.value(one) for one in held}
         if tag == "dict":
@@ -66,6 +69,8 @@ class Maker:
             return torch.device(self.device)
         if tag == "function":
             return self.names.called(held)
+        if tag == "partial":
+            return functools.partial(self.names.called(held[0]), **self.value(held[1]))
         raise Refused(f"a '{tag}', which is no kind of value")
 
     def _object(self, given: Mapping[str, Any]) -> Any:

@@ -16,12 +16,13 @@ from bench.registry import Spec
 OWN = "method"
 PLUG_INS = "bench.methods."
 # of bench: any class. Of torch and of libraries of networks: modules. Of scikit-learn: any class written in Python.
-BENCH = ("bench.core.", "bench.pertask.", "bench.prep.", "bench.nets.")
+BENCH = ("bench.core.", "bench.pertask.", "bench.prep.", "bench.nets.", "bench.wrap.")
 NETWORKS = ("torch.nn.", "rtdl_num_embeddings.", "tabm.", "pytorch_tabnet.", "transformers.models.", "transformers.activations.")
 ACTIVATIONS = (
     "celu", "elu", "gelu", "hardswish", "leaky_relu", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus",
     "tanh",
 )  # fmt: skip
+FUNCTIONS = ("sklearn.utils.validation:check_array",)  # that classes of scikit-learn hold; it looks at an array and casts it
 EXTENSIONS = ("sklearn.tree._tree:Tree", "sklearn._loss._loss:")  # of scikit-learn, compiled; what they hold is checked
 
 
@@ -78,7 +79,7 @@ class Names:
         module, _, path = name.partition(":")
         if module == "torch" and path in ACTIVATIONS:
             return _activations(path)[0]
-        if module != OWN and not module.startswith(PLUG_INS):
+        if module != OWN and not module.startswith(PLUG_INS) and name not in FUNCTIONS:
             raise Refused(f"the function '{name}', which is none of those that a model may hold")
         place = self._module(module)
         value = vars(place).get(path)

@@ -4,6 +4,7 @@ A plain value of JSON stands for itself. All else is an object of one key, the t
 once: `objects` has everything with an identity, in an order in which each names only those before it.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Set
 from types import MappingProxyType
@@ -54,6 +55,8 @@ class Writer:
             return [self.value(one, f"{at}.{i}") for i, one in enumerate(value)]
         if kind is tuple:
             return {"tuple": [self.value(one, f"{at}.{i}") for i, one in enumerate(value)]}
+        if kind is slice:
+            return {"slice": [self.value(one, at) for one in (value.start, value.stop, value.step)]}
         if kind in (set, frozenset):
             return {"set": [self.value(one, f"{at}.{i}") for i, one in enumerate(sorted(value))]}
         if isinstance(value, dict | MappingProxyType):
@@ -74,6 +77,8 @@ class Writer:
             return {"torch": str(value).removeprefix("torch.")}
         if whole == "torch.device":
             return {"device": True}
+        if kind is functools.partial and not value.args:
+            return {"partial": [self.names.function(value.func), self.value(value.keywords, "a function")]}
         return {"function": self.names.function(value)} if callable(value) and _function(value) else NotImplemented
 
     def _mapping(self, value: Mapping[Any, Any], at: str) -> JSON:
