@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 def test_there_are_blocks_to_run() -> None:
     assert {block.values[1] for block in BLOCKS if block.values[0] == "README"} == {"bash", "python"}
-    assert {block.values[0] for block in BLOCKS} >= {*SHARED, "own_cohort", "contributing"}
+    assert {block.values[0] for block in BLOCKS} >= {*SHARED, "own_cohort"}
 
 
 @pytest.mark.parametrize(("page", "kind", "code"), BLOCKS)
