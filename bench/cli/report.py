@@ -1,48 +1,59 @@
 """`bench report`: tables, figures and page again, from stored results alone."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from typer import Option
 
 from bench.cli import completing
 
+Dataset: TypeAlias = Annotated[
+    str | None,
+    Option(
+        "--dataset",
+        "--data",
+        help="Datasets as `bench run` was given them, separated by commas. [default: surgical]",
+        autocompletion=completing.datasets,
+    ),
+]
+Methods: TypeAlias = Annotated[
+    str | None,
+    Option(help="Methods to show, separated by commas. [default: those of the last run]", autocompletion=completing.methods),
+]
+Reference: TypeAlias = Annotated[
+    str | None,
+    Option(
+        help="The method the others are compared with. [default: as in the last run; with --methods single_task where it takes part]"
+    ),
+]
+Style: TypeAlias = Annotated[
+    str, Option(help="Of the tables: paper (SD over folds), clinical (95 % intervals), wide (every metric).")
+]
+Primary: TypeAlias = Annotated[
+    str | None, Option(help="Metrics tested as one family and marked, separated by commas. [default: auroc,ap]")
+]
+Adjust: TypeAlias = Annotated[
+    str | None,
+    Option(
+        help="Of p for the family: max_t (step-down on the joint resamples), holm, bh (false discovery rate). [default: max_t]"
+    ),
+]
+Plan: TypeAlias = Annotated[
+    str | None,
+    Option(help="Judge as this plan says, where nothing else is given, and say where the results depart from it."),
+]
+
 
 def report(
-    dataset: Annotated[
-        str | None,
-        Option(
-            "--dataset",
-            "--data",
-            help="Datasets as `bench run` was given them, separated by commas. [default: surgical]",
-            autocompletion=completing.datasets,
-        ),
-    ] = None,
-    methods: Annotated[
-        str | None,
-        Option(help="Methods to show, separated by commas. [default: those of the last run]", autocompletion=completing.methods),
-    ] = None,
-    reference: Annotated[
-        str | None,
-        Option(
-            help="The method the others are compared with. [default: as in the last run; with --methods single_task where it takes part]"
-        ),
-    ] = None,
-    style: Annotated[
-        str, Option(help="Of the tables: paper (SD over folds), clinical (95 % intervals), wide (every metric).")
-    ] = "paper",
+    dataset: Dataset = None,
+    methods: Methods = None,
+    reference: Reference = None,
+    style: Style = "paper",
     figure: Annotated[
         str | None, Option(help="This figure alone: forest, roc, pr, calibration, decision, risks, transfer ...")
     ] = None,
     task: Annotated[str | None, Option(help="With --figure: of this outcome, or mean. [default: each]")] = None,
-    primary: Annotated[
-        str | None, Option(help="Metrics tested as one family and marked, separated by commas. [default: auroc,ap]")
-    ] = None,
-    adjust: Annotated[
-        str | None,
-        Option(
-            help="Of p for the family: max_t (step-down on the joint resamples), holm, bh (false discovery rate). [default: max_t]"
-        ),
-    ] = None,
+    primary: Primary = None,
+    adjust: Adjust = None,
     interval: Annotated[str | None, Option(help="Of the bootstrap: percentile or bca. [default: percentile]")] = None,
     resamples: Annotated[int | None, Option(help="Of the bootstrap. [default: 2000; 200 with --quick]")] = None,
     results: Annotated[str, Option(help="The folder of stored results.")] = "results",
@@ -50,10 +61,7 @@ def report(
     protocol: Annotated[str | None, Option(help="Of several stored ones, as cv5-n500. [default: the newest]")] = None,
     against: Annotated[str | None, Option(help="Show published results too: 'published', or a folder or file of such.")] = None,
     quick: Annotated[bool, Option("--quick", help="Of the last quick look.")] = False,
-    plan: Annotated[
-        str | None,
-        Option(help="Judge as this plan says, where nothing else is given, and say where the results depart from it."),
-    ] = None,
+    plan: Plan = None,
 ) -> int:
     """Write tables, figures and index.html again from stored results: no training.
 

@@ -67,7 +67,7 @@ def verify(
     from bench import asjson, store
 
     if published is not None:
-        return _verified(published)
+        return _verified(published, as_json)
     found = store.verify(results)
     if as_json:
         print(
@@ -81,11 +81,14 @@ def verify(
     return 1 if found.damaged else 0
 
 
-def _verified(where: str) -> int:
+def _verified(where: str, as_json: bool) -> int:
     """Digests, splits, and scores again."""
-    from bench import published
+    from bench import asjson, published
 
     found = published.verify(where)
+    if as_json:
+        print(asjson.text(found))
+        return 1 if found.findings else 0
     for line in (*found.findings, *(f"note: {text}" for text in found.notes)):
         print(line)
     what = f"{len(found.findings):,} findings" if found.findings else "all as made"
