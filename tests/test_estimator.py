@@ -20,7 +20,8 @@ from bench.core import BenchError, Inputs, Tabular
 from bench.estimator import exceptions, mean_auroc
 
 NET = {"fused": 16, "heads": 1, "hidden": 16, "width": 16, "epochs": 8, "lr": 0.03, "dropout": 0.0, "average": 0.0}
-BRIEF = {"epochs": 40, "lr": 0.01, "dropout": 0.0, "average": 0.0}  # enough for the checks that ask for some accuracy
+# enough for the checks that ask for some accuracy
+BRIEF = {"epochs": 120, "patience": 40, "lr": 0.01, "dropout": 0.0, "average": 0.0}
 FAST = [bench.as_estimator("logistic:path=2"), bench.as_estimator("xgboost:rounds=10"), bench.as_estimator("hard_sharing", **NET)]
 DOCS = Path(bench.__file__).parent / "docs" / "sklearn.md"
 
