@@ -18,9 +18,8 @@ def check(
     bench check ./my_net.py
     bench check ./my_net.py:width=32 mmoe:experts=2
     """
-    from json import dumps
 
-    from bench import contract, registry
+    from bench import asjson, contract, registry
     from bench.execute import one_thread
 
     found: dict[str, list[Verdict]] = {}
@@ -36,5 +35,5 @@ def check(
             if not json:
                 print(contract.summary(spec.label, found[spec.label]), flush=True)
     if json:
-        print(dumps({label: [one.json() for one in verdicts] for label, verdicts in found.items()}, indent=2))
+        print(asjson.text({label: [one.json() for one in verdicts] for label, verdicts in found.items()}))
     return int(any(one.status == "fail" for verdicts in found.values() for one in verdicts))

@@ -5,18 +5,11 @@ from typing import Annotated
 from typer import Option
 
 from bench.cli import completing
+from bench.cli.options import StoredDatasets
 
 
 def diagnose(
-    dataset: Annotated[
-        str,
-        Option(
-            "--dataset",
-            "--data",
-            help="Datasets as `bench run` was given them, separated by commas.",
-            autocompletion=completing.datasets,
-        ),
-    ] = "surgical",
+    dataset: StoredDatasets = "surgical",
     methods: Annotated[
         str | None,
         Option(help="Methods to show, separated by commas. [default: those of the last run]", autocompletion=completing.methods),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 from typer import Argument, Context, Option
 
 from bench.cli import completing
+from bench.cli.options import StoredDatasets
 from bench.cli.verbs import App
 
 app = App(invoke_without_command=True)
@@ -208,15 +209,7 @@ def export(
 @app.command()
 def track(
     backend: Annotated[Literal["mlflow", "wandb"], Argument(help="MLflow, or Weights & Biases.")],
-    dataset: Annotated[
-        str,
-        Option(
-            "--dataset",
-            "--data",
-            help="Datasets as `bench run` was given them, separated by commas.",
-            autocompletion=completing.datasets,
-        ),
-    ] = "surgical",
+    dataset: StoredDatasets = "surgical",
     methods: Annotated[
         str | None,
         Option(help="Methods, separated by commas. [default: those of the last run]", autocompletion=completing.methods),
