@@ -17,6 +17,7 @@ def submit(
     out: str | Path = ".",
     against: str | Path = published.WORD,
     accept_code: bool = False,
+    tuned: bool = False,
 ) -> Path:
     """Write the file of published results that adds these methods; see `bench.published.submit`.
 
@@ -33,7 +34,7 @@ def submit(
     known = {"all", *(label for under in store.runs(root, name) for label in store.methods_of(root, name, under))}
     labels = [as_stored("methods", one, known) for one in registry.parts(text(methods))]
     among = [there[name].first] if name in there else []
-    return published.submit(root, name, labels, Path(out), among, accept_code)
+    return published.submit(root, name, labels, Path(out), among, accept_code, tuned)
 
 
 def leaderboard(where: str | Path = published.WORD, out: str | Path | None = None, *, resamples: int | None = None) -> str:

@@ -1,6 +1,7 @@
 """Methods across datasets: mean ranks, Friedman and Nemenyi against Demsar's paper, scipy and scikit-posthocs."""
 
 import re
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ C45 = ["C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf"]
 
 
 def scoring(values: dict[str, float], unranked: tuple[str, ...] = ()) -> Scoring:
-    """Mean AUROC of each method; AP is its opposite."""
+    """Mean AUROC of each method, with a standard error of .001; AP is its opposite."""
     rows = [
         (m, "mean", metric, v if metric == "auroc" else 1 - v) for m, v in values.items() for metric in ("auroc", "ap", "brier")
     ]
@@ -31,7 +32,12 @@ def scoring(values: dict[str, float], unranked: tuple[str, ...] = ()) -> Scoring
     standings = scores[scores["metric"] != "brier"].drop(columns="value").assign(rank=1.0)
     standings.loc[standings["method"].isin(unranked), "rank"] = np.nan
     none = pd.DataFrame()
-    return Scoring(pd.concat([other, scores], ignore_index=True), none, standings, none, none, [], 0, 0, 0)
+    noise = {m: np.r_[0, np.random.default_rng(zlib.crc32(m.encode())).normal(0, 0.001, 400)] for m in values}
+    means = {
+        metric: pd.DataFrame([sign * (values[m] + noise[m]) for m in values], index=list(values))
+        for metric, sign in (("auroc", 1), ("ap", -1))
+    }
+    return Scoring(pd.concat([other, scores], ignore_index=True), none, standings, none, none, [], 0, 0, 0, means=means)
 
 
 def many(table: np.ndarray, methods: list[str]) -> list[tuple[str, Scoring]]:
@@ -147,7 +153,22 @@ def test_ranks_with_one_dataset_have_no_interval_and_failed_methods_no_rank() ->
     assert set(found["method"]) == {"a", "b"}
     assert found[["low", "high"]].isna().all(axis=None)
     assert across.ranks([("one", scoring({"a": 0.9})), ("two", scoring({"b": 0.9}))]).empty
-    assert list(across.ranks([])) == ["method", "metric", "mean_rank", "low", "high", "datasets"]
+    assert list(across.ranks([])) == ["method", "metric", "mean_rank", "low", "high", "set_low", "set_high", "datasets"]
+
+
+def test_where_the_mean_of_the_true_ranks_lies_by_hand() -> None:
+    # A difference has a standard error of .0014, so .1 is seen and .0001 is not. one: a is 1, b and c are 2 or 3. two: c is 1, a and b 2
+    # or 3; x is not in both. The means: a 1.5 to 2, b 2 to 3, c 1.5 to 2.
+    sets = [("one", scoring({"a": 0.9, "b": 0.8, "c": 0.8001})), ("two", scoring({"x": 0.99, "b": 0.7, "a": 0.7001, "c": 0.9}))]
+    frame = across.ranks(sets)
+    for metric, mirrored in (("auroc", False), ("ap", True)):  # of the opposite: one: a 3, b and c 1 or 2 ...
+        found = frame[frame["metric"] == metric].set_index("method").loc[["a", "b", "c"], ["set_low", "set_high"]].to_numpy()
+        hand = np.array([[1.5, 2], [2, 3], [1.5, 2]])
+        np.testing.assert_allclose(found, 4 - hand[:, ::-1] if mirrored else hand)
+    # a variant of `two` in which b is 1 leaves scores of c .7 and b .8: c 2 or 3 with a, b first
+    varied = [*sets, ("two:k=1", scoring({"b": 0.9, "a": 0.6999, "c": 0.5}))]
+    found = across.ranks(varied).query("metric == 'auroc'").set_index("method")
+    assert found.loc["b", ["set_low", "set_high"]].tolist() == [1.5, 2]
 
 
 def test_swapping_two_methods_swaps_their_rows() -> None:

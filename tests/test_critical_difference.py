@@ -45,6 +45,9 @@ def test_ranks_across_datasets_are_written_with_their_limit(tmp_path: Path) -> N
     stored = pd.read_csv(tmp_path / "across.csv")
     assert set(stored["datasets"]) == {2}
     assert stored.groupby("metric")["mean_rank"].sum().to_numpy() == pytest.approx(np.full(2, 6.0))  # of three methods
+    assert all(
+        low <= mean <= high for low, mean, high in zip(stored["set_low"], stored["mean_rank"], stored["set_high"], strict=True)
+    )
     assert "2 independent datasets" in (tmp_path / "across.md").read_text("utf-8")
     assert sheet.blocks[0].rows()[0].name == "good"
     with pytest.raises(BenchError, match=r"needs 8 independent datasets or more .* but there are 2: one, two"):

@@ -252,6 +252,24 @@ def test_a_contribution_is_a_file_of_its_own(folder: Path, tmp_path: Path) -> No
     assert "has guess:noise=0.2, which another file of 'surgical:n=300' has too" in pub.verify(tmp_path / "pub").findings[0]
 
 
+def test_tuned_results_stand_beside_the_defaults(folder: Path, tmp_path: Path) -> None:
+    against = shutil.copytree(folder / "pub", tmp_path / "pub")
+    root = trained(tmp_path, "multitask_lasso", protocol=replace(PROTOCOL, tune=2))
+    with pytest.raises(BenchError, match=r"without --tune, but are of: cv2-tune2@.* --tuned takes those with it\."):
+        publish.submit(DATA, "multitask_lasso", results=root, out=against, against=against)
+    path = publish.submit(DATA, "multitask_lasso", results=root, out=against, against=against, tuned=True)
+    one = pub.opened(path)
+    assert one.methods == ["multitask_lasso@tune2"]
+    assert one.manifest["made"]["command"].endswith(" --folds 2 --seed 0 --tune 2")
+    assert {cell["facts"]["tuned"]["trials"] for cell in one.manifest["methods"]["multitask_lasso@tune2"]["cells"]} == {2}
+    assert pub.verify(against).findings == ()
+    text = publish.leaderboard(against, resamples=40)
+    assert "| multitask_lasso&#64;tune2<sup>" in text
+    assert "settings searched in every training fold (tune2), not trained here" in text
+    own = pub.merged(store.read(root, DATA), pub.shelf(against, DATA))  # a tuned run of one's own has the published splits too
+    assert own.methods == ("multitask_lasso", *sorted(METHODS), "multitask_lasso@tune2")
+
+
 def test_what_is_not_whole_or_not_comparable_is_not_submitted(folder: Path, tmp_path: Path) -> None:
     def refused(root: Path, methods: str = OWN) -> str:
         with pytest.raises(BenchError) as found:

@@ -107,15 +107,19 @@ def submit(
         str, Option(help="What is published already: its protocol, cohort and splits are asked for.")
     ] = "published",
     accept_code: Annotated[bool, Option("--accept-code", help="Take cells of code or libraries that changed since.")] = False,
+    tuned: Annotated[
+        bool, Option("--tuned", help="Those of the run with --tune, each beside its defaults as METHOD@tune20.")
+    ] = False,
 ) -> None:
     """Write the one file that adds methods to the published results. Nothing is trained.
 
     \b
     bench results submit --dataset support2 --methods my_net --out results/published
+    bench results submit --dataset support2 --methods my_net --tuned --out results/published
     """
     from bench import publish
 
-    path = publish.submit(dataset, methods, results=results, out=out, against=against, accept_code=accept_code)
+    path = publish.submit(dataset, methods, results=results, out=out, against=against, accept_code=accept_code, tuned=tuned)
     print(f"{path.stat().st_size:,} bytes written to {path}")
 
 

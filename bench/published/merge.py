@@ -15,7 +15,7 @@ from bench.jobs import prepared
 from bench.protocol import Protocol
 from bench.published import files
 from bench.published.files import Published
-from bench.published.submit import cells_of, without_repeats, words
+from bench.published.submit import cells_of, untuned, words
 from bench.registry import unknown
 from bench.store import Results, task_json
 from bench.store.cells import cell_name
@@ -59,7 +59,7 @@ class Shelf:
 
     def check(self, plan: Plan) -> None:
         """BenchError, before anything is trained, where a run could not be compared: what differs."""
-        protocol = without_repeats(dict(plan.protocol.part.identity))
+        protocol = untuned(plan.protocol.part.identity)
         if protocol != self.first.manifest["protocol"]:
             raise BenchError(
                 f"{UNLIKE}, but those of '{self.dataset}' are of {_differing(self.first.manifest['protocol'], protocol)} in this run"
@@ -125,7 +125,7 @@ def merged(found: Results, shelf: Shelf, methods: Sequence[str] | None = None, r
     The repeats that both have. Published methods have test predictions where the label is known, NaN elsewhere, and none of validation rows.
     """
     shelf.same_cohort(found.digest, [task_json(task) for task in found.tasks])
-    told, here = shelf.first.manifest["protocol"], without_repeats(found.protocol)
+    told, here = shelf.first.manifest["protocol"], untuned(found.protocol)
     if here != told:
         raise BenchError(f"{UNLIKE}, but those of '{shelf.dataset}' are of {_differing(told, here)} in the stored run")
     repeats = min(int(str(found.protocol["repeats"])), shelf.first.repeats)
@@ -154,19 +154,21 @@ def merged(found: Results, shelf: Shelf, methods: Sequence[str] | None = None, r
         cells=pd.concat([frame for frame in (kept[1], *(cells_of(shelf.owner[label], label, repeats) for label in new)) if len(frame)], ignore_index=True),
         made={**found.made, **{label: {key: about[key] for key in ("settings", "versions", "code", "adapted") if key in about} for label, about in of.items()}},
         others=tuple(label for label in found.others if label not in labels),
-        published={**{label: told_of(shelf.owner[label]) for label in new}, **{label: OWN for label in labels if label in found.methods and label in shelf.owner}},
+        published={**{label: told_of(shelf.owner[label], label) for label in new}, **{label: OWN for label in labels if label in found.methods and label in shelf.owner}},
     )  # fmt: skip
 
 
 OWN = "Published too; these are the results of this folder."
 
 
-def told_of(one: Published) -> str:
-    """What stands under a table of its methods."""
+def told_of(one: Published, method: str) -> str:
+    """What stands under a table with this method of it."""
     made = one.manifest["made"]
     where = ", ".join(filter(None, (made["platform"], made["machine"])))
+    tuning = one.manifest["methods"][method].get("tuning")
+    tuned = f"settings searched in every training fold ({tuning})" if tuning else "not tuned"
     return (
-        f"Published results of {made['date']} (bench {made['bench']}; {where}), not trained here: seconds are of that machine. Their "
+        f"Published results of {made['date']} (bench {made['bench']}; {where}), {tuned}, not trained here: seconds are of that machine. Their "
         f"validation predictions are not published, so that no risk of theirs is recalibrated. Code versions: see the settings in index.html."
     )
 

@@ -23,20 +23,23 @@ from bench.store.cells import cell_name, placed, stored_cell
 from bench.store.files import loaded
 
 OPTIONS = {"drop": "drop-modality"}  # a field of the protocol -> the option of `bench run`, where they are not called alike
+SCALAR = bool | int | float | str
 COST = ("seconds", "peak_mb", "joules", "device", "alarms")
 
 
 def submit(
-    results: Path, dataset: str, methods: Sequence[str], out: Path, among: Sequence[Published] = (), accept_code: bool = False
-) -> Path:
+    results: Path, dataset: str, methods: Sequence[str], out: Path, among: Sequence[Published] = (), accept_code: bool = False,
+    tuned: bool = False,
+) -> Path:  # fmt: skip
     """Write the file of these methods (labels; ["all"]: every one of the last run) on a dataset (its label); its path.
 
     among: what is published already; the same cohort, splits and protocol are asked for where it has the dataset. accept_code: take
-    cells although the code or the libraries have changed since; the manifest says which they were. BenchError for quick looks,
-    cells that are missing or failed, other code, a cohort with other definitions of its outcomes.
+    cells although the code or the libraries have changed since; the manifest says which they were. tuned: of the newest run with
+    `--tune`; `xgboost` is then published as `xgboost@tune20`, beside its defaults. BenchError for quick looks, cells that are missing
+    or failed, other code, a cohort with other definitions of its outcomes.
     """
     everything = list(methods) == ["all"]
-    path, run, about = _run(results, dataset, among)
+    path, run, about = _run(results, dataset, among, tuned)
     labels = list(run["asked"]) if everything else list(methods)
     if unknown := [label for label in labels if label not in run["methods"]]:
         raise BenchError(f"no stored results of {unknown[0]} on '{dataset}'; there are: {', '.join(run['methods'])}")
@@ -62,13 +65,14 @@ def submit(
     fields = ("label", "dataset", "dials", "digest", "tasks", "note")
     manifest: dict[str, Any] = {
         "dataset": {**{name: about[name] for name in fields}, "rows": len(found.cohort)},
-        "protocol": run["protocol"], "repeats": repeats, "splits": splits,
+        "protocol": untuned(run["protocol"]), "repeats": repeats, "splits": splits,
         "bounds": {"auroc": SCORE_BOUND, "ap": SCORE_BOUND, "risk": RISK_BOUND},
         "made": _made(own, dataset, run, everything, repeats),
-        "methods": {label: one.about(found.made[label], found.groups[label]) for label, one in own.items()},
+        "methods": {one.name: one.about(found.made[label], found.groups[label]) for label, one in own.items()},
     }  # fmt: skip
-    name = dataset if everything else "-".join([dataset, *labels])
-    return files.written(out, rows(found, tested, repeats), manifest, name[:120])
+    name = dataset if everything else "-".join([dataset, *(one.name for one in own.values())])
+    numbers = [{**row, "method": own[row["method"]].name} for row in rows(found, tested, repeats)]
+    return files.written(out, numbers, manifest, name[:120])
 
 
 def rows(found: store.Results, labels: Sequence[str], repeats: int) -> list[dict[str, Any]]:
@@ -96,13 +100,20 @@ def rows(found: store.Results, labels: Sequence[str], repeats: int) -> list[dict
     return out
 
 
-def _run(results: Path, dataset: str, among: Sequence[Published]) -> tuple[Path, dict[str, Any], dict[str, Any]]:
-    """The newest run of the published protocol, or simply the newest where nothing is published; its record, and what is said of the dataset."""
+def _run(results: Path, dataset: str, among: Sequence[Published], tuned: bool) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """The newest run of the published protocol, tuned or not, or simply the newest where nothing is published; its record, and what is
+    said of the dataset."""
     there = store.runs(results, dataset)  # BenchError for quick looks, and where there is nothing
-    same = [name for name, one in there.items() if not among or without_repeats(one) == among[0].manifest["protocol"]]
+    same = [
+        name
+        for name, one in there.items()
+        if bool(_tuning(one)) == tuned and (not among or untuned(one) == among[0].manifest["protocol"])
+    ]
     if not same:
+        asked = f"of the published protocol ({words(among[0].manifest['protocol'])})" if among else "of a run"
         raise BenchError(
-            f"results must be of the published protocol ({words(among[0].manifest['protocol'])}), but are of: {', '.join(there)}"
+            f"results must be {asked}, {'with' if tuned else 'without'} --tune, but are of: {', '.join(there)}."
+            f"{'' if tuned else ' --tuned takes those with it.'}"
         )
     folder = next(
         path.parent
@@ -121,6 +132,17 @@ def without_repeats(protocol: Mapping[str, JSON]) -> dict[str, JSON]:
     return {key: value for key, value in protocol.items() if key != "repeats"}
 
 
+def untuned(protocol: Mapping[str, JSON]) -> dict[str, JSON]:
+    """What makes predictions comparable row by row: neither how many repeats there are nor how each method's settings were found."""
+    return {key: value for key, value in without_repeats(protocol).items() if key not in ("tune", "tune_minutes")}
+
+
+def _tuning(protocol: Mapping[str, Any]) -> str:
+    """tune20, tune15min; "" of defaults."""
+    budget = Protocol(tune=protocol.get("tune", 0), tune_minutes=protocol.get("tune_minutes", 0.0))
+    return budget.tuning.replace("=", "")
+
+
 def words(protocol: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in protocol.items() if value is not None and name != "rows")
 
@@ -130,9 +152,14 @@ class _Cells:
 
     def __init__(self, label: str, folder: Path, repeats: int, run: Mapping[str, Any]) -> None:
         places = [(repeat, fold) for repeat in range(repeats) for fold in range(run["protocol"]["folds"])]
-        self.label, self.tuned = label, bool(run["protocol"].get("tune") or run["protocol"].get("tune_minutes"))
+        self.label, self.tuning = label, _tuning(run["protocol"])
         self.identity = loaded(folder.parent / "method.json")
         self.records = {place: (stored_cell(folder, *place) or ({"status": "missing", "error": ""}, b""))[0] for place in places}
+
+    @property
+    def name(self) -> str:
+        """Under which it is published."""
+        return f"{self.label}@{self.tuning}" if self.tuning else self.label
 
     @property
     def declined(self) -> bool:
@@ -164,7 +191,7 @@ class _Cells:
         """What is not as it was: code or versions; nothing where the label names no bundled method, as that of a file of one's own."""
         if self.label.split(":")[0] not in registry.ids("methods"):
             return ""
-        now, _ = _method_part(registry.parse("methods", self.label)[0], self.tuned)
+        now, _ = _method_part(registry.parse("methods", self.label)[0], bool(self.tuning))
         return next((key for key in ("code", "versions", "settings") if now.identity[key] != self.identity[key]), "")
 
     def splits(self) -> dict[str, str]:
@@ -174,10 +201,11 @@ class _Cells:
         """What the manifest says of it."""
         cells: list[dict[str, Any]] = []
         for (repeat, fold), one in self.records.items():
-            facts = {name: value for name, value in one.get("facts", {}).items() if isinstance(value, bool | int | float | str)}
+            facts = {name: value for name, value in one.get("facts", {}).items() if isinstance(value, SCALAR) or name == "tuned"}
             cost = {name: one[name] for name in COST if one.get(name) is not None}
             cells.append({"repeat": repeat, "fold": fold, "status": one["status"], "error": one["error"], **cost, "facts": facts})
-        return {"method": self.identity["method"], "family": family, **made, "cells": cells}
+        tuning = {"tuning": self.tuning} if self.tuning else {}
+        return {"method": self.identity["method"], "family": family, **tuning, **made, "cells": cells}
 
 
 def _same_splits(splits: Mapping[str, str], among: Sequence[Published]) -> None:
@@ -229,4 +257,4 @@ def cells_of(published: Published, method: str, repeats: int) -> pd.DataFrame:
     )
 
 
-__all__ = ["cells_of", "placed", "rows", "submit", "without_repeats", "words"]
+__all__ = ["cells_of", "placed", "rows", "submit", "untuned", "without_repeats", "words"]

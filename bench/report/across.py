@@ -11,6 +11,7 @@ from bench.report.words import DASH
 from bench.stats import PRIMARY, Scoring, across
 
 DIAGRAM = "critical_difference"
+FEW = 3  # fewer datasets say nothing about another one
 TITLES = {"auroc": "rank, AUROC", "ap": "rank, AP"}
 
 
@@ -30,15 +31,26 @@ def built(scored: Mapping[str, Scoring], warnings: Sequence[str] = ()) -> tuple[
     found = across.ranks(list(scored.items()))
     by = {(row["method"], row["metric"]): row for _, row in found.iterrows()}
     methods = list(dict.fromkeys(found["method"]))
-    rows = tuple(Row(m, tuple(Entry(text) for metric in PRIMARY for text in _texts(by.get((m, metric))))) for m in methods)
-    columns = tuple(heading for metric in PRIMARY for heading in ((TITLES[metric],), ("95 %", "interval")))
     count = int(found["datasets"].max()) if len(found) else 0
+    shown = 3 if count >= FEW else 2
+    rows = tuple(
+        Row(m, tuple(Entry(text) for metric in PRIMARY for text in _texts(by.get((m, metric)))[:shown])) for m in methods
+    )
+    columns = tuple(
+        heading for metric in PRIMARY for heading in ((TITLES[metric],), ("95 %,", "these"), ("95 %,", "another"))[:shown]
+    )
+    about = "where the mean of the true ranks in these datasets lies, for all methods at once with probability .95, from their patients"
+    another = (
+        f"Another: the mean rank in other datasets of the kind, Student's interval over {count}."
+        if count >= FEW
+        else f"Of the rank in another dataset {count} say nothing; across.csv has Student's interval."
+    )
     sheet = Sheet(
         title=f"Across {', '.join(scored)}", protocol="", warnings=tuple(warnings), footnotes=(),
         blocks=(Block("Mean rank over datasets, 1 is best", columns, (("", rows),)),),
         remarks=(
-            f"Methods ranked in all of {count} independent datasets (variants of one count once), by the mean over outcomes. Interval: "
-            f"Student's over datasets, about another dataset of the kind: with {count} it says little.",
+            f"Methods ranked in all of {count} independent datasets (variants of one count once), by the mean over outcomes. These: "
+            f"{about}. {another}",
             f"A critical-difference diagram needs {across.DATASETS} independent datasets: `bench report --figure critical_difference`.",
         ),
     )  # fmt: skip
@@ -59,8 +71,8 @@ def diagram(scored: Mapping[str, Scoring], folder: Path) -> list[Path]:
     return [folder / name for name in files]
 
 
-def _texts(row: pd.Series | None) -> tuple[str, str]:
+def _texts(row: pd.Series | None) -> tuple[str, str, str]:
     if row is None:
-        return DASH, DASH
-    interval = DASH if not row["low"] < row["high"] else f"{row['low']:.1f} to {row['high']:.1f}"
-    return f"{row['mean_rank']:.1f}", interval
+        return DASH, DASH, DASH
+    another = DASH if not row["low"] < row["high"] else f"{row['low']:.1f} to {row['high']:.1f}"
+    return f"{row['mean_rank']:.1f}", f"{row['set_low']:.1f} to {row['set_high']:.1f}", another

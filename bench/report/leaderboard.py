@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench import stats
 from bench.core import BenchError
-from bench.report import Settings, across, markdown, notes, sheet
+from bench.report import Settings, across, ledger, markdown, notes, sheet
 from bench.report.sheet import Block, Entry, Row, Sheet
 from bench.report.words import DASH, percent
 from bench.stats import MEAN, PRIMARY, Scoring, comparing
@@ -25,7 +26,8 @@ The same methods, splits and predictions are what `bench run --against published
 
 Mean over outcomes of AUROC and average precision (AP), in percent, each with its 95 % interval of a paired bootstrap of patients; best AUROC first.
 **Bold**: best, underlined: second; ≈: not distinguishable from the best; ▲ ▼: better or worse than `single_task` after a correction for all comparisons
-of the dataset. Seconds: training of one repeat, on one core of the machine named below. Defaults of every method, nothing tuned.
+of the dataset. Seconds: training of one repeat, on one core of the machine named below. Defaults of every method; of a name that ends with `@tune20` the
+settings were searched in every training fold by 20 trials, whose seconds count.
 """
 
 
@@ -79,10 +81,23 @@ def judged(results: Results, asked: Sequence[Question], how: Settings) -> Judged
 
 def page(found: Sequence[Judged], asked: Sequence[Question]) -> str:
     """The whole page as Markdown."""
-    parts = [HEAD, *(markdown.render(table(one)) for one in found)]
-    if len(found) > 1:
-        warnings = dict.fromkeys(f"{one.results.dataset}: {text}" for one in found for text in notes.warnings(one.results))
-        parts.append(markdown.render(across.built({one.results.dataset: one.scoring for one in found}, tuple(warnings))[0]))
+    real = [one for one in found if not one.results.note]
+    ranked = (
+        real if len(real) > 1 else found
+    )  # synthetic patients are no evidence: they are ranked only where there is nothing else
+    parts = [HEAD]
+    if len(ranked) > 1:
+        warnings = tuple(
+            dict.fromkeys(f"{one.results.dataset}: {text}" for one in ranked for text in notes.warnings(one.results))
+        )
+        sheet, ranks = across.built({one.results.dataset: one.scoring for one in ranked}, warnings)
+        parts += [
+            overview(found, ranks, [one.results.dataset for one in ranked]),
+            *(markdown.render(table(one)) for one in found),
+            markdown.render(sheet),
+        ]
+    else:
+        parts += [markdown.render(table(one)) for one in found]
     if asked:
         parts.append(
             "## What these predictions say about the papers' claims\n\nEvery line is one comparison of two methods on the same patients, splits "
@@ -94,6 +109,33 @@ def page(found: Sequence[Judged], asked: Sequence[Question]) -> str:
     return "\n".join(parts)
 
 
+def overview(found: Sequence[Judged], ranks: pd.DataFrame, datasets: Sequence[str]) -> str:
+    """All datasets in one table, the best mean rank of AUROC first; methods that are not ranked in all of them last, by AUROC. Those
+    that every dataset declined are left out. ranks: of these datasets, see `bench.stats.across.ranks`.
+    """
+    place = ranks[ranks["metric"] == PRIMARY[0]].set_index("method")
+    found = sorted(found, key=lambda one: (bool(one.results.note), -len(one.results.tasks)))
+    tables = [{row.name: row.entries[1:3] for row in table(one).blocks[0].rows()} for one in found]
+    scored = {m for one in found for m in one.scoring.scores.dropna(subset="value")["method"]}
+    rest = [m for each in tables for m in each if m not in place.index and m in scored]
+    rows: list[Row] = []
+    for method in dict.fromkeys([*place.index, *rest]):
+        said = DASH
+        if method in place.index:
+            own = place.loc[method]
+            said = f"{own['mean_rank']:.1f} ({own['set_low']:.1f}, {own['set_high']:.1f})"
+        cells = [entry for each in tables for entry in each.get(method, (Entry(DASH), Entry(DASH)))]
+        rows.append(Row(method, (Entry(said), *cells)))
+    columns = [("mean rank,", "AUROC")]
+    for one in found:
+        columns += [(one.results.dataset, *(("(synthetic)",) if one.results.note else ()), "AUROC, %"), ("", "AP, %")]
+    ranked = f"mean rank, 1 is best, over {' and '.join(one.results.dataset for one in found if one.results.dataset in datasets)}"
+    sheet = Sheet(
+        "All datasets", "", (), (Block(f"95 % intervals in brackets; {ranked}", tuple(columns), (("", tuple(rows)),)),), (), ()
+    )
+    return markdown.render(sheet)
+
+
 def table(one: Judged) -> Sheet:
     """Best AUROC first, methods without a number last."""
     whole = sheet.build(one.results, one.scoring, "clinical")
@@ -103,7 +145,8 @@ def table(one: Judged) -> Sheet:
     order = sorted(one.results.methods, key=lambda method: (-float(value.get(method, -1.0)), method))
     repeats = int(str(one.results.protocol["repeats"]))
     cells = one.results.cells[one.results.cells["status"] == "done"]
-    seconds = cells.groupby("method")["seconds"].sum() / repeats
+    spent = cells["seconds"] + [np.nan_to_num(ledger.trials(facts)["tuning"]) for facts in cells["facts"]]
+    seconds = spent.groupby(cells["method"]).sum() / repeats
     rows = tuple(
         Row(
             method,
@@ -164,14 +207,16 @@ def _word(row: pd.Series) -> str:
 
 
 def _sums(question: Question, found: Sequence[Judged]) -> Iterator[str]:
-    """How many comparisons speak for the method that a paper proposes, against it, or not at all."""
+    """How many comparisons speak for the method that a paper proposes, against it, or not at all. Synthetic cohorts do not count."""
     answers = list(_of(question, found))
     for a in dict.fromkeys(a for a, _ in question.pairs):
         for metric in PRIMARY:
-            given = [str(rows[metric]["verdict"]) for _, pair, rows in answers if pair[0] == a]
+            given = [str(rows[metric]["verdict"]) for one, pair, rows in answers if pair[0] == a and not one.results.note]
+            if not given:
+                continue
             counts = {name: sum(word in words for word in given) for name, words in (("for", FOR), ("against", AGAINST))}
             better, worse = given.count("superior"), given.count("inferior")
             yield (
-                f"{notes.METRIC_NAMES[metric]}, {len(given)} comparisons of `{a}`: {counts['for']} in its favour ({better} of them also for another "
+                f"{notes.METRIC_NAMES[metric]}, {len(given)} comparisons of `{a}` on patients: {counts['for']} in its favour ({better} of them also for another "
                 f"training), {counts['against']} against it ({worse}), {len(given) - sum(counts.values())} without a difference."
             )

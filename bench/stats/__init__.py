@@ -10,9 +10,10 @@ than 5 events and no comparison with fewer than 20. A method without predictions
 not ranked, and is compared on the cells it shares with the reference.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from bench.core import BenchError
@@ -32,7 +33,8 @@ class Scoring:
     auroc_pooled and ap_pooled (across folds, no interval). comparisons: see `ranking.comparisons`. standings: method, task,
     metric, rank (NaN: not ranked), tied (not distinguishable from the best), first (share of resamples in which it is the best),
     sd_repeats, low, high, set_low, set_high (see `decisions.ranks`). outcomes: task, n, events, prevalence (weighted), naive,
-    chance (of ap), folds (with an ap), averaged (part of the mean). bayes: as scores, for the planted probabilities.
+    chance (of ap), folds (with an ap), averaged (part of the mean). bayes: as scores, for the planted probabilities. means: metric ->
+    ranked methods (rows) x resamples of the mean over outcomes, 0: observed.
     """
 
     scores: pd.DataFrame
@@ -47,6 +49,7 @@ class Scoring:
     primary: tuple[str, ...] = PRIMARY  # the metrics of the family
     adjust: str = "max_t"
     interval: str = "percentile"
+    means: Mapping[str, pd.DataFrame] = field(default_factory=dict[str, pd.DataFrame])
 
 
 def score(
@@ -86,7 +89,15 @@ def score(
         primary=tuple(primary),
         adjust=adjust,
         interval=interval,
+        means=_means(evidence),
     )
+
+
+def _means(evidence: Evidence) -> dict[str, pd.DataFrame]:
+    plan = evidence.plan
+    ranked = [m for m in np.flatnonzero(plan.complete) if plan.labels[m] != BAYES]
+    labels = [plan.labels[m] for m in ranked]
+    return {metric: pd.DataFrame(evidence.found.values[ranked, -1, k], index=labels) for k, metric in enumerate(PRIMARY)}
 
 
 def _nothing(resamples: int) -> Scoring:

@@ -6,12 +6,14 @@ Ranked is the mean over outcomes of each dataset, among the methods that are ran
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.core import BenchError
+from bench.stats.decisions import rank_sets
 from bench.stats.estimates import MEAN, PRIMARY
 from bench.stats.intervals import LEVEL
 
@@ -25,11 +27,13 @@ METHODS = 3  # fewer are compared directly
 
 
 def ranks(scored: Named) -> pd.DataFrame:
-    """method, metric (auroc, ap), mean_rank (1: best), low, high, datasets (independent ones); best first. Empty without a method
-    that is ranked in all.
+    """method, metric (auroc, ap), mean_rank (1: best), low, high, set_low, set_high, datasets (independent ones); best first. Empty
+    without a method that is ranked in all.
 
-    The interval is Student's over datasets, cut to what ranks can be: it is about another dataset of the kind, and with three as
-    wide as three numbers deserve. NaN with one dataset. How well each dataset's own patients determine its ranks it does not see.
+    low, high: Student's interval over datasets, cut to what ranks can be: it is about another dataset of the kind, and with three as
+    wide as three numbers deserve. NaN with one dataset. How well each dataset's own patients determine its ranks it does not see:
+    that is set_low, set_high, where the mean of the true ranks in these datasets lies, for all methods at once with probability .95
+    (the means of `rank_sets` of each dataset, at .05 divided by the datasets).
     """
     from scipy import stats  # here, as below: it takes a second to import, and most reports are of one dataset
 
@@ -43,6 +47,7 @@ def ranks(scored: Named) -> pd.DataFrame:
         mean = place.mean(axis=0).to_numpy()
         table = pd.DataFrame({"method": place.columns, "metric": metric, "mean_rank": mean})
         table["low"], table["high"] = np.maximum(mean - half, 1), np.minimum(mean + half, max(methods, 1))
+        table["set_low"], table["set_high"] = _sets(scored, metric, place.columns)
         tables.append(table.assign(datasets=count).sort_values("mean_rank", kind="stable"))
     return pd.concat(tables, ignore_index=True)
 
@@ -103,6 +108,21 @@ def _friedman(place: pd.DataFrame) -> float:
     if np.isclose(chi2, n * (k - 1)):  # the same order in every dataset
         return 0.0
     return float(stats.f.sf((n - 1) * chi2 / (n * (k - 1) - chi2), k - 1, (k - 1) * (n - 1)))
+
+
+def _sets(scored: Named, metric: str, methods: "pd.Index[Any]") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(M,) lowest and (M,) highest mean of true ranks."""
+    drawn: dict[str, list[NDArray[np.float64]]] = {}
+    for name, scoring in scored:
+        if len(methods):
+            drawn.setdefault(_base(name), []).append(scoring.means[metric].loc[methods].to_numpy())
+    sets: list[NDArray[np.float64]] = []
+    for variants in drawn.values():
+        fewest = min(values.shape[1] for values in variants)
+        mean = np.mean([values[:, :fewest] for values in variants], axis=0)
+        sets.append(np.stack(rank_sets(mean[:, 0], mean[:, 1:], LEVEL / len(drawn))))
+    low, high = np.mean(sets, axis=0) if sets else np.empty((2, 0))
+    return low, high
 
 
 def _ranked(values: pd.DataFrame) -> pd.DataFrame:

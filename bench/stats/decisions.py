@@ -165,8 +165,8 @@ def rank_intervals(drawn: Vector) -> tuple[Vector, Vector]:
     return low.astype(np.float64), high.astype(np.float64)
 
 
-def rank_sets(observed: Vector, drawn: Vector) -> tuple[Vector, Vector]:
-    """(M,) lowest and (M,) highest rank of each method, jointly true with probability .95.
+def rank_sets(observed: Vector, drawn: Vector, level: float = LEVEL) -> tuple[Vector, Vector]:
+    """(M,) lowest and (M,) highest rank of each method, jointly true with probability 1 - level.
 
     Mogstad, Romano, Shaikh and Wilhelm, "Inference for ranks with applications to mobility across neighbourhoods and academic
     achievement across countries", Review of Economic Studies 91, 2024: test for all ordered pairs at once, by max-T
@@ -184,7 +184,7 @@ def rank_sets(observed: Vector, drawn: Vector) -> tuple[Vector, Vector]:
             others = ~ahead[m] & (scale[m] >= NOTHING)
             if others.any():
                 highest = np.maximum(highest, ((own - centred[others]) / scale[m, others, None]).max(axis=0))
-        new = ~ahead & (t > 0) & ((1 + (highest >= t[..., None]).sum(axis=-1)) / (len(highest) + 1) <= LEVEL)
+        new = ~ahead & (t > 0) & ((1 + (highest >= t[..., None]).sum(axis=-1)) / (len(highest) + 1) <= level)
         if not new.any():
             return 1.0 + ahead.sum(axis=0), len(observed) - ahead.sum(axis=1).astype(float)
         ahead |= new
