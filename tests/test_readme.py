@@ -88,3 +88,13 @@ def test_the_two_commands_are_one_line_each() -> None:
     begin = "python3 -m venv .venv && .venv/bin/pip install -c .ci/constraints.txt -e "
     assert f"{begin}. && .venv/bin/bench run --methods all\n" in README
     assert f"{begin}'.[test]' && .venv/bin/pytest\n" in README
+
+
+def test_the_results_are_those_of_the_leaderboard() -> None:
+    results = README[README.index("## Results\n") : README.index("## Your own patients\n")]
+    table = [line for line in results.splitlines() if line.startswith("|")]
+    assert len(table) > 20
+    assert "\n".join(table) in PAGES["leaderboard"]
+    differences = re.findall(r"[-+]\d+\.\d\d \(-?\d+\.\d\d to -?\d+\.\d\d\)", results.replace("\n", " "))
+    assert len(differences) > 5
+    assert [one for one in differences if one not in PAGES["leaderboard"]] == []
