@@ -19,7 +19,7 @@ from bench.published.submit import cells_of, without_repeats, words
 from bench.registry import unknown
 from bench.store import Results, task_json
 from bench.store.cells import cell_name
-from bench.store.reading import Words
+from bench.store.reading import Words, headed
 
 UNLIKE = "published results can only stand beside results of the same cohort, outcomes and splits"
 
@@ -149,7 +149,7 @@ def merged(found: Results, shelf: Shelf, methods: Sequence[str] | None = None, r
     of = {label: shelf.owner[label].manifest["methods"][label] for label in new}
     return replace(
         found, protocol={**found.protocol, "repeats": repeats}, reference=chosen, methods=tuple(labels),
-        groups={**found.groups, **{label: about["family"] for label, about in of.items()}},
+        groups=headed({**found.groups, **{label: about["family"] for label, about in of.items()}}),
         predictions=pd.concat([frame for frame in (kept[0], *predictions) if len(frame)], ignore_index=True),
         cells=pd.concat([frame for frame in (kept[1], *(cells_of(shelf.owner[label], label, repeats) for label in new)) if len(frame)], ignore_index=True),
         made={**found.made, **{label: {key: about[key] for key in ("settings", "versions", "code", "adapted") if key in about} for label, about in of.items()}},

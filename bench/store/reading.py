@@ -13,6 +13,8 @@ from bench.store.cells import cell_name, stored_cell
 from bench.store.files import loaded, read_frame, read_json
 from bench.store.tables import Piece, stacked
 
+OTHER = "other"  # the heading of methods that name no family
+
 
 @dataclass(frozen=True)
 class Words:
@@ -105,7 +107,7 @@ def read(
         reference=chosen,
         cohort=read_frame(path.parent.parent / "cohort.parquet", about.get("cohort")),
         methods=tuple(labels),
-        groups={label: run["methods"][label]["family"] for label in labels},
+        groups=headed({label: run["methods"][label]["family"] for label in labels}),
         predictions=predictions,
         cells=pd.DataFrame(cells).drop(columns="environment"),
         receipt=run.get("receipt", {}),
@@ -118,6 +120,11 @@ def read(
         words=_words({**run, **about}, tasks),
         elsewhere={name: _words(other, tasks) for name, other in run.get("elsewhere", {}).items()},
     )
+
+
+def headed(families: Mapping[str, str]) -> dict[str, str]:
+    """A method's label -> the heading it stands under in tables and figures: its family, and OTHER for one without, beside any that has one."""
+    return {label: family or (OTHER if any(families.values()) else "") for label, family in families.items()}
 
 
 def _labels(path: Path, run: Mapping[str, Any], methods: Sequence[str] | None) -> list[str]:
