@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench import registry, splits
 from bench.core import BenchError
-from bench.harness import SYNTHETIC, Plan, _cohort_frame  # pyright: ignore[reportPrivateUsage] as in `submit`
+from bench.harness import SYNTHETIC, Plan, cohort_frame
 from bench.jobs import prepared
 from bench.protocol import Protocol
 from bench.published import files
@@ -183,7 +183,7 @@ def _rows(found: Results, repeats: int) -> dict[int, pd.DataFrame]:
     folds = int(str(found.protocol["folds"]))
     columns = ["repeat", "row", "fold", "view", *(f"y:{task.name}" for task in found.tasks)]
     first = test.groupby(["repeat", "fold"], sort=False)["method"].transform("first")
-    base = {int(repeat): own[columns] for repeat, own in test[test["method"] == first].sort_values("row").groupby("repeat")}  # pyright: ignore[reportArgumentType]
+    base = {int(str(repeat)): own[columns] for repeat, own in test[test["method"] == first].sort_values("row").groupby("repeat")}
     lacking = [repeat for repeat in range(repeats) if repeat not in base or base[repeat]["fold"].nunique() < folds]
     if lacking:
         raise BenchError(
@@ -230,7 +230,7 @@ def alone(shelf: Shelf, methods: Sequence[str] | None = None, reference: str | N
     truth = getattr(registry.loaded(spec), "truth", None)
     base = Results(
         dataset=shelf.dataset, note=SYNTHETIC if truth else "", quick=False, tasks=cohort.tasks,
-        protocol={**shelf.first.manifest["protocol"], "repeats": shelf.first.repeats}, reference="", cohort=_cohort_frame(cohort, truth),
+        protocol={**shelf.first.manifest["protocol"], "repeats": shelf.first.repeats}, reference="", cohort=cohort_frame(cohort, truth),
         methods=(), groups={}, predictions=pd.concat(frames, ignore_index=True), cells=pd.DataFrame({"method": [], "repeat": []}),
         receipt=splits.receipt(cohort, made.parts, made.kind, made.names), digest=cohort.digest, words=Words(cohort.tasks, tuple(cohort.notices)),
     )  # fmt: skip

@@ -81,8 +81,8 @@ def read(
 
     cohort: row, patient, group, site, time, weight:<task>, truth:<task> where there are any.
     predictions: method, repeat, fold, row, view, y:<task>, p:<task>.
-    cells: method, repeat, fold, status, seconds, peak_mb, joules (None: the machine does not tell), facts, alarms, masked (view -> share
-    of modalities missing in it), error, begun (when the training of a cell that is done began, in seconds since 1970; NaN: unknown).
+    cells: method, repeat, fold, status, seconds, predict_seconds (of these, for the test rows; NaN: of before it was stored), peak_mb,
+    joules (None: the machine does not tell), facts, alarms, masked (view -> share of modalities missing in it), error, begun (when the training of a cell that is done began, in seconds since 1970; NaN: unknown).
     """
     path = _newest_run(root, dataset, quick)
     path = path if under is None else path.with_name(f"{under}.json")
@@ -201,7 +201,7 @@ def _newest_run(root: Path, dataset: str, quick: bool) -> Path:
 DAMAGED = "missing or damaged; the same `bench run` makes it again"  # the error of a cell whose files are
 
 _MISSING: dict[str, Any] = {
-    "status": "failed", "seconds": math.nan, "peak_mb": math.nan, "joules": None, "facts": {}, "alarms": [], "masked": {},
+    "status": "failed", "seconds": math.nan, "predict_seconds": math.nan, "peak_mb": math.nan, "joules": None, "facts": {}, "alarms": [], "masked": {},
     "environment": {}, "error": DAMAGED,
 }  # fmt: skip
 
