@@ -88,45 +88,28 @@ def run(
 ) -> Outcome:
     """Train what is missing, then score, test and write the tables. A rerun trains nothing and gives the same files.
 
-    dataset, methods: a list of specs or one text with commas, `all` for every bundled one; a dataset may be a `bench.Cohort`.
-    folds: 5, or 2 if quick. repeats: 1, or the profile's. seed: 0. reference: a method's label; `single_task` where it takes part. quick: a
-    first look, a subsample trained briefly, stored apart. profile: quick, standard or paper, see `bench.planning.profiles`. settings: how
-    the report judges and shows, the plan that it is held against among them. diagnose: look at the fitted models too, see `diagnostics`.
-    against: published results that stand beside these, `published` or a folder or file of such; folds, repeats, seed and all else are then
-    as published.
-
-    split: random, site, time or a column of the cohort; None: what the dataset says, else random. cut: of time, a date, a number, or the
-    share of the earliest rows (0.7). train_size: patients learned from at most, or all; several are several protocols, one after
-    another, with the same test rows. drop_modality, at: modalities that no row has at the test, in train or both. missing: further
-    predictions of the test rows, each modality missing with these probabilities. test_data: other cohorts that the fitted models
-    predict, matched by name. Stored cells without these predictions, or without diagnostics, are trained again, to the same test
-    predictions. text: how notes become numbers, the same for all methods: tfidf, minilm, hf:FOLDER, tokens, minilm:tune or
-    hf:FOLDER:tune, see `bench.prep.text`. series: windows, summary, grud, tcn or patch, see `bench.prep.series`. A method that cannot
-    follow takes the nearest, which is said. outcomes: train and judge these alone, on the rows of a run of all. tune: trials of other
-    settings in every training fold, the same number for every method, or tune_minutes of them, see `bench.tune`. precision: of networks
-    in training, float32, bfloat16 (mixed) or float64. asked: see `bench.execute.Asked`. Raises BenchError for anything a user can mend. A
-    method that fails costs its own cells: see `Outcome.failed`.
+    dataset to tune_minutes, quick and against say what is compared and how: see `bench.planning.Options`. reference: a method's label;
+    `single_task` where it takes part. profile: quick, standard or paper, see `bench.planning.profiles`. settings: how the report judges
+    and shows, the plan that it is held against among them. diagnose: look at the fitted models too, see `diagnostics`. Stored cells
+    without what is asked for by `missing`, `test_data` or `diagnose` are trained again, to the same test predictions. asked: how cells
+    are run, see `bench.execute.Asked`. Raises BenchError for anything a user can mend. A method that fails costs its own cells: see
+    `Outcome.failed`.
     """
+    words = {name: value for name, value in locals().items() if name in planning.Options.__annotations__}
     how, mine, chosen = execute.chosen(asked, precision), _shard(asked), profiles.chosen(profile, quick)
     forget()
-    options: dict[str, Any] = {
-        "dataset": dataset, "methods": methods, "folds": folds, "repeats": repeats, "seed": seed, "split": split, "cut": cut,
-        "train_size": train_size, "drop_modality": drop_modality, "at": at, "missing": missing, "test_data": test_data, "text": text,
-        "series": series, "outcomes": outcomes, "precision": precision, "tune": tune, "tune_minutes": tune_minutes, "quick": chosen.quick,
-        "against": against,
-    }  # fmt: skip
-    words = planning.wanted(profiles.applied(chosen, options), reference)
+    wanted = planning.wanted(profiles.applied(chosen, {**words, "quick": chosen.quick}), reference)
     judged = settings or Settings(resamples=chosen.resamples)
     if judged.plan is not None:
-        planning.kept(words, judged.plan)
+        planning.kept(wanted, judged.plan)
     _make(Path(reports))
-    plans = planning.plans_of(words, Path(results), planning.Taken(accept_code, retry_failed, diagnose, how.limits))
-    words.beside.check(plans)
+    plans = planning.plans_of(wanted, Path(results), planning.Taken(accept_code, retry_failed, diagnose, how.limits))
+    wanted.beside.check(plans)
     if judged.plan is not None:
         plans[0] = replace(plans[0], notices=(*plans[0].notices, *planning.departing(plans, judged.plan)))
     if mine is not None:
         return _sharded(mine, plans, how, watch)
-    return _done(plans, Path(results), Path(reports), how, judged, watch, words.beside.merged)
+    return _done(plans, Path(results), Path(reports), how, judged, watch, wanted.beside.merged)
 
 
 @store.writing()

@@ -30,8 +30,8 @@ def plain(value: Any) -> JSON:
         return {str(key): plain(each) for key, each in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return plain(value._asdict())  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(value, tuple) and (named := getattr(value, "_asdict", None)) is not None:
+        return plain(named())
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(each) for each in value]
     return str(value)

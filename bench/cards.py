@@ -86,8 +86,8 @@ def card(name: str) -> Card:
 
 def _made(name: str) -> Iterator[tuple[str, tuple[Setting, ...]]]:
     """The settings of a class as it is once made: its own and others' defaults that it changes, then those of its bases."""
-    made = registry.method(name)
-    own = fields(made)  # pyright: ignore[reportArgumentType]
+    made: Any = registry.method(name)
+    own = fields(made)
     bases = [part for base in type(made).__bases__ for part in _settings(*_defined(base))]
     known = {one.name: one for _, listed in reversed(bases) for one in listed}
     wrapped = getattr(getattr(made, "wraps", None), "__doc__", None) or ""

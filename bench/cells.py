@@ -58,14 +58,14 @@ def _own(cohort: Cohort) -> Cohort:
     return replace(cohort, subgroups=shallow(cohort.subgroups), variants=shallow(cohort.variants))
 
 
-def predicted(predictor: Predictor, shown: Shown) -> pd.DataFrame:
-    """row, patient, fold, view, y:<task>, p:<task> of the test and the validation rows."""
+def predicted(predictor: Predictor, shown: Shown, clock: Callable[[], float]) -> tuple[pd.DataFrame, float]:
+    """row, patient, fold, view, y:<task>, p:<task> of the test and the validation rows; seconds by the clock that the test rows took."""
     split, test, valid = shown.split, shown.test, shown.valid
-    frames = [
-        _frame(predictor, test, test.inputs, split.test, "test", split.fold),
-        _frame(predictor, valid, valid.inputs, split.valid, "valid", split.fold),
-    ]
-    return pd.concat(frames, ignore_index=True)
+    begun = clock()
+    tested = _frame(predictor, test, test.inputs, split.test, "test", split.fold)
+    seconds = clock() - begun
+    validated = _frame(predictor, valid, valid.inputs, split.valid, "valid", split.fold)
+    return pd.concat([tested, validated], ignore_index=True), round(seconds, 6)
 
 
 def viewed(predictor: Predictor, shown: Shown) -> tuple[list[pd.DataFrame], dict[str, JSON]]:

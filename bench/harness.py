@@ -61,7 +61,7 @@ def plan(
     dataset_part = Part(dataset.label, {"dataset": dataset.id, "dials": dials, "digest": cohort.digest})
     truth = getattr(registry.loaded(dataset), "truth", None)
     note = {"note": SYNTHETIC if truth else ""}
-    store.open(dataset_part, _cohort_frame(cohort, truth) if made else None, {**_described(cohort), **note})
+    store.open(dataset_part, cohort_frame(cohort, truth) if made else None, {**_described(cohort), **note})
     cohort = cohort if isinstance(protocol, Draws) else narrowed(cohort, protocol.outcomes)
     labels = tuple(spec.label for spec in methods)
     chosen = _reference(reference, list(labels))
@@ -77,7 +77,7 @@ def plan(
     jobs, folders = list[Job](), dict[str, Mapping[str, JSON]]()
     for spec in methods:
         getattr(registry.method(spec), "check", lambda tasks: None)(cohort.task_names)
-        part, family = _method_part(spec, tuned=bool(getattr(protocol, "tuning", "")))
+        part, family = method_part(spec, tuned=bool(getattr(protocol, "tuning", "")))
         store.describe(dataset_part, part, protocol.part, {"family": family})
         folder = store.path(dataset_part, part, protocol.part)
         if accept_code:
@@ -130,7 +130,7 @@ def _views(
     for spec in test_data:
         other, notices = other_cohort(dataset, protocol, spec)
         view = View.of_external(spec, other.digest)
-        file = store.save_external(part, spec.label, other.digest, _cohort_frame(other, None))
+        file = store.save_external(part, spec.label, other.digest, cohort_frame(other, None))
         elsewhere[spec.label] = {"file": file, **_described(other), **_words(other, notices)}
         made.append(view)
         said += notices
@@ -179,7 +179,8 @@ def _as_diagnosed(job: Job, found: Mapping[str, Any] | None) -> Job:
     return replace(job, diagnosed_by=diagnose.version())
 
 
-def _cohort_frame(cohort: Cohort, truth: Callable[[Cohort], pd.DataFrame] | None) -> pd.DataFrame:
+def cohort_frame(cohort: Cohort, truth: Callable[[Cohort], pd.DataFrame] | None) -> pd.DataFrame:
+    """What is stored of a cohort's rows, its inputs and outcomes apart. truth: what its generator planted."""
     frame = pd.DataFrame({"row": np.arange(len(cohort)), "patient": cohort.patients, "group": cohort.groups})
     for name, column in (("site", cohort.site), ("time", cohort.time)):
         if column is not None:
@@ -196,7 +197,7 @@ def _cohort_frame(cohort: Cohort, truth: Callable[[Cohort], pd.DataFrame] | None
     return frame
 
 
-def _method_part(spec: Spec, tuned: bool = False) -> tuple[Part, str]:
+def method_part(spec: Spec, tuned: bool = False) -> tuple[Part, str]:
     """The identity of a method's cells: its settings, its code and the harness's (tuned: and the tuner's), the libraries' versions."""
     made = registry.method(spec)
     harness = [Path(bench.__file__).with_name(f"{name}.py") for name in ("harness", *(["tune", "trials"] if tuned else []))]

@@ -74,7 +74,8 @@ class Job:
         ]
 
     def json(self) -> dict[str, JSON]:
-        return finite(asdict(self))  # pyright: ignore[reportReturnType]
+        value: Any = finite(asdict(self))
+        return value
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "Job":
@@ -178,8 +179,10 @@ def _done(job: Job, shown: Shown, record: dict[str, JSON], fit: Callable[[], Fit
     store = Store(Path(job.root))
     try:
         predictor, tuned, meter = fit()
-        predicted = cells.predicted(predictor, shown)
-        record |= meter.read()  # of training and predicting alone, not of the diagnosis or of what one cohort is shown besides
+        predicted, spent = cells.predicted(predictor, shown, meter.seconds)
+        record |= meter.read() | {
+            "predict_seconds": spent
+        }  # of training and predicting alone, not of the diagnosis or of what one cohort is shown besides
         more, shares = cells.viewed(predictor, shown)
         predicted = pd.concat([predicted, *more], ignore_index=True)
         facts: Any = finite({**predictor.facts, **tuned, **_diagnosed(job, shown, predictor)})

@@ -34,10 +34,13 @@ class Meter:
         self.prepared = prepared
         self.before = prepared()
 
+    def seconds(self) -> float:
+        """Since it was made, without those of preparing."""
+        return time.perf_counter() - self.start - (self.prepared() - self.before)
+
     def read(self) -> dict[str, JSON]:
         """seconds, prepared_seconds, peak_mb (MiB), joules (of both; None where the machine does not tell)."""
-        prepared = self.prepared() - self.before
-        spent = {"seconds": time.perf_counter() - self.start - prepared, "prepared_seconds": prepared}
+        spent = {"seconds": self.seconds(), "prepared_seconds": self.prepared() - self.before}
         return {**{name: round(value, 3) for name, value in spent.items()}, "peak_mb": _peak_mb(), "joules": self._joules()}
 
     def _joules(self) -> float | None:
@@ -61,6 +64,10 @@ class Shared:
         now = self._now()
         self.each = (self.each[0] + (now[0] - self.before[0]) / self.left, self.each[1] + (now[1] - self.before[1]) / self.left)
         self.before = now
+
+    def seconds(self) -> float:
+        """Since the first began, without those of preparing."""
+        return self.meter.seconds()
 
     def read(self) -> dict[str, JSON]:
         whole: Any = self.meter.read()

@@ -118,9 +118,9 @@ def parse(kind: Kind, text: str) -> list[Spec]:
     return list(specs.values())
 
 
-def own_data(data: str | None, dataset: str | None, allow_leak: Iterable[str]) -> str | None:
+def own_data(data: str | None, dataset: str | None, allow_leak: Iterable[str] | None) -> str | None:
     """The datasets that --data FILE, --dataset and --allow-leak COLUMN name together; None where none of them is given."""
-    allowed = list(allow_leak)
+    allowed = list(allow_leak or ())
     if data is not None and dataset is not None:
         raise BenchError("--data FILE is --dataset FILE for a cohort file: give one of the two")
     if data is not None and not _is_cohort_file(data):

@@ -129,7 +129,7 @@ def _folds(found: store.Results, method: str) -> dict[int, dict[str, float]]:
     cells = found.cells[(found.cells["method"] == method) & (found.cells["status"] == "done")]
     out: dict[int, dict[str, float]] = {}
     for cell in cells.to_dict("records"):
-        costs = {f"fold/{name}": float(cell[name]) for name in ("seconds", "peak_mb")}
+        costs = {f"fold/{name}": float(cell[name]) for name in ("seconds", "predict_seconds", "peak_mb")}
         out[cell["repeat"] * folds + cell["fold"]] = {k: v for k, v in costs.items() if np.isfinite(v)}
     if not out:
         return out

@@ -180,7 +180,7 @@ def test_code_version_follows_imports_and_leaves_readers_of_results_out() -> Non
 
 def test_cells_of_a_method_that_runs_on_another_know_its_code() -> None:
     def code(text: str) -> object:
-        return harness._method_part(registry.parse("methods", text)[0])[0].identity["code"]
+        return harness.method_part(registry.parse("methods", text)[0])[0].identity["code"]
 
     assert code("noisy_or:base=xgboost") != code("noisy_or:base=lightgbm")
     assert code("single_task_wide:like=mmoe") != code("single_task_wide")

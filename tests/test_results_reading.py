@@ -17,6 +17,7 @@ from kept_cells import DATASET, PROTOCOL, QUICK, cell, fill, flipped, method, re
 import bench
 from bench import store
 from bench.core import BenchError
+from bench.report import notes
 from bench.store import Part
 from bench.store.files import FORMAT
 from bench.store.tables import Piece, packed, stacked
@@ -51,6 +52,17 @@ def test_many_cells_are_read_as_pandas_reads_them_one_by_one(tmp_path: Path) -> 
             one = pd.read_parquet(cell(tmp_path, name, fold, "parquet")).drop(columns="patient")
             frames.append(one.assign(method=name, repeat=0))
     pd.testing.assert_frame_equal(store.read(tmp_path, "demo:n=40").predictions, pd.concat(frames, ignore_index=True))
+
+
+def test_methods_without_a_family_stand_under_other_beside_those_that_have_one(tmp_path: Path) -> None:
+    fill(tmp_path, ("mine", "good"))
+    run = tmp_path / DATASET.folder / "runs" / f"{PROTOCOL.folder}.json"
+    methods = json.loads(run.read_text("utf-8"))["methods"]
+    rewritten(run, methods={**methods, "mine": {**methods["mine"], "family": ""}})
+    found = store.read(tmp_path, "demo:n=40")
+    assert found.groups == {"mine": "other", "good": "any"}
+    assert notes.families(found) == {"any": ["good"], "other": ["mine"]}  # last, although it was asked for first
+    assert store.read(tmp_path, "demo:n=40", methods=["mine"]).groups == {"mine": ""}  # alone: no heading
 
 
 def test_the_newest_run_is_the_one_asked_for_last_whatever_copies_and_clocks_say(tmp_path: Path) -> None:

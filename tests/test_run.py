@@ -39,6 +39,7 @@ def test_a_run_fills_every_cell_and_writes_every_file(done: Path) -> None:
     for cell in made:
         assert cell["status"] == "done"
         assert {"settings", "seconds", "peak_mb", "facts", "versions", "digests", "alarms", "code"} <= set(cell)
+        assert 0 < cell["predict_seconds"] < cell["seconds"]
     scores = pd.read_csv(report_folder(done) / "scores.csv")
     assert list(scores.columns) == ["method", "task", "metric", "value", "sd", "low", "high", "folds", "n", "events"]
     assert scores.loc[scores["task"] == "mean", "value"].between(0, 1).all()

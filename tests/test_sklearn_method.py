@@ -109,7 +109,7 @@ def test_what_cannot_be_counted_is_not_told(gaps: Parts) -> None:
 
 
 def test_a_version_of_another_package_is_part_of_the_cells_identity() -> None:
-    part, _ = harness._method_part(registry.parse("methods", "sklearn:estimator=lightgbm.LGBMClassifier")[0])
+    part, _ = harness.method_part(registry.parse("methods", "sklearn:estimator=lightgbm.LGBMClassifier")[0])
     versions: Any = part.identity["versions"]
     assert {"lightgbm", "scikit-learn"} <= set(versions)
     assert part.identity["settings"]["num_leaves"] == 31  # pyright: ignore[reportIndexIssue]

@@ -304,7 +304,7 @@ def test_a_wrong_option_is_one_line_before_anything_is_trained(tmp_path: Path, o
 
 def test_a_suite_says_the_split_itself(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="--suite says what is compared and how, so --train-size cannot stand beside it"):
-        screen.run("patients", {"train_size": "200"}, None, None)
+        screen.run({"train_size": "200"}, "patients", None, None)
     mine = tmp_path / "mine.toml"
     mine.write_text(
         f'text = "x"\ndatasets = ["{DATA}"]\nmethods = ["{GUESS}"]\n[protocol]\nfolds = 3\ntrain_size = [60, "all"]\nmissing = 0.5\n'

@@ -151,7 +151,9 @@ def test_an_error_for_each_method_task_and_fold(folder: Path, tmp_path: Path) ->
     assert (row["time_train_s"], row["n"], row["metric"], row["problem_type"]) == (1.0, N // 2, "auroc", "binary")
     # what bencheval checks: keys that are unique, numbers that are there and not below 0, methods on the same folds
     assert not table.duplicated(["method", "task", "fold"]).any()
-    assert table.notna().all(axis=None)
+    assert table.drop(columns="time_infer_s").notna().all(axis=None)
+    assert set(table.query("method == 'good'")["time_infer_s"]) == {0.25}
+    assert table.query("method == 'poor'")["time_infer_s"].isna().all()
     assert (table["metric_error"] >= 0).all()
     assert (table.groupby(["task", "fold"])["method"].nunique() == 2).all()
 
@@ -172,6 +174,8 @@ def test_bencheval_makes_a_leaderboard_of_it(folder: Path, tmp_path: Path) -> No
 
     stored.export(tmp_path / "e.parquet", results=folder / "results", bencheval="auroc")
     table = pd.read_parquet(tmp_path / "e.parquet").astype({"method": str, "task": str})
-    made = BenchmarkEvaluator(seed_column="fold", columns_to_agg_extra=["time_train_s"]).leaderboard(table, include_error=True)
+    made = BenchmarkEvaluator(seed_column="fold", columns_to_agg_extra=["time_train_s", "time_infer_s"]).leaderboard(
+        table, include_error=True
+    )
     assert set(made.index) == {"good", "poor"}
     assert made.loc["good", "metric_error"] == pytest.approx(table[table["method"] == "good"]["metric_error"].mean())

@@ -33,7 +33,7 @@ def fit(
     from bench import registry, saved
 
     saved.free(out, force)
-    chosen = registry.own_data(data, dataset, allow_leak or ())
+    chosen = registry.own_data(data, dataset, allow_leak)
     asked = {"text": text, "series": series, "outcomes": outcomes, "precision": precision}
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     model = saved.fit(method, chosen or "surgical", seed=seed, quick=quick, device=device, threads=threads, **given)

@@ -5,6 +5,7 @@ from typing import Annotated
 from typer import Option
 
 from bench.cli import run as of_run
+from bench.cli.options import compared
 
 
 def plan(
@@ -49,23 +50,9 @@ def plan(
     bench run --plan plan.toml
     bench report --plan plan.toml
     """
+    what, options = compared(locals())
     from bench import registry
     from bench.cli import planned
 
-    what = {
-        "dataset": registry.own_data(data, dataset, allow_leak or ()), "methods": methods, "folds": folds, "repeats": repeats, "seed": seed,
-        "split": split, "cut": cut, "train_size": train_size, "drop_modality": drop_modality, "at": at, "missing": missing,
-        "test_data": test_data, "text": text, "series": series, "outcomes": outcomes, "precision": precision, "tune": tune,
-        "tune_minutes": tune_minutes,
-    }  # fmt: skip
-    judged = {
-        "primary": tuple(registry.parts(primary)),
-        "adjust": adjust,
-        "interval": interval,
-        "margin": margin,
-        "resamples": resamples,
-    }
-    planned.lock(
-        lock, {name: value for name, value in what.items() if value is not None}, data_dir, reference=reference, results=results,
-        profile=profile, quick=quick, **judged,
-    )  # fmt: skip
+    options["primary"] = tuple(registry.parts(primary))
+    planned.lock(options.pop("lock"), what, **options)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from typer import Option
 
 from bench.cli import completing
+from bench.cli.options import compared
 
 Dataset: TypeAlias = Annotated[
     str | None,
@@ -212,17 +213,7 @@ def run(
     bench run --suite claims --quick
     bench run --methods all --profile paper --dry-run
     """
-    from bench import registry
+    what, options = compared(locals())
     from bench.cli import screen
 
-    what = {
-        "dataset": registry.own_data(data, dataset, allow_leak or ()), "methods": methods, "folds": folds, "repeats": repeats, "split": split,
-        "cut": cut, "train_size": train_size, "drop_modality": drop_modality, "at": at, "missing": missing, "test_data": test_data, "text": text,
-        "series": series, "outcomes": outcomes, "precision": precision, "tune": tune, "tune_minutes": tune_minutes, "reference": reference, "against": against,
-    }  # fmt: skip
-    return screen.run(
-        suite, {name: value for name, value in what.items() if value is not None}, data_dir, seed=seed, results=results, reports=reports,
-        workers=workers, shard=shard, cluster=cluster, quick=quick, accept_code=accept_code, retry_failed=retry_failed, diagnose=diagnose,
-        cell_timeout=cell_timeout, cell_memory=cell_memory, retries=retries, device=device, group=group, profile=profile, plan=plan,
-        dry_run=dry_run, as_json=as_json,
-    )  # fmt: skip
+    return screen.run(what, **options)

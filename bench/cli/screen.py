@@ -29,8 +29,8 @@ LONG = 60.0  # seconds from which on a forecast is worth a line
 
 
 def run(
-    suite: str | None,
     what: Mapping[str, Any],
+    suite: str | None,
     data_dir: str | None,
     seed: int | None,
     plan: str | None = None,

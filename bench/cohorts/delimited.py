@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from bench.cohorts.schema import Table
 from bench.core import BenchError
@@ -174,8 +174,8 @@ def _bytes(path: Path) -> Iterator[bytes]:
         raise BenchError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error or type(error).__name__}") from None
 
 
-def opened(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # pyright: ignore[reportReturnType]
+def opened(path: Path) -> gzip.GzipFile | BinaryIO:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def _rewrite(path: Path, looks: _Looks, to: Path) -> Path:

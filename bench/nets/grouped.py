@@ -68,7 +68,7 @@ def stackable(network: nn.Module) -> bool:
     """Whether a network can stand in a stack: no part says otherwise (`grouped = False`), is shared by two modules or keeps a state."""
     modules = list(network.modules())
     parameters = [id(p) for module in modules for p in module.parameters(recurse=False)]
-    stateful = any(isinstance(module, nn.modules.batchnorm._NormBase) for module in modules)  # pyright: ignore[reportPrivateUsage]
+    stateful = any(hasattr(module, "track_running_stats") for module in modules)
     return not stateful and len(set(parameters)) == len(parameters) and all(getattr(m, "grouped", True) for m in modules)
 
 

@@ -18,7 +18,21 @@ from bench.registry import Spec
 
 
 class Options(TypedDict, total=False):
-    """The words of `bench.api.run` that say what is compared and how."""
+    """The words of `bench.run` that say what is compared and how.
+
+    dataset, methods: a list of specs or one text with commas, `all` for every bundled one; a dataset may be a `bench.Cohort`.
+    folds: 5, or 2 if quick. repeats: 1, or the profile's. seed: 0. split: random, site, time or a column of the cohort; None: what the
+    dataset says, else random. cut: of time, a date, a number, or the share of the earliest rows (0.7). train_size: patients learned from
+    at most, or all; several are several protocols, one after another, with the same test rows. drop_modality, at: modalities that no row
+    has at the test, in train or both. missing: further predictions of the test rows, each modality missing with these probabilities.
+    test_data: other cohorts that the fitted models predict, matched by name. text: how notes become numbers, the same for all methods:
+    tfidf, minilm, hf:FOLDER, tokens, minilm:tune or hf:FOLDER:tune, see `bench.prep.text`. series: windows, summary, grud, tcn or patch,
+    see `bench.prep.series`. A method that cannot follow takes the nearest, which is said. outcomes: train and judge these alone, on the
+    rows of a run of all. precision: of networks in training, float32, bfloat16 (mixed) or float64. tune: trials of other settings in
+    every training fold, the same number for every method, or tune_minutes of them, see `bench.tune`. quick: a first look, a subsample
+    trained briefly, stored apart. against: published results that stand beside these, `published` or a folder or file of such; folds,
+    repeats, seed and all else are then as published.
+    """
 
     dataset: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
     methods: str | Sequence[str]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench import registry, splits
 from bench.core import BenchError
-from bench.harness import SYNTHETIC, Plan, _cohort_frame  # pyright: ignore[reportPrivateUsage] as in `submit`
+from bench.harness import SYNTHETIC, Plan, cohort_frame
 from bench.jobs import prepared
 from bench.protocol import Protocol
 from bench.published import files
@@ -19,7 +19,7 @@ from bench.published.submit import cells_of, untuned, words
 from bench.registry import unknown
 from bench.store import Results, task_json
 from bench.store.cells import cell_name
-from bench.store.reading import Words
+from bench.store.reading import Words, headed
 
 UNLIKE = "published results can only stand beside results of the same cohort, outcomes and splits"
 
@@ -149,7 +149,7 @@ def merged(found: Results, shelf: Shelf, methods: Sequence[str] | None = None, r
     of = {label: shelf.owner[label].manifest["methods"][label] for label in new}
     return replace(
         found, protocol={**found.protocol, "repeats": repeats}, reference=chosen, methods=tuple(labels),
-        groups={**found.groups, **{label: about["family"] for label, about in of.items()}},
+        groups=headed({**found.groups, **{label: about["family"] for label, about in of.items()}}),
         predictions=pd.concat([frame for frame in (kept[0], *predictions) if len(frame)], ignore_index=True),
         cells=pd.concat([frame for frame in (kept[1], *(cells_of(shelf.owner[label], label, repeats) for label in new)) if len(frame)], ignore_index=True),
         made={**found.made, **{label: {key: about[key] for key in ("settings", "versions", "code", "adapted") if key in about} for label, about in of.items()}},
@@ -185,7 +185,7 @@ def _rows(found: Results, repeats: int) -> dict[int, pd.DataFrame]:
     folds = int(str(found.protocol["folds"]))
     columns = ["repeat", "row", "fold", "view", *(f"y:{task.name}" for task in found.tasks)]
     first = test.groupby(["repeat", "fold"], sort=False)["method"].transform("first")
-    base = {int(repeat): own[columns] for repeat, own in test[test["method"] == first].sort_values("row").groupby("repeat")}  # pyright: ignore[reportArgumentType]
+    base = {int(str(repeat)): own[columns] for repeat, own in test[test["method"] == first].sort_values("row").groupby("repeat")}
     lacking = [repeat for repeat in range(repeats) if repeat not in base or base[repeat]["fold"].nunique() < folds]
     if lacking:
         raise BenchError(
@@ -232,7 +232,7 @@ def alone(shelf: Shelf, methods: Sequence[str] | None = None, reference: str | N
     truth = getattr(registry.loaded(spec), "truth", None)
     base = Results(
         dataset=shelf.dataset, note=SYNTHETIC if truth else "", quick=False, tasks=cohort.tasks,
-        protocol={**shelf.first.manifest["protocol"], "repeats": shelf.first.repeats}, reference="", cohort=_cohort_frame(cohort, truth),
+        protocol={**shelf.first.manifest["protocol"], "repeats": shelf.first.repeats}, reference="", cohort=cohort_frame(cohort, truth),
         methods=(), groups={}, predictions=pd.concat(frames, ignore_index=True), cells=pd.DataFrame({"method": [], "repeat": []}),
         receipt=splits.receipt(cohort, made.parts, made.kind, made.names), digest=cohort.digest, words=Words(cohort.tasks, tuple(cohort.notices)),
     )  # fmt: skip

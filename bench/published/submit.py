@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench import provenance, registry, store
 from bench.core import JSON, BenchError
-from bench.harness import _method_part  # pyright: ignore[reportPrivateUsage] harness.py is part of every cell's code version
+from bench.harness import method_part
 from bench.protocol import Protocol
 from bench.published import files
 from bench.published.coding import RISK_BOUND, SCORE_BOUND, coded
@@ -24,7 +24,7 @@ from bench.store.files import loaded
 
 OPTIONS = {"drop": "drop-modality"}  # a field of the protocol -> the option of `bench run`, where they are not called alike
 SCALAR = bool | int | float | str
-COST = ("seconds", "peak_mb", "joules", "device", "alarms")
+COST = ("seconds", "predict_seconds", "peak_mb", "joules", "device", "alarms")
 
 
 def submit(
@@ -191,7 +191,7 @@ class _Cells:
         """What is not as it was: code or versions; nothing where the label names no bundled method, as that of a file of one's own."""
         if self.label.split(":")[0] not in registry.ids("methods"):
             return ""
-        now, _ = _method_part(registry.parse("methods", self.label)[0], bool(self.tuning))
+        now, _ = method_part(registry.parse("methods", self.label)[0], bool(self.tuning))
         return next((key for key in ("code", "versions", "settings") if now.identity[key] != self.identity[key]), "")
 
     def splits(self) -> dict[str, str]:
@@ -250,7 +250,14 @@ def _machine() -> str:
 def cells_of(published: Published, method: str, repeats: int) -> pd.DataFrame:
     """The records of a method's cells, columns as of `bench.store.read`."""
     cells = [cell for cell in published.manifest["methods"][method]["cells"] if cell["repeat"] < repeats]
-    missing: dict[str, Any] = {"seconds": np.nan, "peak_mb": np.nan, "joules": None, "alarms": [], "masked": {}}
+    missing: dict[str, Any] = {
+        "seconds": np.nan,
+        "predict_seconds": np.nan,
+        "peak_mb": np.nan,
+        "joules": None,
+        "alarms": [],
+        "masked": {},
+    }
     kept = ("repeat", "fold", "status", "error", "facts")
     return pd.DataFrame(
         [{"method": method, **missing, **{k: v for k, v in cell.items() if k in (*kept, *missing)}} for cell in cells]

@@ -1,7 +1,8 @@
 """Scores per cell as `bencheval`, the engine of TabArena's leaderboards, takes them: a row for each method, task and fold, with an error.
 
 Its task is an outcome of a dataset, its seed column a fold (of all repeats). An error that is undefined, an AUROC of one class say, has no
-row. Times: training and predicting together, since a cell is timed as a whole; a time of predicting alone there is not.
+row. Times: `time_train_s` of training and predicting together, since a cell is timed as a whole; `time_infer_s` of predicting its test rows,
+NaN for cells of before it was stored.
 """
 
 from collections import Counter
@@ -17,6 +18,7 @@ from bench.store import Contents, Shelf, cell_name
 
 SCHEMA = pa.schema([
     ("method", NAMES), ("task", NAMES), ("fold", pa.int32()), ("metric_error", pa.float64()), ("time_train_s", pa.float64()),
+    ("time_infer_s", pa.float64()),
     ("metric", NAMES), ("problem_type", NAMES), ("dataset", NAMES), ("outcome", NAMES), ("protocol", NAMES), ("n", pa.int64()),
     ("events", pa.int64()),
 ])  # fmt: skip
@@ -49,12 +51,16 @@ def _errors(held: Contents, shelf: Shelf, table: pa.Table, metric: str, suffix: 
     frame = table.to_pandas()
     frame = frame[(frame["view"] == "test") & (frame["metric"] == metric) & np.isfinite(frame["value"])]
     folds = held.about(f"{shelf.folder}/protocol.json")["folds"]
-    cells = [f"{shelf.folder}/{cell_name(int(r), int(f))}.json" for r, f in zip(frame["repeat"], frame["fold"], strict=True)]
+    cells = [
+        held.about(f"{shelf.folder}/{cell_name(int(r), int(f))}.json")
+        for r, f in zip(frame["repeat"], frame["fold"], strict=True)
+    ]
     columns = {
         "method": shelf.method, "task": shelf.dataset + ":" + frame["task"].astype(str) + suffix,
         "fold": frame["repeat"] * folds + frame["fold"],
         "metric_error": (1 - frame["value"]).clip(lower=0) if metric in HIGHER else frame["value"],
-        "time_train_s": [float(held.about(cell)["seconds"]) for cell in cells], "metric": metric, "problem_type": "binary",
+        "time_train_s": [float(cell["seconds"]) for cell in cells],
+        "time_infer_s": [float(cell.get("predict_seconds", np.nan)) for cell in cells], "metric": metric, "problem_type": "binary",
         "dataset": shelf.dataset, "outcome": frame["task"].astype(str), "protocol": shelf.protocol, "n": frame["n"], "events": frame["events"],
     }  # fmt: skip
     made = frame.assign(**columns)[SCHEMA.names]

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.report.words import percent, short
 from bench.stats import MEAN, Scoring
 from bench.stats.scoring import unit
-from bench.store import Results
+from bench.store import OTHER, Results
 
 FAMILIES = ("linear", "trees", "tabular deep", "single-task", "sharing", "balancing", "the papers'")
 GAP = 0.005  # pooled against stratified AUROC
@@ -120,9 +120,9 @@ def few_notices(results: Results) -> tuple[str, ...]:
 
 
 def families(results: Results) -> dict[str, list[str]]:
-    """Family -> its methods: in the order of FAMILIES, then others as they come."""
+    """Family -> its methods: in the order of FAMILIES, then others as they come, OTHER last."""
     found: dict[str, list[str]] = {family: [] for family in FAMILIES}
-    for method in results.methods:
+    for method in sorted(results.methods, key=lambda method: results.groups.get(method) == OTHER):
         found.setdefault(results.groups.get(method, ""), []).append(method)
     return {family: methods for family, methods in found.items() if methods}
 

@@ -79,7 +79,7 @@ def write(verdicts: Verdicts, folder: Path) -> None:
 
 
 def _rows(table: pd.DataFrame) -> list[Row]:
-    return table.to_dict("records")  # pyright: ignore[reportReturnType] - keys are column names
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _papers(rows: Sequence[Row]) -> list[tuple[str, list[list[Row]]]]:
@@ -227,7 +227,8 @@ def _panels(rows: Sequence[Row]) -> list[tuple[str, str, list[Row]]]:
 
 
 def _panel(axis: Any, unit: str, rows: Sequence[Row]) -> None:
-    scale: Callable[[float], float] = {"points": lambda x: 100 * x, "ratio": math.exp}.get(unit, float)  # pyright: ignore[reportAssignmentType]
+    scales: dict[str, Callable[[float], float]] = {"points": lambda x: 100 * x, "ratio": math.exp}
+    scale = scales.get(unit, float)
     for y, row in enumerate(rows):
         colour = (COLOURS | OTHER)[_outcome(row)]
         axis.plot([scale(row["low"]), scale(row["high"])], [y, y], color=colour, linewidth=1.4)

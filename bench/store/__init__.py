@@ -16,11 +16,11 @@ from bench.store.clean import KINDS, Removal, clean, removable
 from bench.store.contents import Contents, Shelf, contents, size, statuses
 from bench.store.files import canonical, finite, named, safe
 from bench.store.locks import looking, writing
-from bench.store.reading import DAMAGED, Results, Words, labels, methods_of, read, runs
+from bench.store.reading import DAMAGED, OTHER, Results, Words, labels, methods_of, read, runs
 from bench.store.verify import Verified, verify
 
 __all__ = [
-    "DAMAGED", "KINDS", "Contents", "Part", "Removal", "Results", "Shelf", "Store", "Verified", "Words", "canonical", "cell_name", "clean",
+    "DAMAGED", "KINDS", "OTHER", "Contents", "Part", "Removal", "Results", "Shelf", "Store", "Verified", "Words", "canonical", "cell_name", "clean",
     "contents", "finite", "labels", "looking", "methods_of", "named", "read", "removable", "runs", "safe", "size", "statuses", "task_json",
     "verify", "writing",
 ]  # fmt: skip

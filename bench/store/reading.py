@@ -13,6 +13,8 @@ from bench.store.cells import cell_name, stored_cell
 from bench.store.files import loaded, read_frame, read_json
 from bench.store.tables import Piece, stacked
 
+OTHER = "other"  # the heading of methods that name no family
+
 
 @dataclass(frozen=True)
 class Words:
@@ -79,8 +81,8 @@ def read(
 
     cohort: row, patient, group, site, time, weight:<task>, truth:<task> where there are any.
     predictions: method, repeat, fold, row, view, y:<task>, p:<task>.
-    cells: method, repeat, fold, status, seconds, peak_mb, joules (None: the machine does not tell), facts, alarms, masked (view -> share
-    of modalities missing in it), error, begun (when the training of a cell that is done began, in seconds since 1970; NaN: unknown).
+    cells: method, repeat, fold, status, seconds, predict_seconds (of these, for the test rows; NaN: of before it was stored), peak_mb,
+    joules (None: the machine does not tell), facts, alarms, masked (view -> share of modalities missing in it), error, begun (when the training of a cell that is done began, in seconds since 1970; NaN: unknown).
     """
     path = _newest_run(root, dataset, quick)
     path = path if under is None else path.with_name(f"{under}.json")
@@ -105,7 +107,7 @@ def read(
         reference=chosen,
         cohort=read_frame(path.parent.parent / "cohort.parquet", about.get("cohort")),
         methods=tuple(labels),
-        groups={label: run["methods"][label]["family"] for label in labels},
+        groups=headed({label: run["methods"][label]["family"] for label in labels}),
         predictions=predictions,
         cells=pd.DataFrame(cells).drop(columns="environment"),
         receipt=run.get("receipt", {}),
@@ -118,6 +120,11 @@ def read(
         words=_words({**run, **about}, tasks),
         elsewhere={name: _words(other, tasks) for name, other in run.get("elsewhere", {}).items()},
     )
+
+
+def headed(families: Mapping[str, str]) -> dict[str, str]:
+    """A method's label -> the heading it stands under in tables and figures: its family, and OTHER for one without, beside any that has one."""
+    return {label: family or (OTHER if any(families.values()) else "") for label, family in families.items()}
 
 
 def _labels(path: Path, run: Mapping[str, Any], methods: Sequence[str] | None) -> list[str]:
@@ -194,7 +201,7 @@ def _newest_run(root: Path, dataset: str, quick: bool) -> Path:
 DAMAGED = "missing or damaged; the same `bench run` makes it again"  # the error of a cell whose files are
 
 _MISSING: dict[str, Any] = {
-    "status": "failed", "seconds": math.nan, "peak_mb": math.nan, "joules": None, "facts": {}, "alarms": [], "masked": {},
+    "status": "failed", "seconds": math.nan, "predict_seconds": math.nan, "peak_mb": math.nan, "joules": None, "facts": {}, "alarms": [], "masked": {},
     "environment": {}, "error": DAMAGED,
 }  # fmt: skip
 

@@ -114,7 +114,7 @@ class TorchMethod(NeuralMethod):
         """The module. BenchError where it does not map (B, d) to (B, T) or (B, T, width)."""
         net = type(self).makes(d, tasks, **{name: getattr(self, setting) for name, setting in self.passed.items()})
         name = type(net).__name__
-        if self.average and any(isinstance(m, nn.modules.batchnorm._NormBase) for m in net.modules()):  # pyright: ignore[reportPrivateUsage]
+        if self.average and any(hasattr(m, "track_running_stats") for m in net.modules()):
             raise BenchError(
                 f"{name} keeps running statistics of its batches, which the running average of weights does not follow. "
                 "Set average=0, or use LayerNorm."
