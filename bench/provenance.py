@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import bench
 from bench import plugins
@@ -140,7 +141,29 @@ def _shape(path: Path) -> str:
             and ast.get_docstring(node) is not None
         ):
             node.body = node.body[1:]
-    return f"{path.stem}:{hashlib.sha256(ast.dump(tree).encode()).hexdigest()}"
+    return f"{path.stem}:{hashlib.sha256(_written(tree).encode()).hexdigest()}"
+
+
+def _written(node: Any) -> str:
+    """A syntax tree as `ast.dump` of Python 3.11 writes it. Later Pythons write the same code in other words, and stored results go
+    from machine to machine.
+    """
+    if isinstance(node, list):
+        parts: list[Any] = node
+        return f"[{', '.join(map(_written, parts))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    kept: list[str] = []
+    for name, value in ast.iter_fields(node):
+        if (value is None and getattr(type(node), name, ...) is None) or (name == "type_params" and not value):  # 3.12
+            continue
+        full: Any = value
+        if isinstance(node, ast.JoinedStr):
+            full = [
+                one for one in node.values if not (isinstance(one, ast.Constant) and one.value == "")
+            ]  # 3.12, after {x:{width}}
+        kept.append(f"{name}={_written(full)}")
+    return f"{type(node).__name__}({', '.join(kept)})"
 
 
 def _versions(modules: Iterable[str]) -> dict[str, JSON]:

@@ -10,8 +10,13 @@ from collections.abc import Callable
 
 import pytest
 
+from bench import doctor
 from bench.contract.cohort import make
 from bench.core import Cohort
+
+needed = (need for need in doctor._declared()["extras"]["test"] if need.name != doctor.DISTRIBUTION)
+if lacking := [str(need) for need in needed if not doctor._has(need)]:
+    raise pytest.UsageError(f"the tests need {', '.join(lacking)}: pip install -e '.[test]'")
 
 # Where a container forbids it, every interpreter that a test starts would compile the suite anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -16,6 +16,7 @@ from bench.cohorts.alarm import way_out
 from bench.cohorts.outcomes import Labelled
 from bench.cohorts.reading import Source
 from bench.cohorts.schema import Outcome
+from bench.cohorts.typed import TEXTS
 from bench.core import BenchError, Cohort, Modality, Tabular, Task, Text
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _written(column: "pd.Series[Any]") -> "pd.Series[Any]":
     """Numbers as texts, whole ones without a point."""
     if not pd.api.types.is_numeric_dtype(column.dtype):
         return column
-    return column.map(lambda value: f"{value:.15g}", na_action="ignore").astype("str")
+    return column.map(lambda value: f"{value:.15g}", na_action="ignore").astype(TEXTS)
 
 
 def _codes(column: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -225,4 +226,4 @@ def _subgroups(source: Source) -> pd.DataFrame | None:
     if not names:
         return None
     parts = {name: source.frame[name] for name in names}
-    return pd.DataFrame({name: part.astype("str") if part.dtype.kind == "M" else part for name, part in parts.items()})
+    return pd.DataFrame({name: part.astype(TEXTS) if part.dtype.kind == "M" else part for name, part in parts.items()})

@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench.cohorts.schema import Outcome
-from bench.cohorts.typed import NUMBERS
+from bench.cohorts.typed import NUMBERS, TEXTS
 from bench.core import BenchError
 from bench.registry import unknown
 
@@ -124,7 +124,7 @@ def spellings(rule: str, frame: pd.DataFrame, what: str) -> list[str]:
         sides = [one for key in ("left", "right", "children") for one in _next(node.get(key))]
         meant = [one["literal"]["text"] for one in sides if one["class"] == "CONSTANT" and one["literal"]["kind"] == "STRING"]
         named = [_column(one["column_names"], columns, rule, what) for one in sides if one["class"] == "COLUMN_REF"]
-        for name in (name for name in named if frame[name].dtype == "str"):
+        for name in (name for name in named if frame[name].dtype == TEXTS):
             there = frame[name].dropna().value_counts()
             alike = {one.strip().casefold() for one in meant}
             others = [f"'{one}' ({n:,})" for one, n in there.items() if str(one).strip().casefold() in alike and one not in meant]
@@ -139,7 +139,7 @@ def spellings(rule: str, frame: pd.DataFrame, what: str) -> list[str]:
 def unanswered(rule: str, frame: pd.DataFrame, labels: NDArray[np.float64], what: str) -> list[str]:
     """A notice where a column of texts says that something is not known, and the label is 0 or 1 all the same. labels: (n,)."""
     found: list[str] = []
-    for name in (name for name in used(rule, list(frame.columns), what) if frame[name].dtype == "str"):
+    for name in (name for name in used(rule, list(frame.columns), what) if frame[name].dtype == TEXTS):
         known = frame[name][~np.isnan(labels)]
         seen = [(one, labels[known.index[known == one]]) for one in map(str, known.dropna().unique()) if NO_ANSWER.fullmatch(one)]
         if seen:
@@ -254,7 +254,7 @@ def _texts(node: dict[str, Any], frame: pd.DataFrame) -> Iterator[str]:
     for child in _next(children):
         if child["class"] == "COLUMN_REF":
             name = ".".join(child["column_names"])
-            yield from (one for one in map(str, frame) if one.casefold() == name.casefold() and frame[one].dtype == "str")
+            yield from (one for one in map(str, frame) if one.casefold() == name.casefold() and frame[one].dtype == TEXTS)
         elif child["class"] == "CASE" or child["type"] == "OPERATOR_COALESCE" or child.get("function_name") in _giving_texts():
             yield from _texts(child, frame)
 

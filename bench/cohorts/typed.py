@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from bench.cohorts import tables
@@ -20,6 +21,7 @@ from bench.cohorts.schema import Table
 from bench.cohorts.tables import Raw
 from bench.core import BenchError
 
+TEXTS = pd.StringDtype(na_value=np.nan)  # the `str` of pandas 3; in pandas 2 that name makes the text 'None' of a missing value
 FEW = 2  # values that may all be unfit
 AS_NUMBERS = ("number", "comma", "grouped", "points", "truth")
 EXACT = 2**53  # from here on whole numbers are not all float64
@@ -101,10 +103,10 @@ def _selected(con: duckdb.DuckDBPyConnection, raw: Raw, names: Sequence[str], ty
     answer = tables.arrow(con, f"SELECT {parts} FROM {raw.sql}", raw.title)
     frame = answer.to_pandas(split_blocks=True, self_destruct=True, date_as_object=False)
     del answer
-    frame.columns = pd.Index(tuple(names), dtype="str")
+    frame.columns = pd.Index(tuple(names), dtype=TEXTS)
     for name, kind in zip(names, typed.kinds, strict=True):
-        if kind == "text" and frame[name].dtype != "str":
-            frame[name] = frame[name].astype("str")
+        if kind == "text" and frame[name].dtype != TEXTS:
+            frame[name] = frame[name].astype(TEXTS)
     return frame
 
 

@@ -1,7 +1,14 @@
 """Sphinx's settings. One command builds the site: `sphinx-build -W -b html bench/docs .docs/html`, without a network."""
 
+from importlib.util import find_spec
+
+from sphinx.errors import ConfigError
+
 from bench import __version__
 from bench.docs import pages
+
+if lacking := [name for name in ("furo", "ipykernel", "myst_nb") if find_spec(name) is None]:
+    raise ConfigError(f"these pages need {', '.join(lacking)}: pip install -e '.[docs]'")
 
 project, author, copyright = "multitask-bench", "the multitask-bench authors", "the multitask-bench authors"
 version = release = __version__
