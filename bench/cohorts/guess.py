@@ -16,7 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.cohorts import build, leaks, reading, rules, schema, tables, toml, typed
+from bench import toml
+from bench.cohorts import build, leaks, reading, rules, schema, tables, typed
 from bench.cohorts.alarm import DUPLICATES, Alarm
 from bench.core import BenchError
 
