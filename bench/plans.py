@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.cohorts import toml
+from bench import toml
 from bench.core import BenchError
 from bench.store.files import canonical, digest
 
@@ -88,12 +88,7 @@ def there(path: Path) -> BenchError:
 
 def read(path: Path) -> Locked:
     """A plan from its file. BenchError for one that was changed after it was locked, or that is no plan."""
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise BenchError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BenchError(f"{path} is no TOML file: {error}") from None
+    content = toml.read(path)
     sha256 = content.pop("sha256", None)
     if not isinstance(sha256, str):
         raise BenchError(f"{path} is no locked plan: it has no line sha256. `bench plan --lock {path.name}` writes one.")

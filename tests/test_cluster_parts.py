@@ -140,7 +140,7 @@ def test_the_script_that_slurm_gets(tmp_path: Path) -> None:
         ("cores = 4", "needs jobs = 10, how many SLURM jobs to start, 1 or more, but has none"),
         ("jobs = 0", "1 or more, but has 0"),
         ("jobs = 1\nwaltime = '1:00'", "unknown argument of SLURMCluster 'waltime'. Did you mean 'walltime'?"),
-        ("jobs = 1\n[", "cannot be read"),
+        ("jobs = 1\n[", "is no TOML file"),
     ],
 )
 def test_a_wrong_slurm_file_is_one_line(text: str, line: str, tmp_path: Path) -> None:

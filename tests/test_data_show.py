@@ -1,5 +1,6 @@
 """`bench data show`: what stands in the page, and that it asks for nothing."""
 
+import json
 import re
 from pathlib import Path
 
@@ -24,9 +25,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # ---- show
 
 
-def test_one_page_that_asks_for_nothing(folder: Path) -> None:
-    ran("init", "patients.csv", "labs.parquet")
-    assert ran("show", "cohort.toml", "--out", "page.html") == 0
+def test_one_page_that_asks_for_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "init", "patients.csv", "labs.parquet")
+    status, out = said(capsys, "show", "cohort.toml", "--out", "page.html", "--json")
+    told = json.loads(out)
+    assert (status, told["page"], told["rows"], told["stop"]) == (0, "page.html", N, [])
+    assert [one["outcome"] for one in told["outcomes"]] == ["icu_days_1", "died", "readmitted"]
     text = (folder / "page.html").read_text("utf-8")
     document = Document(text)
     assert document.problems == []

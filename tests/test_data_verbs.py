@@ -11,9 +11,9 @@ import pytest
 from data_commands import HOSTILE, N, filled, hostile, patients, ran, said
 from own_files import original, own_cohort
 
-from bench import cohorts, registry
+from bench import cohorts, registry, toml
 from bench.cli import main
-from bench.cohorts import guess, look, schema, summary, toml
+from bench.cohorts import guess, look, schema, summary
 from bench.core import BenchError
 
 

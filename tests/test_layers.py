@@ -14,6 +14,7 @@ LAYERS = [
     {"core"},
     {
         "asjson",
+        "toml",
         "checks",
         "registry",
         "plugins",

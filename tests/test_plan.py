@@ -104,7 +104,12 @@ def test_comments_and_blank_lines_are_free(planned: Any, tmp_path: Path) -> None
 
 
 def test_what_is_no_plan_is_said(tmp_path: Path) -> None:
-    for text, said in (("a = ", "no TOML file"), ("a = 1", "no locked plan"), (None, "cannot be read")):
+    for text, said in (
+        ("\ufeffa = 1", "no locked plan"),
+        ("a = ", "no TOML file"),
+        ("a = 1", "no locked plan"),
+        (None, "cannot be read"),
+    ):
         path = tmp_path / f"{said[:3]}.toml"
         if text is not None:
             path.write_text(text, "utf-8")

@@ -12,6 +12,7 @@ from new_patients import cohort, new
 import bench
 from bench import registry
 from bench.core import Unsupported
+from bench.saved import kept_rows
 
 ENCODED = {
     "hard_sharing text=tokens series=grud": ("hard_sharing", {"text": "tokens", "series": "grud"}),
@@ -88,6 +89,7 @@ def test_no_file_is_a_pickle_and_none_holds_a_patient(saved: Saved) -> None:
         )
         assert "p17" not in text.split('"')
         assert (folder / "model.json").read_bytes()[:1] == b"{"
+        assert kept_rows(folder) == 0
 
 
 def test_what_training_remembers_of_its_rows_is_not_saved(saved: Saved) -> None:

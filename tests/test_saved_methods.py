@@ -9,6 +9,7 @@ from new_patients import cohort, new
 
 import bench
 from bench import registry, saved
+from bench.cli import main
 from bench.core import BenchError, Run
 
 NETWORK = """
@@ -38,6 +39,7 @@ from dataclasses import dataclass
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import ExtraTreesClassifier, GradientBoostingClassifier, HistGradientBoostingClassifier
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -53,6 +55,7 @@ KINDS = {
     "bayes": GaussianNB,
     "network": lambda: MLPClassifier((4,), max_iter=9),
     "vectors": SVC,
+    "neighbours": KNeighborsClassifier,
 }
 
 class Fitted:
@@ -73,6 +76,7 @@ class Mine:
 
 METHOD = Mine
 """
+KEEPS = {"vectors": "support_vectors_", "neighbours": "_fit_X"}
 ODD = """
 import threading
 import numpy as np
@@ -97,10 +101,15 @@ def written(folder: Path, text: str) -> str:
     return str(folder / "mine.py")
 
 
-def same(method: str, folder: Path) -> None:
+def same(method: str, folder: Path, keeps: str = "") -> None:
+    """keeps: the attribute of an outcome's classifier that holds training rows."""
     model = bench.fit(method, cohort(120), quick=True)
     back = bench.load_model(model.save(folder))
-    assert back.notices == ()
+    kept = (
+        max((len(np.unique(getattr(one.estimator, keeps), axis=0)) for one in model.predictor.models), default=0) if keeps else 0
+    )
+    assert (saved.kept_rows(folder), back.notices) == (kept, tuple(saved.rows.said(kept)))
+    assert bool(kept) == bool(keeps)
     np.testing.assert_array_equal(back.predict(new()), model.predict(new()))
 
 
@@ -109,9 +118,18 @@ def test_a_network_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("kind", ["histogram", "boosting", "trees", "pipeline", "bayes", "network", "vectors"])
+@pytest.mark.parametrize("kind", ["histogram", "boosting", "trees", "pipeline", "bayes", "network", *KEEPS])
 def test_estimators_of_scikit_learn(kind: str, tmp_path: Path) -> None:
-    same(f"{written(tmp_path, ESTIMATORS)}:kind={kind}", tmp_path / "model")
+    same(f"{written(tmp_path, ESTIMATORS)}:kind={kind}", tmp_path / "model", KEEPS.get(kind, ""))
+
+
+def test_rows_kept_are_said_when_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--method", "sklearn:estimator=neighbors.KNeighborsClassifier", "--dataset", "surgical:n=100", "--quick"]
+    with pytest.raises(SystemExit) as ended:
+        main(["fit", *words, "--out", str(tmp_path / "model")])
+    # 15 % of 100 patients validate; the 85 others, whose outcomes are all known, are the model
+    assert ended.value.code == 0
+    assert "note: the model holds 85 rows of its training patients" in capsys.readouterr().out
 
 
 def test_what_cannot_be_kept_is_said_with_its_place(tmp_path: Path) -> None:

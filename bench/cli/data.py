@@ -126,6 +126,7 @@ def show(
     allow_leak: Annotated[
         list[str] | None, Option(help="A column that the leakage alarms may not stop for; may be given again.")
     ] = None,
+    as_json: Annotated[bool, Option("--json", help="Say what is drawn as JSON too, for programs.")] = False,
 ) -> None:
     """Draw a cohort into one page: prevalence, what is missing, labels together, series over time, texts, subgroups.
 
@@ -133,10 +134,12 @@ def show(
     bench data show cohort.toml
     bench data show surgical:n=1200 --out surgical.html
     """
+    from bench import asjson
     from bench.report.cohort import write
 
     seen = _looked(cohort, allow_leak or [])
-    print(write(seen, out))
+    page = write(seen, out)
+    print(asjson.text({"page": page, **seen.json()}) if as_json else page)
 
 
 @app.command()

@@ -40,6 +40,8 @@ def fit(
     model.save(out, force=force)
     rows = f"{model.about['train_rows']:,} rows, stopped by {model.about['valid_rows']:,}"
     print(f"{model.method.label}, fitted on {rows}, is saved in {out}. Outcomes: {', '.join(task.name for task in model.tasks)}")
+    for text in saved.rows.said(saved.kept_rows(out)):
+        print(f"note: {text}")
     print(f"What it is worth: bench run --methods {model.method.label}. New patients: bench predict {out} new.csv")
 
 

@@ -24,7 +24,7 @@ AllowLeak: TypeAlias = Annotated[
 Methods: TypeAlias = Annotated[
     str | None,
     Option(
-        help="Methods, separated by commas; settings as in mmoe:experts=16. [default: all, every one]",
+        help="Methods, separated by commas; settings as in mmoe:experts=16. [default: all, every one but adapters (sklearn)]",
         autocompletion=completing.methods,
     ),
 ]

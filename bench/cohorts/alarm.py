@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bench.cohorts.toml import one_line
+from bench.toml import one_line
 
 DUPLICATES = "duplicates"  # stands for a column where whole rows are meant
 

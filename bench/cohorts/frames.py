@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import cohorts, core, sources
-from bench.cohorts import schema, toml
+from bench import cohorts, core, sources, toml
+from bench.cohorts import schema
 from bench.core import BenchError
 from bench.registry import unknown
 

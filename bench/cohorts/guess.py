@@ -16,7 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.cohorts import build, leaks, reading, rules, schema, tables, toml, typed
+from bench import toml
+from bench.cohorts import build, leaks, reading, rules, schema, tables, typed
 from bench.cohorts.alarm import DUPLICATES, Alarm
 from bench.core import BenchError
 
@@ -86,9 +87,9 @@ def first(files: Sequence[Path], out: Path) -> str:
     for path in files[1:]:
         _further(guess, frame, path, out)
     if guess.open:
-        return _text(guess, frame, out, [], {})
-    found, taken = _tried(_text(guess, frame, out, [], {}), out, guess)
-    return _text(guess, frame, out, found, taken)
+        return _text(guess, out, [], {})
+    found, taken = _tried(_text(guess, out, [], {}), out, guess)
+    return _text(guess, out, found, taken)
 
 
 def _read(guess: Guess, path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -264,7 +265,7 @@ def _tried(text: str, out: Path, guess: Guess) -> tuple[list[Alarm], Mapping[str
     return [], {}
 
 
-def _text(guess: Guess, frame: pd.DataFrame, out: Path, found: Sequence[Alarm], taken: Mapping[str, Any]) -> str:
+def _text(guess: Guess, out: Path, found: Sequence[Alarm], taken: Mapping[str, Any]) -> str:
     lines = [f"# A first guess. Read it, correct it, then: bench data check {toml.one_line(out.name)}"]
     lines += [f"# {FILL}: {toml.one_line(text)}" for text in guess.open]
     lines += [f"# {toml.one_line(text)}" for text in guess.remarks]

@@ -7,7 +7,6 @@ cohort file.
 """
 
 import json
-import tomllib
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from bench import toml
 from bench.core import BenchError
 from bench.registry import unknown
 
@@ -200,12 +200,7 @@ class CohortFile(_Strict):
 
 def read(path: Path) -> CohortFile:
     """The checked content of a cohort file. BenchError, one line, for whatever is wrong with it."""
-    try:
-        value = tomllib.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise BenchError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BenchError(f"{path} is no TOML file: {error}") from None
+    value = toml.read(path)
     try:
         return CohortFile.model_validate(value)
     except ValidationError as error:

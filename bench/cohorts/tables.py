@@ -68,7 +68,7 @@ def open(con: duckdb.DuckDBPyConnection, table: Table, folder: Path, work: Path)
     elif kind in EXCEL:
         raw = _excel(con, path, table)
     elif kind in TEXT:
-        raw = _text(con, path, table, work)
+        raw = _text(path, table, work)
     elif kind in (*DUCKDB, *SQLITE):
         raise BenchError(
             f"{path.name} is a database, so a query must say what to take of it: "
@@ -115,7 +115,7 @@ def said(error: duckdb.Error) -> str:
     return f"{where}{rest[0].strip()}"
 
 
-def _text(con: duckdb.DuckDBPyConnection, path: Path, table: Table, work: Path) -> Raw:
+def _text(path: Path, table: Table, work: Path) -> Raw:
     found = delimited.find(path, table, work)
     return Raw(path.name, found.sql(), found.names, ("VARCHAR",) * len(found.names), found.notices)
 

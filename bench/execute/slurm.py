@@ -8,20 +8,17 @@ walltime = "08:00:00"
 
 import inspect
 import shutil
-import tomllib
 from pathlib import Path
 from typing import Any
 
+from bench import toml
 from bench.core import BenchError
 from bench.registry import unknown
 
 
 def read(path: Path) -> tuple[int, dict[str, Any]]:
     """The number of jobs, and the arguments of SLURMCluster."""
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BenchError(f"--cluster {path} cannot be read: {error}") from None
+    content = toml.read(path)
     jobs = content.pop("jobs", None)
     if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
         raise BenchError(

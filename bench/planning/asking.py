@@ -20,7 +20,7 @@ from bench.registry import Spec
 class Options(TypedDict, total=False):
     """The words of `bench.run` that say what is compared and how.
 
-    dataset, methods: a list of specs or one text with commas, `all` for every bundled one; a dataset may be a `bench.Cohort`.
+    dataset, methods: a list of specs or one text with commas, `all` for every one but adapters; a dataset may be a `bench.Cohort`.
     folds: 5, or 2 if quick. repeats: 1, or the profile's. seed: 0. split: random, site, time or a column of the cohort; None: what the
     dataset says, else random. cut: of time, a date, a number, or the share of the earliest rows (0.7). train_size: patients learned from
     at most, or all; several are several protocols, one after another, with the same test rows. drop_modality, at: modalities that no row

@@ -4,9 +4,10 @@ Anything fitted can be kept: `of(predictor, spec, rows)` makes a `Model` of a pr
 fitted on.
 """
 
+from bench.saved import rows
 from bench.saved.fitting import fit, of
 from bench.saved.folder import free
-from bench.saved.model import Model, load_model
+from bench.saved.model import Model, kept_rows, load_model
 from bench.saved.predicting import predict
 
-__all__ = ["Model", "fit", "free", "load_model", "of", "predict"]
+__all__ = ["Model", "fit", "free", "kept_rows", "load_model", "of", "predict", "rows"]

@@ -13,6 +13,7 @@ from bench.core import BenchError, Fold, Run, Split
 from bench.protocol import Protocol
 from bench.registry import Spec
 from bench.saved.model import Model
+from bench.saved.rows import Seen
 from bench.saved.shape import Shape
 from bench.splits import VALID_SHARE
 from bench.splits.allocation import allocate, counted
@@ -68,7 +69,8 @@ def of(
 ) -> Model:
     """The model of any fitted predictor. train: the rows it was fitted on. rules: how tables are read; by columns' names if None."""
     told = about or {"cohort": train.name, "digest": train.digest, "train_rows": len(train)}
-    return Model(predictor, one_method(method), train.tasks, Shape.of(train.inputs), rules or Rules.plain(train), told)
+    shape, seen = Shape.of(train.inputs), Seen.of(predictor, train)
+    return Model(predictor, one_method(method), train.tasks, shape, rules or Rules.plain(train), told, seen=seen)
 
 
 def one_method(method: str | Spec) -> Spec:

@@ -83,15 +83,16 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         raise BenchError(f"{folder} {what}. A model is a folder, as `bench fit --out model/` writes it.")
     if not (folder / MANIFEST).exists():
         raise BenchError(f"{folder} holds no model: it has no {MANIFEST}. `bench fit --out model/` writes one.")
-    manifest = _manifest(folder)
-    listed = _listed(folder, manifest)
+    said = manifest(folder)
+    listed = _listed(folder, said)
     strange = sorted({one.name for one in folder.iterdir()} - {MANIFEST, *listed})
     if strange:
         raise BenchError(f"{folder} holds '{_shown(strange[0])}', which is no part of the model. Take it away.")
-    return manifest, {name: _checked(folder, name, about) for name, about in listed.items()}
+    return said, {name: _checked(folder, name, about) for name, about in listed.items()}
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def manifest(folder: Path) -> dict[str, Any]:
+    """What a model says of itself. BenchError where it is none, of another format or changed."""
     data = _bytes(folder, MANIFEST, LONGEST)
     try:
         said: Any = json.loads(data)
@@ -108,8 +109,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return said
 
 
-def _listed(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    listed = manifest.get("files")
+def _listed(folder: Path, said: Mapping[str, Any]) -> dict[str, Any]:
+    listed = said.get("files")
     if not isinstance(listed, dict) or not listed:
         raise BenchError(f"{folder / MANIFEST} names no files")
     total = 0

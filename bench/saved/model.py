@@ -13,14 +13,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import bench
-from bench import cells, provenance, registry
+from bench import cells, provenance, registry, trials
 from bench.cohorts import again
 from bench.cohorts.again import New, Rules
 from bench.core import JSON, BenchError, Inputs, Predictor, Task
 from bench.registry import Spec
 from bench.saved import folder as folders
+from bench.saved import rows
 from bench.saved.making import Maker
 from bench.saved.names import Names, Refused
+from bench.saved.rows import Seen
 from bench.saved.shape import Shape
 from bench.saved.writing import Writer
 from bench.store import task_json
@@ -34,7 +36,8 @@ SAME, CLOSE = 1e-6, 1e-3  # probabilities of made-up patients, then and now: the
 class Model:
     """A fitted model. method: its spec. shape: of the inputs it was fitted on. rules: by which tables become inputs; None: none do.
 
-    about: what it was fitted on, for the reader of its manifest. notices: what to know of it, where it was loaded.
+    about: what it was fitted on, for the reader of its manifest. notices: what to know of it, where it was loaded. seen: the training
+    rows, by which they are found where the model keeps them; None where it was loaded.
     """
 
     predictor: Predictor
@@ -44,6 +47,7 @@ class Model:
     rules: Rules | None
     about: Mapping[str, JSON]
     notices: tuple[str, ...] = ()
+    seen: Seen | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -101,20 +105,31 @@ class Model:
         place = Path(folder)
         folders.free(place, force)
         inputs = self.shape.made_up()
-        used, risks = _tried(self.predictor, inputs)
         try:
-            files = _files(self, used)
+            used, risks = _tried(self.predictor, inputs)
+        except Exception as error:  # of the method's own
+            raise BenchError(
+                f"'{self.method.label}' cannot be saved: of made-up patients it says {trials.said(error)}"
+            ) from error
+        try:
+            files, tables = _files(self, used)
             again_ = _made(self.method, files, "cpu")
         except Refused as why:
             raise BenchError(f"'{self.method.label}' cannot be saved: {why}") from None
+        kept = self.about.get("kept_rows", 0) if self.seen is None else self.seen.kept(tables)
         files[ARRAYS] = _arrays({**_read_arrays(files[ARRAYS]), "check:risks": risks})
         difference = _difference(again_, inputs, risks)
         if difference > CLOSE:
             raise BenchError(
                 f"'{self.method.label}' cannot be saved: read again, it predicts otherwise (by up to {difference:.2g})"
             )
-        folders.write(place, _manifest(self), files, force)
+        folders.write(place, _manifest(self, {**self.about, "kept_rows": kept}), files, force)
         return place
+
+
+def kept_rows(folder: Path) -> int:
+    """How many rows of its training patients the model of a folder holds, as far as they are found; see `bench.saved.rows`."""
+    return folders.manifest(folder)["about"]["kept_rows"]
 
 
 def load_model(folder: str | Path, *, method_file: str | Path | None = None, device: str = "cpu") -> Model:
@@ -135,6 +150,7 @@ def load_model(folder: str | Path, *, method_file: str | Path | None = None, dev
         rules = None if reading["rules"] is None else Rules.from_json(reading["rules"])
         tasks = tuple(_task(one) for one in manifest["outcomes"])
         predictor = _made(spec, files, device)
+        held = rows.said(int(manifest["about"].get("kept_rows", 0)))
         told = _other_here(manifest, spec)
         model = Model(predictor, spec, tasks, shape, rules, manifest["about"])
         difference = _difference(predictor, shape.made_up(), _read_arrays(files[ARRAYS])["check:risks"])
@@ -160,15 +176,17 @@ def load_model(folder: str | Path, *, method_file: str | Path | None = None, dev
         )
     if difference > SAME:
         told.append(f"made-up patients are predicted otherwise than when it was saved, by up to {difference:.1g}")
-    return replace(model, notices=tuple(told))
+    return replace(model, notices=(*held, *told))
 
 
-def _files(model: Model, used: set[int]) -> dict[str, bytes]:
+def _files(model: Model, used: set[int]) -> tuple[dict[str, bytes], list[NDArray[Any]]]:
+    """And the arrays in them that are no weights of networks."""
     writer = Writer(Names(model.method), used)
     root = writer.value(model.predictor, "model")
     structure = {"objects": writer.objects, "model": root}
     reading = {"shape": _shape_json(model.shape), "rules": None if model.rules is None else model.rules.json()}
-    return {**writer.files, STRUCTURE: _json(structure), READING: _json(reading), ARRAYS: _arrays(writer.arrays)}
+    files = {**writer.files, STRUCTURE: _json(structure), READING: _json(reading), ARRAYS: _arrays(writer.arrays)}
+    return files, [array for name, array in writer.arrays.items() if name not in writer.weights]
 
 
 def _made(spec: Spec, files: Mapping[str, bytes], device: str) -> Predictor:
@@ -219,12 +237,12 @@ def _shape_json(shape: Shape) -> dict[str, Any]:
     return {"order": shape.order, "tables": shape.tables, "codes": shape.codes, "series": shape.series, "times": shape.times}
 
 
-def _manifest(model: Model) -> dict[str, JSON]:
+def _manifest(model: Model, about: Mapping[str, JSON]) -> dict[str, JSON]:
     spec = model.method
     code = provenance.code_version(registry.file(spec), *(registry.file(one) for one in _uses(spec)))
     return {
         "method": {**spec.json(), "label": spec.label}, "outcomes": [task_json(task) for task in model.tasks], **code,
-        "environment": provenance.environment(), "about": finite(dict(model.about)), "facts": finite(dict(model.predictor.facts)),
+        "environment": provenance.environment(), "about": finite(about), "facts": finite(dict(model.predictor.facts)),
     }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ class Writer:
         self.names, self.used = names, used
         self.objects: list[JSON] = []
         self.arrays: dict[str, NDArray[Any]] = {}
+        self.weights: set[str] = set()  # of the arrays, parameters of networks
         self.files: dict[str, bytes] = {}
         self._known: dict[int, tuple[int, object]] = {}  # the object too, so that its id stays its own
         self._open: set[int] = set()
@@ -142,7 +143,9 @@ class Writer:
         array = value.detach().cpu()
         if str(array.dtype) == "torch.bfloat16" or array.is_sparse or array.is_quantized:
             raise Refused(f"a tensor of {array.dtype}")
-        return {"tensor": self._named(np.ascontiguousarray(array.numpy()).reshape(tuple(array.shape)), at)}
+        name = self._named(np.ascontiguousarray(array.numpy()).reshape(tuple(array.shape)), at)
+        self.weights |= {name} if _is(value, "torch.nn.parameter", "Parameter") else set()
+        return {"tensor": name}
 
     def _named(self, array: NDArray[Any], at: str) -> str:
         name = at.removeprefix("model.")

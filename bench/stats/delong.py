@@ -97,7 +97,7 @@ def influence(cells: Sequence[Cell], scope: Mask, averaged: Mask) -> Influence:
     value, effect = np.full((methods, tasks + 1), np.nan), np.zeros((methods, tasks + 1, units))
     for t in range(tasks):
         placed = [_placed(cell, t) for cell in cells]
-        by_repeat = [_of_repeat(cells, placed, scope & (repeats == r), units) for r in np.unique(repeats)]
+        by_repeat = [_of_repeat(placed, scope & (repeats == r), units) for r in np.unique(repeats)]
         values = np.stack([v for v, _ in by_repeat])  # (R, M)
         defined = ~np.isnan(values)
         with np.errstate(invalid="ignore"):
@@ -119,7 +119,7 @@ class _Placed:
     influence: Vector
 
 
-def _of_repeat(cells: Sequence[Cell], placed: Sequence[_Placed], used: Mask, units: int) -> tuple[Vector, Vector]:
+def _of_repeat(placed: Sequence[_Placed], used: Mask, units: int) -> tuple[Vector, Vector]:
     """(M,) AUROCs over the cells of `used` (M, C), and their influences (M, U). NaN and 0 for a method without a pair."""
     pairs = np.array([cell.pairs for cell in placed])
     total = used @ pairs

@@ -6,13 +6,13 @@ run. With `kind = "pairs"` every pair of outcomes is trained together and alone 
 the command line, and so are paths: seen from where the command is given. Unknown keys are refused.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from annotated_types import Ge
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from bench import toml
 from bench.core import BenchError, Count, Encodings, Positive, Share
 from bench.registry import unknown
 
@@ -190,10 +190,7 @@ def load(name: str) -> tuple[str, Suite]:
     path = Path(name).expanduser() if name.endswith(".toml") else Path(__file__).parent / f"{name}.toml"
     if not path.is_file():
         raise BenchError(f"no such file: {path}" if name.endswith(".toml") else unknown("suite", name, names()))
-    try:
-        value = tomllib.loads(path.read_text("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BenchError(f"{path} is no TOML file: {error}") from None
+    value = toml.read(path)
     try:
         return path.stem, _kind(value).model_validate(value)
     except ValidationError as error:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench import toml
 from bench.cli import main
-from bench.cohorts import toml
 
 HOSTILE = ("<script>alert(1)</script>", "a\nb\x1b[31m", '"; drop', "=1+1", "[bold]x[/bold]", "ü\u202e中", "x" * 300)
 N = 400

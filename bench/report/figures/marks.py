@@ -16,7 +16,7 @@ Anchor: TypeAlias = Literal["start", "middle", "end"]
 
 # Okabe and Ito's colours, told apart by colour-blind readers; besides, every pair that meets differs in dash, shape or fill.
 INK, GREY, PALE, FAINT, PAPER = "#000000", "#808080", "#b8b8b8", "#dcdcdc", "#ffffff"  # these follow the page in dark mode
-BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#f0e442"
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9"
 DARK, LIGHT = "#111111", "#fefefe"  # on coloured cells: the same in dark mode
 ONE_COLUMN, TWO_COLUMNS = 85.0, 174.0  # mm
 POINT = 25.4 / 72  # mm

@@ -66,7 +66,7 @@ class Drawing(Artist):
         place = Affine2D().scale(unit, -unit).translate(0, self.page.height * unit)
         for mark in self.page.marks:
             if isinstance(mark, Words):
-                _write(renderer, mark, place, unit)
+                _write(renderer, mark, place)
             elif isinstance(mark, Dots):
                 _stamp(renderer, mark, place, unit)
             elif isinstance(mark, Areas):
@@ -119,7 +119,7 @@ def _font(size: float, bold: bool, plain: bool) -> FontProperties:
     return FontProperties(fname=lettering.font_file(bold, plain), size=size)
 
 
-def _write(renderer: RendererBase, mark: Words, place: Affine2D, unit: float) -> None:
+def _write(renderer: RendererBase, mark: Words, place: Affine2D) -> None:
     if not mark.text:
         return
     before = BEFORE[mark.anchor] * lettering.width(mark.text, mark.size, mark.bold)

@@ -1,9 +1,23 @@
-"""TOML as text, for cohort files that are made: whatever stands in a name comes back as it was."""
+"""TOML files: those of users are read here, and those that are made for them, in which whatever stands in a name comes back as it was."""
 
 import json
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from bench.core import BenchError
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a file, with a byte order mark or without. BenchError for one that cannot be read or is no TOML."""
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BenchError(f"{path} is no TOML file: {error}") from None
 
 
 def string(text: str) -> str:
