@@ -112,4 +112,8 @@ def _readings(
     away = (share - (0.1 + 0.8 * u[5][owner])) / width[owner]
     noise = channel.noise * normal(seed, f"{channel.name} noise", len(owner))
     value = level[owner] + rise[owner] * share + episode[owner] * np.exp(-away * away) + noise
-    return np.clip(np.round(value, channel.digits), channel.low, channel.high)
+    rounded = np.round(value, channel.digits)
+    rounded = np.where(
+        rounded < channel.low, channel.low, rounded
+    )  # np.clip makes 0 of -0 in some releases of numpy, and not in others
+    return np.where(rounded > channel.high, channel.high, rounded)
