@@ -1,5 +1,6 @@
 """The cohort of the contract, for every test that needs patients; and the longest files first."""
 
+import gc
 import os
 import signal
 import sys
@@ -21,12 +22,13 @@ if lacking := [str(need) for need in needed if not doctor._has(need)]:
 # Where a container forbids it, every interpreter that a test starts would compile the suite anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+gc.set_threshold(50_000)  # as the command does
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it starts ignored, and children would inherit that
 
 MakeCohort = Callable[..., Cohort]
 # Files of half a minute and more of the processor, the longest first: begun last, one of them would run alone at the end.
 LONG = ("contract", "cluster", "run", "faults_run", "readme", "suite_runs", "grouped_run", "run_faults", "interrupt", "tune_runs",
-        "results_reading", "learning_runs", "wheel", "null_rates", "shards", "faults_cells", "parts")  # fmt: skip
+        "docs", "saved", "results_reading", "joint_trees", "learning_runs", "wheel", "null_rates", "shards", "faults_cells", "parts")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -93,7 +93,7 @@ def test_a_run_that_is_stopped_before_it_began_says_so(loaded: str, tmp_path: Pa
 
 
 def test_a_cell_that_was_stopped_is_remembered(tmp_path: Path) -> None:
-    methods, limit = f"{FAULTY},{FAULTY}:fault=hangs", ("--cell-timeout", "8")
+    methods, limit = f"{FAULTY},{FAULTY}:fault=hangs", ("--cell-timeout", "8", "--shard", "1/1")
     first = start(tmp_path, methods, *limit)
     said = first.communicate(timeout=240)[0]
     assert first.returncode == 2, said

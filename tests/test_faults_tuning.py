@@ -53,6 +53,8 @@ def start(folder: Path, methods: str, *options: str) -> "subprocess.Popen[str]":
         "2",
         "--tune",
         "2",
+        "--shard",
+        "1/1",  # all of it, and no report
         "--methods",
         methods,
         *options,

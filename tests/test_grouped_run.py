@@ -32,7 +32,7 @@ def ran(folder: Path, *arguments: str) -> tuple[list[dict[str, Any]], pd.DataFra
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return ran(tmp_path_factory.mktemp("single"), "--methods", FRAGILE, "--no-group")[1]
+    return ran(tmp_path_factory.mktemp("single"), "--methods", FRAGILE, "--no-group", "--workers", "0")[1]
 
 
 @pytest.mark.parametrize(("fault", "together"), [("none", 4), ("dies", 1), ("raises", 1)])

@@ -1,13 +1,17 @@
-"""The blocks of the README and of the pages in bench/docs run as they stand, page by page in an empty folder, except those marked slow."""
+"""The blocks of the README and of the pages in bench/docs run as they stand, page by page in an empty folder, except those marked slow.
+
+The first begins an interpreter for every command, as a user's shell does; the others are done by children of one that has its imports (`warm`).
+"""
 
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import warm
 
 from bench import registry, suites
 from bench.cohorts import schema
@@ -32,6 +36,7 @@ BLOCKS = [
     for m in BLOCK.finditer(text)
     if not (m["slow"] and page == "README")  # hours, and a clone
 ]
+FIRST = str(BLOCKS[0].values[2])
 Folder = Callable[[str], Path]
 
 
@@ -57,12 +62,20 @@ def test_there_are_blocks_to_run() -> None:
     assert {block.values[0] for block in BLOCKS} >= {*SHARED, "own_cohort"}
 
 
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a `bench` whose runs have one worker."""
+    with warm.Warm(tmp_path_factory.mktemp("warm"), processors=1) as server:
+        yield server.folder
+
+
 @pytest.mark.parametrize(("page", "kind", "code"), BLOCKS)
-def test_a_block_runs(page: str, kind: str, code: str, folder: Folder) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = ["bash", "-euc", code] if kind == "bash" else [sys.executable, "-c", code]
+def test_a_block_runs(page: str, kind: str, code: str, folder: Folder, commands: Path) -> None:
+    block = ["bash", "-euc", code] if kind == "bash" else [str(commands / "block"), code]
+    folders = [Path(sys.executable).parent] if code == FIRST else [commands, Path(sys.executable).parent]
+    path = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
     done = subprocess.run(
-        command, cwd=folder(page), env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=3600
+        block, cwd=folder(page), env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=3600
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -91,5 +91,5 @@ def test_a_method_that_ends_the_process_or_shouts_costs_its_own_cells_only(
 def test_a_death_is_not_explained_by_what_an_earlier_cell_printed(tmp_path: Path) -> None:
     loud = tmp_path / "loud.py"
     loud.write_text(Path(GUESS).read_text().replace("time.sleep(self.sleep)", "import sys; print('chatter', file=sys.stderr)"))
-    command(tmp_path, *SMALL, "1", "--folds", "2", "--retries", "0", "--methods", f"{loud},{GUESS}:fault=die")
+    inside(tmp_path, *SMALL, "1", "--folds", "2", "--retries", "0", "--shard", "1/1", "--methods", f"{loud},{GUESS}:fault=die")
     assert {cell["error"] for cell in cells(tmp_path) if cell["status"] == "lost"} == {"the worker process died (exit status 9)"}

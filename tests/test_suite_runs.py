@@ -22,7 +22,7 @@ from bench.cli import screen
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("suite")
-    ran = inside(folder, "--suite", written(folder), "--workers", "1")
+    ran = inside(folder, "--suite", written(folder), "--workers", "0")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "4 claims: " in ran.stdout
     return folder
@@ -81,7 +81,7 @@ def test_the_verdict_is_that_of_the_stored_predictions(done: Path) -> None:
 def test_a_rerun_trains_nothing_and_writes_the_same_bytes(done: Path) -> None:
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in done.glob("results/*/*/*/r*")}
     pages = {name: (done / "reports" / "mine" / name).read_bytes() for name in FILES}
-    ran = inside(done, "--suite", "./mine.toml", "--workers", "1")
+    ran = inside(done, "--suite", "./mine.toml", "--workers", "0")
     cells = sum(p.suffix == ".json" for p in before)
     assert f"{cells} of {cells} cells are stored already" in ran.stdout
     assert "[" not in ran.stdout.partition("A tiny suite.")[0]
@@ -137,7 +137,7 @@ def test_stopped_and_started_again_a_suite_ends_with_the_same_table(done: Path, 
     kept = {p: p.stat().st_mtime_ns for p in tmp_path.glob("results/*/*/*/r*.json")}
     assert 5 <= len(kept) < len(list(done.glob("results/*/*/*/r*.json")))
     assert not (tmp_path / "reports" / "mine" / "claims.csv").exists()
-    ran = inside(tmp_path, "--suite", "mine.toml", "--workers", "1")
+    ran = inside(tmp_path, "--suite", "mine.toml", "--workers", "0")
     assert f"{len(kept)} of " in ran.stdout
     assert {p: p.stat().st_mtime_ns for p in kept} == kept
     for name in FILES:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from commands import cells, command
+from commands import cells, inside
 from scipy.special import expit
 from torch import Tensor, nn
 
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for code in FILES:
         subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
     methods = "./my_net.py,./my_net.py:width=8:net_dropout=0:inputs=columns,./my_trees.py:max_depth=2," + MLP
-    done = command(folder, "--quick", "--dataset", "surgical:n=300", "--methods", methods, "--workers", "2")
+    done = inside(folder, "--quick", "--dataset", "surgical:n=300", "--methods", methods, "--workers", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

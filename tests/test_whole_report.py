@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from commands import inside
 from made_results import HOW, results
 
 from bench import report
@@ -139,7 +140,7 @@ def test_two_methods_are_compared_by_the_command(folder: Path) -> None:
     said = " ".join(done.stdout.split())
     assert "These predictions: on 600 patients" in said
     assert "With a margin of 5.00 points, logistic" in said
-    wrong = subprocess.run([*command, "--metric", "f1"], cwd=folder.parent.parent, capture_output=True, text=True, check=False)
+    wrong = inside(folder.parent.parent, *command[4:], "--metric", "f1", verb="compare")
     assert wrong.returncode == 1
     assert wrong.stderr == "bench: the metric must be one of auroc, ap, brier, log_loss, but is 'f1'\n"
 

@@ -7,6 +7,7 @@ working folder, the environment or torch's threads is undone before the next cel
 
 import ctypes
 import faulthandler
+import gc
 import json
 import os
 import queue
@@ -28,6 +29,7 @@ PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    gc.set_threshold(50_000)  # as the command does
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     world = _World()
