@@ -212,7 +212,7 @@ def _sums(question: Question, found: Sequence[Judged]) -> Iterator[str]:
     for a in dict.fromkeys(a for a, _ in question.pairs):
         for metric in PRIMARY:
             given = [str(rows[metric]["verdict"]) for one, pair, rows in answers if pair[0] == a and not one.results.note]
-            if not given:
+            if len(given) < 2:
                 continue
             counts = {name: sum(word in words for word in given) for name, words in (("for", FOR), ("against", AGAINST))}
             better, worse = given.count("superior"), given.count("inferior")
