@@ -180,9 +180,7 @@ def _done(job: Job, shown: Shown, record: dict[str, JSON], fit: Callable[[], Fit
     try:
         predictor, tuned, meter = fit()
         predicted, spent = cells.predicted(predictor, shown, meter.seconds)
-        record |= meter.read() | {
-            "predict_seconds": spent
-        }  # of training and predicting alone, not of the diagnosis or of what one cohort is shown besides
+        record |= {**meter.read(), "predict_seconds": spent}  # not of the diagnosis, or of what one cohort is shown besides
         more, shares = cells.viewed(predictor, shown)
         predicted = pd.concat([predicted, *more], ignore_index=True)
         facts: Any = finite({**predictor.facts, **tuned, **_diagnosed(job, shown, predictor)})

@@ -1,4 +1,4 @@
-"""Logistic recalibration, and the validation score every iterative method stops on (DESIGN.md 4, "Validation").
+"""Logistic recalibration, and the validation score every iterative method stops on.
 
 Rows whose label is NaN are left out. A task with one class only gets the identity. Perfect separation, constant and extreme
 probabilities are safe: probabilities are cut to [1e-7, 1 - 1e-7] and the slope carries a ridge of 1e-3 of an event.

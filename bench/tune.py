@@ -1,7 +1,7 @@
 """Tuning inside a training fold: every method gets the same number of trials, or the same minutes, judged on the validation rows.
 
 Trial 0 has the method's own settings; the others come from Optuna's TPE over what the settings declare (`bench.search`). A setting
-that the user gave is kept. The objective is the validation score of DESIGN.md 4, computed from each trial's predictions
+that the user gave is kept. The objective is the score of `bench.recalibrate`, computed from each trial's predictions
 for the validation rows, the same way for every method. No test row is ever within reach: `settled` is given the validation rows and a
 function that fits.
 

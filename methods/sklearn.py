@@ -14,7 +14,7 @@ known in the same rows, where the classifier takes several: one in all for compl
 Published: code; of the default, Friedman, Annals of Statistics 29 (2001), with the histograms of LightGBM.
 Departures: defaults are scikit-learn's own, also with --quick, but for the default classifier's leaves, of at least 5 rows where it has
 20 (with which 40 patients cannot be split). Nothing is searched by --tune. No part of `all`.
-Cost: 2 s per cell of surgical (8,450 training rows, one thread) by default; else the classifier's.
+Cost: 3 s per cell of surgical (8,450 training rows, one thread) by default, two thirds of lightgbm; else the classifier's.
 """
 
 from collections.abc import Mapping

@@ -16,7 +16,7 @@ import typer
 from kept_cells import fill
 
 from bench import registry
-from bench.cli import app, completing, verbs
+from bench.cli import app, completing, main, verbs
 
 ROOT: Any = typer.main.get_command(app)
 HEAVY = "import sys; from bench.cli import main\ntry: main({})\nexcept SystemExit: pass\nprint(sorted({{'numpy', 'pandas', 'torch'}} & set(sys.modules)), file=sys.stderr)"
@@ -64,6 +64,22 @@ def test_every_option_of_a_long_verb_stands_under_one_heading() -> None:
     assert sorted(shown) == sorted(options)
     assert said.partition("Other options:")[2].split()[0] == "--help"  # all else is under a heading
     assert re.findall(r"^(\S[\w ]*):$", helped(("data", "init")), re.MULTILINE) == ["Arguments", "Options", "Examples"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["reprt"], "bench: No such command 'reprt'. Did you mean 'report'? `bench --help`"),
+        (
+            ["new-method", "x", "--kind", "neurl"],
+            "bench: Invalid value for '--kind': 'neurl' is not one of 'neural', 'estimator', 'plain'. `",
+        ),
+    ],
+)
+def test_a_mistyped_word_is_answered_in_sentences(words: list[str], said: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert str(ended.value.code).startswith(said)
 
 
 def test_help_names_every_exit_status() -> None:

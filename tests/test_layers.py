@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# DESIGN.md 2. A module may import what stands in a lower layer, or a sibling in its own package.
+# A module may import what stands in a lower layer, or a sibling in its own package.
 LAYERS = [
     {"core"},
     {

@@ -32,7 +32,7 @@ def test_gradients_are_right_and_finite_far_out(name: str) -> None:
 
 
 def test_the_asymmetric_optimum_is_not_the_risk() -> None:
-    # DESIGN.md 4: a risk of .05 is mapped to .42, which is why stopping and calibration are judged after a recalibration
+    # A risk of .05 is mapped to .42, which is why stopping and calibration are judged after a recalibration
     grid = torch.linspace(0.01, 0.9, 8901).double()
     z = torch.logit(grid)
     expected = 0.05 * losses.asymmetric(z, torch.ones_like(z)) + 0.95 * losses.asymmetric(z, torch.zeros_like(z))

@@ -14,6 +14,7 @@ from filled import GUESS, fill
 from bench import plans
 from bench.cli import main
 from bench.core import BenchError
+from bench.planning import lock
 from bench.plans import Locked
 from bench.protocol import Protocol
 
@@ -75,6 +76,20 @@ def test_it_says_whom_what_and_by_what(planned: Any) -> None:
         True,
     )
     assert {"numpy", "pandas"} <= set(content["versions"])
+
+
+def test_a_suite_of_comparisons_is_planned_as_its_words_are(planned: Any, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    body = f'text = "x"\ndatasets = ["surgical:n=600"]\nmethods = {TWO.split(",")}\nreference = "guess:noise=0.1"\n[protocol]\nfolds = 3\n'
+    mine.write_text(body.replace("'", '"'), "utf-8")
+    made = lock.plan(suite=str(mine), quick=True, primary=("auroc",), margin=0.02)
+    assert tomllib.loads(made.text)["run"] == {**planned.plan.run, "folds": 2}  # a quick look at a suite has its own
+    with pytest.raises(
+        BenchError, match="--suite says what is compared and how, so --methods and --reference cannot stand beside it"
+    ):
+        lock.plan(suite=str(mine), methods="logistic", reference="logistic")
+    with pytest.raises(BenchError, match="a plan is of a comparison of methods, but 'claims' is a suite of claims"):
+        lock.plan(suite="claims")
 
 
 @pytest.mark.parametrize(

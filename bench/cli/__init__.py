@@ -66,7 +66,8 @@ def _one_line(error: Exception) -> str | None:
     """What to print for a user's mistake; None for ours."""
     parser = getattr(error, "format_message", None)
     if parser is not None:  # unknown option, missing value
-        return f"bench: {parser().rstrip('.')}. `bench --help` and `bench run --help` list what there is."
+        text = parser().replace("Value error, ", "").rstrip(".")
+        return f"bench: {text}{'' if text.endswith('?') else '.'} `bench --help` and `bench run --help` list what there is."
     from bench.core import BenchError
 
     return f"bench: {error}" if isinstance(error, BenchError) else None

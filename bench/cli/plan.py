@@ -1,11 +1,20 @@
 """`bench plan`: a protocol, written and hashed before anything is trained."""
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from typer import Option
 
+from bench.cli import completing
 from bench.cli import run as of_run
 from bench.cli.options import compared
+
+Suite: TypeAlias = Annotated[
+    str | None,
+    Option(
+        help="Instead of all these: balancing, patients, transfer, or the path of a TOML file that says what meets what.",
+        autocompletion=completing.suites,
+    ),
+]
 
 
 def plan(
@@ -13,6 +22,7 @@ def plan(
     data: of_run.Data = None,
     allow_leak: of_run.AllowLeak = None,
     methods: of_run.Methods = None,
+    suite: Suite = None,
     folds: of_run.Folds = None,
     repeats: of_run.Repeats = None,
     seed: of_run.Seed = None,

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from bench import api, progress, store, stored
+from bench import api, planning, progress, store, stored
 from bench.cli import planned
 from bench.core import BenchError
 from bench.draws import Draws
@@ -42,9 +42,8 @@ def run(
 
     what: what is compared and how, as far as it was given; a suite says so itself, and so does a plan. dry_run: only what it would be.
     """
-    if suite is not None and what:
-        given = " and ".join(f"--{name.replace('_', '-')}" for name in what)
-        raise BenchError(f"--suite says what is compared and how, so {given} cannot stand beside it. Leave one of them out.")
+    if suite is not None:
+        planning.alone(what)
     if as_json and not dry_run:
         raise BenchError("--json is of --dry-run: `bench run --dry-run --json`. Of results: `bench results list --json`.")
     if data_dir is not None:

@@ -27,7 +27,7 @@ STATUS = (
     ("0", "done"),
     (
         "1",
-        "a mistake in the call or the data, in one line; or what was checked is not in order (doctor, data check, results verify)",
+        "a mistake in the call or the data, in one line; or what was checked is not in order (doctor, check, data check, results verify)",
     ),
     ("2", "some cells failed; all others are stored, and the tables show which"),
     ("129, 130, 143", "stopped: the terminal went away, Ctrl-C, the system; the same command goes on from there"),

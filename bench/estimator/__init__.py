@@ -179,7 +179,7 @@ def mean_auroc(classifier: Any, X: Any, y: Any) -> float:
     """
     given = classifier.predict_proba(X)
     p = [one[:, 1] for one in (given if isinstance(given, list) else [given])]
-    events = [reading.target(name, column, True).labels for name, column in reading.columns(y)]
+    events = [reading.target(name, column).labels for name, column in reading.columns(y)]
     each = [metrics.auroc(labels, one) for labels, one in zip(events, p, strict=True)]
     return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
 

@@ -62,8 +62,8 @@ def unknown_rows(values: Array) -> NDArray[np.bool_]:
     return np.asarray(pd.isna(values), bool)
 
 
-def target(name: str, values: Array, lenient: bool = False) -> Target:
-    """An outcome read. Refused: infinity, numbers that are no classes, more than two classes. lenient: as few classes as there are."""
+def target(name: str, values: Array) -> Target:
+    """An outcome read. Refused: infinity, numbers that are no classes, more than two classes."""
     known = ~unknown_rows(values)
     given = values[known]
     if given.dtype == object and len({type(one) for one in given}) == 1:

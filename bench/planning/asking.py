@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from bench import claims, harness, protocol, registry, views
+from bench.core import BenchError
 from bench.draws import Draws
 from bench.harness import Plan
 from bench.jobs import Limits
@@ -61,6 +62,13 @@ DEFAULTS: Options = {
     "drop_modality": (), "at": "test", "missing": (), "test_data": (), "text": protocol.TFIDF, "series": protocol.WINDOWS, "outcomes": (),
     "precision": "float32", "tune": 0, "tune_minutes": 0.0, "quick": False, "against": None,
 }  # fmt: skip
+
+
+def alone(what: Mapping[str, Any]) -> None:
+    """BenchError for words of `Options` beside a suite, which says them itself."""
+    if what:
+        given = " and ".join(f"--{name.replace('_', '-')}" for name in what)
+        raise BenchError(f"--suite says what is compared and how, so {given} cannot stand beside it. Leave one of them out.")
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def _foot(frames: Frames, metric: str, names: Sequence[str]) -> tuple[Line, ...]
 def glance(frames: Frames) -> Grid | None:
     """Per outcome and metric: the best method, how many may be as good, how many differ from the reference, both ways."""
     rows = [
-        _summary(_Tables.of(frames, metric), metric, task)
+        _summary(frames, _Tables.of(frames, metric), metric, task)
         for metric in PRIMARY
         for task in [MEAN, *(task.name for task in frames.results.tasks)]
     ]
@@ -173,7 +173,7 @@ def glance(frames: Frames) -> Grid | None:
     return Grid("At a glance", "Outcome", columns, (("", lines),)) if lines else None
 
 
-def _summary(tables: _Tables, metric: str, task: str) -> Line | None:
+def _summary(frames: Frames, tables: _Tables, metric: str, task: str) -> Line | None:
     own = {method: row for (method, name), row in tables.standings.items() if name == task and not np.isnan(row["rank"])}
     best = [method for method, row in own.items() if row["rank"] == 1]
     if not best:
