@@ -26,9 +26,9 @@ gc.set_threshold(50_000)  # as the command does
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it starts ignored, and children would inherit that
 
 MakeCohort = Callable[..., Cohort]
-# Files of half a minute and more of the processor, the longest first: begun last, one of them would run alone at the end.
-LONG = ("contract", "cluster", "run", "faults_run", "readme", "suite_runs", "grouped_run", "run_faults", "interrupt", "tune_runs",
-        "docs", "saved", "results_reading", "joint_trees", "learning_runs", "wheel", "null_rates", "shards", "faults_cells", "parts")  # fmt: skip
+# Files of twenty seconds and more of the processor, the longest first: begun last, one of them would run alone at the end.
+LONG = ("contract", "readme", "faults_run", "cluster", "run", "docs", "saved", "faults_tuning", "joint_trees", "suite_runs", "run_faults", "tune_runs",
+        "results_reading", "learning_runs", "wheel", "null_rates", "shards", "faults_cells", "parts")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

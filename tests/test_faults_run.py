@@ -19,6 +19,8 @@ import pytest
 from faulty_cells import FAULTY
 from faulty_runs import CELLS, METHODS, Tables, cells, start, tables, until, whole
 
+from bench import store
+
 
 def workers(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     return [p for p in psutil.Process(process.pid).children() if "bench.execute.worker" in " ".join(p.cmdline())]
@@ -188,8 +190,9 @@ def test_two_runs_at_once_in_one_folder(tmp_path: Path, undisturbed: Tables) -> 
         said = process.communicate(timeout=240)[0]
         assert process.returncode == 0, said
     assert len(cells(tmp_path)) == CELLS
-    assert whole(tmp_path) == undisturbed
+    assert tables(tmp_path) == whole(tmp_path) == undisturbed
     assert not any((tmp_path / "results" / ".tmp").glob("*"))
+    assert not store.verify(tmp_path / "results").findings
 
 
 def flip(path: Path) -> None:

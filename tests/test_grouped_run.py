@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 import pytest
@@ -20,36 +20,54 @@ DATA = ["--dataset", f"{PLUGINS / 'wards.py'}:n=200", "--quick", "--folds", "4",
 PART = ["--shard", "1/1"]  # all of it, and no report
 
 
-def ran(folder: Path, *arguments: str) -> tuple[list[dict[str, Any]], pd.DataFrame, str]:
+FAULTS = {"none": 4, "dies": 1, "raises": 1}  # and how many of its cells are done as one of a group
+Cell: TypeAlias = tuple[dict[str, Any], pd.DataFrame]
+
+
+def ran(folder: Path, *arguments: str) -> tuple[list[Cell], str]:
     """Records and test predictions of all cells, and what was printed."""
     done = inside(folder, *DATA, *PART, *arguments)
     assert done.returncode == 0, done.stderr
-    files = sorted(folder.glob("results/*/*/*/r*.json"))
-    frames = pd.concat([pd.read_parquet(path.with_suffix(".parquet")) for path in files])
-    columns = [name for name in map(str, frames) if name.startswith("p:")]
-    return [json.loads(path.read_text()) for path in files], frames[frames["view"] == "test"][columns], done.stdout
+    cells: list[Cell] = []
+    for path in sorted(folder.glob("results/*/*/*/r*.json")):
+        frame = pd.read_parquet(path.with_suffix(".parquet"))
+        columns = [name for name in map(str, frame) if name.startswith("p:")]
+        cells.append((json.loads(path.read_text()), frame[frame["view"] == "test"][columns]))
+    return cells, done.stdout
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return ran(tmp_path_factory.mktemp("single"), "--methods", FRAGILE, "--no-group", "--workers", "0")[1]
+def grouped(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Cell], str]:
+    """One run of them all."""
+    methods = [*(f"{FRAGILE}:fault={fault}" for fault in FAULTS), f"{FRAGILE}:balance=cagrad", "logistic"]
+    return ran(tmp_path_factory.mktemp("grouped"), "--methods", ",".join(methods), "--group")
 
 
-@pytest.mark.parametrize(("fault", "together"), [("none", 4), ("dies", 1), ("raises", 1)])
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> list[Cell]:
+    return ran(tmp_path_factory.mktemp("single"), "--methods", FRAGILE, "--no-group", "--workers", "0")[0]
+
+
+@pytest.mark.parametrize(("fault", "together"), FAULTS.items())
 def test_every_cell_is_stored_whatever_becomes_of_its_group(
-    fault: str, together: int, single: pd.DataFrame, tmp_path: Path
+    fault: str, together: int, grouped: tuple[list[Cell], str], single: list[Cell]
 ) -> None:
-    records, predictions, said = ran(tmp_path, "--methods", f"{FRAGILE}:fault={fault}", "--group")
-    assert [record["status"] for record in records] == ["done"] * 4
-    assert sum(record["facts"].get("group") == 4 for record in records) == together  # the rest by themselves
-    assert predictions.to_numpy() == pytest.approx(single.to_numpy(), abs=1e-4)
-    assert "[4/4]" in said
-    assert all(record["seconds"] > 0 for record in records)
+    found = [(record, p) for record, p in grouped[0] if _settings(record) == (fault, "equal")]
+    assert [record["status"] for record, _ in found] == ["done"] * 4
+    assert sum(record["facts"].get("group") == 4 for record, _ in found) == together  # the rest by themselves
+    for (_, p), (_, alone) in zip(found, single, strict=True):
+        assert p.to_numpy() == pytest.approx(alone.to_numpy(), abs=1e-4)
+    assert all(record["seconds"] > 0 for record, _ in found)
+    assert "[20/20]" in grouped[1]
 
 
-def test_a_network_that_cannot_be_grouped_is_named_once(tmp_path: Path) -> None:
-    records, _, said = ran(tmp_path, "--methods", f"{FRAGILE}:balance=cagrad,logistic", "--group")
-    assert len(records) == 8
+def _settings(record: dict[str, Any]) -> tuple[Any, Any]:
+    return tuple(record["settings"].get(name) for name in ("fault", "balance"))
+
+
+def test_a_network_that_cannot_be_grouped_is_named_once(grouped: tuple[list[Cell], str]) -> None:
+    cells, said = grouped
+    assert sum(_settings(record) in (("none", "cagrad"), (None, None)) for record, _ in cells) == 8
     assert said.count("trained one by one, not as a group") == 1
     assert "balance=cagrad needs each network's own" in said
     assert "logistic (" not in said

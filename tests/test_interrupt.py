@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from commands import inside
-from filled import GUESS
+from filled import DATA, GUESS
 
 METHODS = ",".join(f"{GUESS}:noise={n}:sleep=0.05" for n in (0.1, 0.2, 0.3, 0.4))
-OPTIONS = ["--quick", "--dataset", "surgical:n=600", "--folds", "5", "--workers", "2", "--methods", METHODS]
+OPTIONS = ["--quick", "--dataset", f"{DATA}:n=300", "--folds", "5", "--workers", "2", "--methods", METHODS]
 COMMAND = [sys.executable, "-m", "bench", "run", *OPTIONS]
-SCORES = Path("reports/surgical_n=600-quick/scores.csv")
+SCORES = Path("reports/wards_n=300-quick/scores.csv")
 
 
 def start(folder: Path) -> "subprocess.Popen[str]":
@@ -44,14 +44,12 @@ def stop(process: "subprocess.Popen[str]", how: int) -> str:
     return said
 
 
-def wait_for_a_write(folder: Path) -> None:
-    """Until a file is being written aside and cells are stored already."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if len(stored(folder)) <= 4:
-            time.sleep(0.02)  # the processor is for the run until then
-        elif any((folder / "results" / ".tmp").glob("*")):
-            return
+def wait_for_a_write(folder: Path, process: "subprocess.Popen[str]") -> None:
+    """Until a file is being written aside and cells are stored already, or the run has ended."""
+    while len(stored(folder)) <= 4 and process.poll() is None:
+        time.sleep(0.02)
+    while process.poll() is None and not any((folder / "results" / ".tmp").glob("*")):
+        time.sleep(0.0005)  # the processor is for the run
 
 
 def stored(folder: Path) -> dict[Path, int]:
@@ -63,7 +61,7 @@ def disturb(folder: Path, how: int, moment: float, undisturbed: bytes, in_write:
     process = start(folder)
     time.sleep(moment)
     if in_write:
-        wait_for_a_write(folder)
+        wait_for_a_write(folder, process)
     said = stop(process, how)
     if how != signal.SIGKILL and "[1/20]" in said and "[20/20]" not in said:  # while cells were being run
         assert process.returncode == 128 + how, said

@@ -173,17 +173,6 @@ def test_a_folder_that_cannot_be_written_is_read_and_nothing_else(done: Path, tm
     assert tables(tmp_path, TABLES) == tables(done, TABLES)
 
 
-def test_two_runs_at_once_on_one_folder_end_as_one(done: Path, tmp_path: Path) -> None:
-    code = f"import bench; bench.run('surgical:n=300', {METHODS!r}, folds=3, workers=0, quick=True, results='results', reports=__import__('sys').argv[1])"
-    both = [subprocess.Popen([sys.executable, "-c", code, f"reports{i}"], cwd=tmp_path) for i in range(2)]
-    assert [one.wait(300) for one in both] == [0, 0]
-    assert not store.verify(tmp_path / "results").findings
-    for i in range(2):
-        (tmp_path / f"reports{i}").rename(tmp_path / "reports")
-        assert tables(tmp_path) == tables(done)
-        (tmp_path / "reports").rename(tmp_path / f"seen{i}")
-
-
 HAMMER = """
 import sys
 from pathlib import Path

@@ -156,6 +156,19 @@ def test_a_forged_value_is_refused(folder: Path, value: object) -> None:
         bench.load_model(folder)
 
 
+def test_a_forged_network_is_refused(tmp_path: Path) -> None:
+    saved = bench.fit("hard_sharing:fused=16:hidden=16", cohort(120), quick=True).save(tmp_path / "model")
+    changes: list[tuple[Callable[[dict[str, Any]], None], str]] = [
+        (lambda module: module["state"].update(_parameters={}), "it holds a module whose '_parameters' is its own"),
+        (lambda module: module.update(module="bench.prep:Flat"), "it holds 'bench.prep:Flat' as a module, which it is not"),
+    ]
+    for i, (change, said) in enumerate(changes):
+        place = shutil.copytree(saved, tmp_path / str(i))
+        structure(place, lambda whole, change=change: change(next(one for one in whole["objects"] if "module" in one)))
+        with pytest.raises(BenchError, match=said):
+            bench.load_model(place)
+
+
 def test_a_forged_forest_is_refused_before_it_is_walked(tmp_path: Path) -> None:
     place = bench.fit("random_forest:trees=2", cohort(120), quick=True).save(tmp_path / "model")
     arrays = load_file(place / "arrays.safetensors")

@@ -129,7 +129,7 @@ def test_stopped_and_started_again_a_suite_ends_with_the_same_table(done: Path, 
     process = subprocess.Popen(
         start, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while len(list(tmp_path.glob("results/*/*/*/r*.json"))) < 5 and time.monotonic() < end:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)

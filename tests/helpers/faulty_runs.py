@@ -44,7 +44,7 @@ def costless(table: bytes) -> list[list[str]]:
     return [[text for i, text in enumerate(row) if i not in costs] for row in rows]
 
 
-def until(there: Callable[[], object], seconds: float = 60) -> None:
+def until(there: Callable[[], object], seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not there():
         assert time.monotonic() < end, "it never happened"

@@ -156,8 +156,9 @@ def _foot(frames: Frames, metric: str, names: Sequence[str]) -> tuple[Line, ...]
 def glance(frames: Frames) -> Grid | None:
     """Per outcome and metric: the best method, how many may be as good, how many differ from the reference, both ways."""
     rows = [
-        _summary(frames, _Tables.of(frames, metric), metric, task)
+        _summary(frames, tables, metric, task)
         for metric in PRIMARY
+        for tables in (_Tables.of(frames, metric),)
         for task in [MEAN, *(task.name for task in frames.results.tasks)]
     ]
     lines = tuple(row for row in rows if row is not None)
