@@ -6,6 +6,7 @@ import signal
 import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy or torch starts its threads
+os.environ.setdefault("PANDAS_COPY_ON_WRITE", "1")  # as workers have it; pandas 3 knows nothing else
 
 from collections.abc import Callable
 

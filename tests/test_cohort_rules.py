@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from bench.cohorts import rules
+from bench.cohorts.typed import TEXTS
 from bench.core import BenchError
 
 NAN = np.nan
@@ -15,7 +16,7 @@ FRAME = pd.DataFrame(
     {
         "los": [3.0, 8.0, NAN],
         "dead": [0.0, 1.0, NAN],
-        "sex": pd.Series(["m", "f", None], dtype="str"),
+        "sex": pd.Series(["m", "f", None], dtype=TEXTS),
         "Größe cm": [170.0, NAN, 180.0],
         'the "odd"': [1.0, 0.0, 1.0],
         "in": pd.to_datetime(["2020-01-01", "2020-01-01", None]),
@@ -216,7 +217,7 @@ def test_the_functions_of_this_duckdb_are_known() -> None:
 
 
 def test_a_label_where_a_text_says_that_nothing_is_known_is_said() -> None:
-    frame = pd.DataFrame({"icu": ["ja", "Nein", "unbekannt", "k.A.", "k.A.", "none", None]}, dtype="str")
+    frame = pd.DataFrame({"icu": ["ja", "Nein", "unbekannt", "k.A.", "k.A.", "none", None]}, dtype=TEXTS)
     rule = "icu <> 'Nein'"
     y = rules.evaluate(rule, frame, "outcome 'a'")
     (said,) = rules.unanswered(rule, frame, y, "outcome 'a'")
@@ -233,7 +234,7 @@ def test_a_decimal_comma_in_a_rule_is_refused() -> None:
 
 
 def test_another_spelling_of_a_text_in_a_rule_is_said() -> None:
-    frame = pd.DataFrame({"icu": ["yes", "Yes", "YES", "no", "Yes", None], "a b": ["x", "X", "y", "y", "y", "y"]}, dtype="str")
+    frame = pd.DataFrame({"icu": ["yes", "Yes", "YES", "no", "Yes", None], "a b": ["x", "X", "y", "y", "y", "y"]}, dtype=TEXTS)
     (said,) = rules.spellings("icu = 'yes'", frame, "outcome 'a'")
     assert said == (
         "outcome 'a': 'icu = 'yes'' takes 'Yes' (2), 'YES' (1) of column 'icu' for something else. If they are the same, write "

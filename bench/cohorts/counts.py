@@ -13,6 +13,11 @@ from bench.cohorts.tables import Raw
 
 ENOUGH = 0.95  # of a column's values, for it to be what they are
 TENTH = 10  # of the rows settles what most texts are not
+COMMAS = (
+    "comma",
+    "grouped",
+    "points",
+)  # what is asked of a column of numbers, and for a remark where half of a column is so written
 MANY = 20_000  # rows from where it is worth a look
 
 
@@ -80,7 +85,7 @@ def counted(
 def other_ways(con: duckdb.DuckDBPyConnection, raw: Raw, values: Mapping[int, int], table: Table) -> dict[int, dict[str, int]]:
     """Of columns that hold more than plain numbers, with so many values: how many of these can be read in each of the other ways.
 
-    0 for all of a column where a tenth of the rows holds too many that cannot for any way to reach `ENOUGH`.
+    Where a tenth of the rows holds too many that cannot for any way to reach `ENOUGH`, 0 for all but `COMMAS`.
     """
     found: dict[int, dict[str, int]] = {}
     most = max(values.values(), default=0)
@@ -89,17 +94,24 @@ def other_ways(con: duckdb.DuckDBPyConnection, raw: Raw, values: Mapping[int, in
         for i, (seen, ways) in _ways(con, head, list(values), table).items():
             if values[i] - (seen - max(ways.values())) < ENOUGH * values[i]:
                 found[i] = dict.fromkeys(ways, 0)
+        if table.decimal is None:
+            found = {i: found[i] | ways for i, (_, ways) in _ways(con, raw, list(found), table, COMMAS).items()}
     rest = _ways(con, raw, [i for i in values if i not in found], table)
     return found | {i: ways for i, (_, ways) in rest.items()}
 
 
-def _ways(con: duckdb.DuckDBPyConnection, raw: Raw, which: Sequence[int], table: Table) -> dict[int, tuple[int, dict[str, int]]]:
-    """Values of each column, and how many of them can be read in each way."""
+def _ways(
+    con: duckdb.DuckDBPyConnection, raw: Raw, which: Sequence[int], table: Table, names: Sequence[str] = tuple(readings("v"))
+) -> dict[int, tuple[int, dict[str, int]]]:
+    """Values of each column, and how many of them can be read in each of these ways."""
     if not which:
         return {}
     inner = ", ".join(f"{text(f'c{i}', table.missing)} AS v{i}" for i in which)
-    sql = ", ".join(f"count({sql})" for i in which for sql in (f"v{i}", *readings(f"v{i}").values()))
+    if names == COMMAS:  # they begin with a digit, a sign or a blank, which spares most texts the rest
+        inner = ", ".join(
+            f"CASE WHEN c{i} < ':' OR c{i} >= '\u00a0' THEN {text(f'c{i}', table.missing)} END AS v{i}" for i in which
+        )
+    sql = ", ".join(f"count({sql})" for i in which for sql in (f"v{i}", *(readings(f"v{i}")[name] for name in names)))
     row: Sequence[int] = tables.run(con, f"SELECT {sql} FROM (SELECT {inner} FROM {raw.sql})", raw.title).fetchall()[0]
-    names = list(readings("v"))
     each = (row[k : k + 1 + len(names)] for k in range(0, len(row), 1 + len(names)))
     return {i: (seen, dict(zip(names, ways, strict=True))) for i, (seen, *ways) in zip(which, each, strict=True)}

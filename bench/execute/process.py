@@ -23,6 +23,7 @@ class Process:
     def __init__(self) -> None:
         command = [sys.executable, "-m", "bench.execute.worker"]
         environment = {**os.environ, **ONE_THREAD, "PYTHONHASHSEED": "0", "TOKENIZERS_PARALLELISM": "false"}
+        environment["PANDAS_COPY_ON_WRITE"] = "1"  # as pandas 3 always does: what a method writes into a frame stays in its copy
         pipe = subprocess.PIPE
         self.popen = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, process_group=0)
         self.printed = b""
