@@ -67,7 +67,7 @@ MENU = {
     "What the numbers say": ("clinicians", "learners", "statistics", "published", "leaderboard", "measurements", "claims"),
     "Methods and data": ("made/methods/index", "made/datasets/index", "adding"),
     "Reference": ("formats", "results", "made/keys", "api"),
-    "The project": ("citing", "changelog", "contributing"),
+    "The project": ("citing", "changelog", "versions", "contributing"),
 }
 
 
