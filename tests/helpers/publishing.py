@@ -17,9 +17,9 @@ METHODS = ("constant", "guess:noise=0.1", "guess:fault=decline")
 OWN = "guess:noise=0.2"
 
 
-def trained(folder: Path, *labels: str, protocol: Protocol = PROTOCOL) -> Path:
+def trained(folder: Path, *labels: str, protocol: Protocol = PROTOCOL, dataset: str = DATA) -> Path:
     """A results folder with the cells of these methods, in this process."""
-    made = plan(folder, protocol, ",".join(label.replace("guess", GUESS) for label in labels), DATA)
+    made = plan(folder, protocol, ",".join(label.replace("guess", GUESS) for label in labels), dataset)
     for job in made.missing:
         jobs.run_cell(job, lambda step, score: None)
     return folder / "results"
