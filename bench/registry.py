@@ -270,9 +270,11 @@ def _settings(kind: Kind, spec: Spec | str) -> dict[str, Any]:
 
 def _factory(spec: Spec) -> Callable[..., Any]:
     attribute = "METHOD" if spec.kind == "methods" else "load"
-    found = getattr(loaded(spec), attribute, None)
-    if not callable(found):
-        why = f"must define `{attribute}`, a class or a function, but does not"
+    found: Any = getattr(loaded(spec), attribute, None)
+    why = "" if callable(found) else f"must define `{attribute}`, a class or a function, but does not"
+    if spec.kind == "methods" and isinstance(found, type) and not hasattr(found, "fit"):
+        why = f"must have fit(train, valid, run) in its class {found.__name__}, but has none"
+    if why:
         plugin = None if spec.path or spec.id in _bundled(spec.kind) else plugins.found(spec.kind)[spec.id]
         raise plugin.refused(why) if plugin is not None else BenchError(f"{file(spec)} {why}")
     resolved = getattr(found, "resolved", None)  # of an adapter: one of its settings says which others there are

@@ -60,8 +60,9 @@ def test_the_command_says_what_comes_next(tmp_path: Path) -> None:
         "my nets/my_net.py is written: a method of 24 lines that works as it is. Next:",
         "  bench check './my nets/my_net.py'",
         "  bench run --methods './my nets/my_net.py',orthtd --dataset surgical:n=1200 --quick",
+        "  bench run --methods './my nets/my_net.py' --dataset support2 --against published",
     ]
-    words = shlex.split(done.stdout.splitlines()[-1])
+    words = shlex.split(done.stdout.splitlines()[-2])
     chosen = registry.parse("methods", words[words.index("--methods") + 1].replace("./", f"{tmp_path}/"))
     assert [spec.label for spec in chosen] == ["my_net", "orthtd"]
     again = inside(tmp_path, "my_net", "--out", "my nets", verb="new-method")

@@ -185,8 +185,9 @@ def test_a_run_against_published_trains_its_own_method_and_reports_all(folder: P
     from filled import GUESS
 
     done = inside(
-        tmp_path, "--methods", f"{GUESS}:noise=0.3", "--dataset", DATA, "--against", str(folder / "pub"), "--workers", "0"
-    )
+        tmp_path, "--methods", f"{GUESS}:noise=0.3", "--dataset", DATA, "--against", str(folder / "pub"), "--workers", "0",
+        "--reference", "constant",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert sorted(p.name for p in (tmp_path / "results").rglob("r*-f*.json")) == [
         "r0-f0.json",
@@ -198,6 +199,11 @@ def test_a_run_against_published_trains_its_own_method_and_reports_all(folder: P
     for label in METHODS[:2]:
         assert f"| {label}<sup>" in table
     assert "Published results of " in table
+    assert "Trained here: guess, beside 3 published methods. AUROC " in table
+    last = " ".join(done.stdout.split()[-400:])
+    assert "Trained here: guess, beside 3 published methods. AUROC " in last
+    assert " of 3 (95 % set), " in last  # the third was declined
+    assert " against constant. AP " in last
     assert "not trained here: seconds are of that machine" in table
     assert "index.html" in {path.name for path in (tmp_path / "reports" / "surgical_n=300").iterdir()}
 

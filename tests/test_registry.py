@@ -74,7 +74,7 @@ def test_settings_that_do_not_go_together_are_refused_before_training(text: str,
 def test_two_methods_of_one_name_are_refused(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "twin.py").write_text("class METHOD:\n    pass\n")
+        (tmp_path / folder / "twin.py").write_text("class METHOD:\n    def fit(self): ...\n")
     with pytest.raises(BenchError, match=r"two methods are called 'twin': one is .*b/twin\.py\. Rename that file\."):
         registry.parse("methods", f"{tmp_path}/a/twin.py,{tmp_path}/b/twin.py")
     assert len(registry.parse("methods", "logistic,logistic")) == 1
@@ -82,7 +82,7 @@ def test_two_methods_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_none_is_a_text_where_a_text_is_asked_for(tmp_path: Path) -> None:
     plug_in = tmp_path / "mine.py"
-    plug_in.write_text("class METHOD:\n    def __init__(self, mode: str = 'a', limit: float | None = 1.0): ...\n")
+    plug_in.write_text("class METHOD:\n    def __init__(self, mode: str = 'a', limit: float | None = 1.0): ...\n    def fit(self): ...\n")
     assert registry.parse("methods", f"{plug_in}:mode=none:limit=None")[0].settings == {"mode": "none", "limit": None}
 
 
@@ -99,6 +99,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Mine:
     depth: int = 3
+
+    def fit(self, train, valid, run): ...
 
 METHOD = Mine
 '''
@@ -124,6 +126,9 @@ def test_a_file_that_does_not_import_is_an_error_with_its_name(tmp_path: Path) -
         registry.parse("methods", str(path))
     path.write_text("x = 1")
     with pytest.raises(BenchError, match=r"broken\.py must define `METHOD`"):
+        registry.parse("methods", str(path))
+    path.write_text("class Nofit:\n    tasks = 'any'\nMETHOD = Nofit")
+    with pytest.raises(BenchError, match=r"broken\.py must have fit\(train, valid, run\) in its class Nofit, but has none"):
         registry.parse("methods", str(path))
 
 

@@ -86,7 +86,7 @@ def _body(block: Block) -> list[str]:
 
 def _notes(sheet: Sheet) -> str:
     texts = [rf"\textsuperscript{{{number}}}~{say(text)}\par" for number, text in enumerate(sheet.footnotes, 1)]
-    texts += [rf"{say(text)}\par" for text in (*sheet.plan, *sheet.remarks, *sheet.notices)]
+    texts += [rf"{say(text)}\par" for text in (*sheet.plan, *sheet.own, *sheet.remarks, *sheet.notices)]
     head = [r"\benchnotes", r"\begingroup\footnotesize\setlength{\parindent}{0pt}\setlength{\parskip}{2pt}"]
     return "\n".join([*head, rf"\textbf{{Notes to the tables of {say(sheet.title)}}}\par", *texts, r"\endgroup", ""])
 

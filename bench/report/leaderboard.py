@@ -26,7 +26,8 @@ The same methods, splits and predictions are what `bench run --against published
 
 Mean over outcomes of AUROC and average precision (AP), in percent, each with its 95 % interval of a paired bootstrap of patients; best AUROC first.
 **Bold**: best, underlined: second; ≈: not distinguishable from the best; ▲ ▼: better or worse than `single_task` after a correction for all comparisons
-of the dataset. Seconds: training of one repeat, on one core of the machine named below. Defaults of every method; of a name that ends with `@tune20` the
+of the dataset. Seconds: training of one repeat, on one core of the machine named below, which did other work meanwhile: compare roughly. The defaults of the
+networks and trees were chosen by reading SUPPORT2's test folds, so that their numbers there are a little optimistic. Defaults of every method; of a name that ends with `@tune20` the
 settings were searched in every training fold by 20 trials, whose seconds count.
 """
 

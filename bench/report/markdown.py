@@ -11,7 +11,7 @@ def render(sheet: Sheet) -> str:
     lines = [f"## {say(sheet.title)}", ""]
     lines += [line for warning in sheet.warnings for line in (f"**{say(warning)}**", "")]
     lines += [say(sheet.protocol), ""] if sheet.protocol else []
-    lines += [line for text in sheet.plan for line in (say(text), "")]
+    lines += [line for text in (*sheet.plan, *sheet.own) for line in (say(text), "")]
     for block in sheet.blocks:
         lines += [f"**{say(block.title)}**", ""]
         for part in block.parts(COLUMNS):

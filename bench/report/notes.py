@@ -2,14 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
 import pandas as pd
 
 from bench.report.words import percent, short
-from bench.stats import MEAN, Scoring
+from bench.stats import MEAN, PRIMARY, Scoring
 from bench.stats.scoring import unit
 from bench.store import OTHER, Results
 
@@ -153,6 +153,41 @@ def _of_method(results: Results, scoring: Scoring, method: str) -> list[str]:
         texts.append(f"Alarm: identical predictions of {' and '.join(group)}.")
     texts += [results.published[method]] if method in results.published else []
     return texts + ([] if results.quick else _pooled_gap(scoring, method))  # of few events it is noise
+
+
+def own(results: Results, scoring: Scoring) -> tuple[str, ...]:
+    """How each method that was trained here came out, beside published ones; nothing where there are none."""
+    if not results.published:
+        return ()
+    seen = results.predictions
+    here = set(seen.loc[seen["view"] == "valid", "method"])  # of published methods there are test predictions alone
+    others = sum(method not in here for method in results.methods)
+    tables = [frame[frame["task"] == MEAN] for frame in (scoring.scores, scoring.standings, scoring.comparisons)]
+    return tuple(
+        f"Trained here: {method}, beside {others} published methods. {' '.join(_came_out(method, results.reference, *tables))}"
+        for method in results.methods
+        if method in here
+    )
+
+
+def _came_out(
+    method: str, reference: str, scores: pd.DataFrame, standings: pd.DataFrame, compared: pd.DataFrame
+) -> Iterator[str]:
+    """Of the mean over outcomes, a sentence a metric."""
+    for metric in PRIMARY:
+        value, stood, against = (
+            frame[(frame["method"] == method) & (frame["metric"] == metric)].to_dict("records")
+            for frame in (scores, standings, compared)
+        )
+        text = f"{METRIC_NAMES[metric]} {percent(value[0]['value'])}" if value else ""
+        if stood and stood[0]["rank"] == stood[0]["rank"]:
+            ranked = int(standings.loc[standings["metric"] == metric, "rank"].notna().sum())
+            text += f", rank {stood[0]['set_low']:.0f} to {stood[0]['set_high']:.0f} of {ranked} (95 % set)"
+        if against and against[0]["difference"] == against[0]["difference"]:
+            one = against[0]
+            text += f", {100 * one['difference']:+.2f} points ({percent(one['low'], 2)} to {percent(one['high'], 2)}) against {reference}"
+        if text:
+            yield f"{text}."
 
 
 def _unfinished(cells: pd.DataFrame) -> list[str]:

@@ -82,6 +82,7 @@ class Sheet:
     remarks: tuple[str, ...]
     notices: tuple[str, ...] = ()
     plan: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()  # of each method that was trained here, where published ones stand beside it
 
 
 def build(results: Results, scoring: Scoring, style: str = "paper", calibration: pd.DataFrame | None = None) -> Sheet:
@@ -105,6 +106,7 @@ def build(results: Results, scoring: Scoring, style: str = "paper", calibration:
         footnotes=footnotes,
         remarks=notes.remarks(results, scoring, style),
         notices=notes.few_notices(results),
+        own=notes.own(results, scoring),
     )
 
 

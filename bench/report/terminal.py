@@ -40,6 +40,8 @@ class Screen:
             yield Text(say(text), style="dim")
         if self.sheet.notices:
             yield Text("What reading the cohort said: see index.html.", style="dim")
+        for text in self.sheet.own:  # last, so that nobody has to look for it
+            yield Text(say(text), style="bold")
 
 
 def fitting(block: Block, width: int) -> list[Block]:

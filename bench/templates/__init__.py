@@ -29,10 +29,14 @@ def write(name: str, kind: Kind, folder: Path) -> Path:
     return path
 
 
-def following(path: Path) -> tuple[str, str]:
+def following(path: Path) -> tuple[str, ...]:
     """The commands that come next, for a shell."""
     shown = shlex.quote(str(path) if path.is_absolute() else f"./{path}")
-    return f"bench check {shown}", f"bench run --methods {shown},orthtd --dataset surgical:n=1200 --quick"
+    return (
+        f"bench check {shown}",
+        f"bench run --methods {shown},orthtd --dataset surgical:n=1200 --quick",
+        f"bench run --methods {shown} --dataset support2 --against published",
+    )
 
 
 def _check(name: str, path: Path) -> None:
