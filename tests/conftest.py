@@ -28,7 +28,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it
 
 MakeCohort = Callable[..., Cohort]
 # Files of twenty seconds and more of the processor, the longest first: begun last, one of them would run alone at the end.
-LONG = ("contract", "readme", "faults_run", "cluster", "run", "docs", "saved", "faults_tuning", "joint_trees", "suite_runs", "run_faults", "tune_runs",
+LONG = ("readme", "contract", "faults_run", "cluster", "docs", "run", "saved", "faults_tuning", "joint_trees", "suite_runs", "run_faults", "tune_runs",
         "results_reading", "learning_runs", "wheel", "null_rates", "shards", "faults_cells", "parts")  # fmt: skip
 
 

@@ -48,7 +48,10 @@ time_t time(time_t *kept) {
 }
 """
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler")
+pytestmark = [
+    pytest.mark.slow, pytest.mark.ci,
+    pytest.mark.skipif(sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler"),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from dask_cluster import Dask, can_hide, until
 import bench
 from bench import devices
 
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
+
 pytest.importorskip("distributed")
 
 PLUGINS = Path(__file__).parent / "plugins"

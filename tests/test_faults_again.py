@@ -13,6 +13,8 @@ from bench.core import BenchError
 from bench.execute import Event, How
 from bench.jobs import Job, Limits, lose_cell
 
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
+
 
 def kinds(events: list[Event]) -> list[str]:
     return [event.kind for event in events if event.kind != "step"]

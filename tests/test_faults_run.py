@@ -21,6 +21,8 @@ from faulty_runs import CELLS, METHODS, Tables, cells, start, tables, until, who
 
 from bench import store
 
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
+
 
 def workers(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     return [p for p in psutil.Process(process.pid).children() if "bench.execute.worker" in " ".join(p.cmdline())]

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import pytest
 from faulty_cells import FAULTY, WARDS
 
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
+
 
 class Case(NamedTuple):
     """settings: of `plugins/faulty.py`. failed: trials of both folds that count as failed. said: why. begun: how often `hits` was."""

@@ -173,6 +173,8 @@ def test_weights_put_right_what_is_unknown(rates: ModuleType, worlds: Any, rows:
     assert error[3] < 0.015
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_statements_of_a_whole_run_are_tried(rates: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     few = rates.null_weighted.expected(5, 1, 20), rates.null_weighted.expected(5, 2, 20)
     monkeypatch.setattr(rates.null_weighted, "expected", lambda folds, rows: few[rows - 1])
@@ -192,6 +194,8 @@ def test_statements_of_a_whole_run_are_tried(rates: ModuleType, monkeypatch: pyt
             assert (fixed.hits + trained.hits)[key] / count > 0.7, key
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_naive_tests_fire_far_too_often_and_the_corrected_one_does_not(rates: ModuleType) -> None:
     tally = rates.chunk("5x5", "learners", 0, 30, 2, ("procedure", "fresh", "naive"))
 

@@ -82,7 +82,9 @@ def test_two_methods_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_none_is_a_text_where_a_text_is_asked_for(tmp_path: Path) -> None:
     plug_in = tmp_path / "mine.py"
-    plug_in.write_text("class METHOD:\n    def __init__(self, mode: str = 'a', limit: float | None = 1.0): ...\n    def fit(self): ...\n")
+    plug_in.write_text(
+        "class METHOD:\n    def __init__(self, mode: str = 'a', limit: float | None = 1.0): ...\n    def fit(self): ...\n"
+    )
     assert registry.parse("methods", f"{plug_in}:mode=none:limit=None")[0].settings == {"mode": "none", "limit": None}
 
 

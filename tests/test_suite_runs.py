@@ -123,6 +123,8 @@ def test_a_failed_cell_leaves_its_claims_not_run_and_the_others_judged(tmp_path:
     assert seeds == {9}
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_stopped_and_started_again_a_suite_ends_with_the_same_table(done: Path, tmp_path: Path) -> None:
     written(tmp_path)
     start = [sys.executable, "-m", "bench", "run", "--suite", "mine.toml", "--workers", "1"]

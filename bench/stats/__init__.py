@@ -95,7 +95,7 @@ def score(
 
 def _means(evidence: Evidence) -> dict[str, pd.DataFrame]:
     plan = evidence.plan
-    ranked = [m for m in np.flatnonzero(plan.complete) if plan.labels[m] != BAYES]
+    ranked = [m for m in map(int, np.flatnonzero(plan.complete)) if plan.labels[m] != BAYES]
     labels = [plan.labels[m] for m in ranked]
     return {metric: pd.DataFrame(evidence.found.values[ranked, -1, k], index=labels) for k, metric in enumerate(PRIMARY)}
 
