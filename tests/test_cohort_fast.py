@@ -41,6 +41,8 @@ def columns(draw: st.DrawFn) -> list[str]:
     return cells[draw(st.sampled_from(list(cells)))]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 @settings(max_examples=70, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(columns(), min_size=6, max_size=6), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), st.booleans(), st.booleans()

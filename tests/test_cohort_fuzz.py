@@ -115,6 +115,8 @@ def lines(text: str) -> str:
 SEEN = {"refused": 0, "compared": 0, "other": 0}
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 @settings(max_examples=240, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(files())
 def test_tables(tmp_path_factory: pytest.TempPathFactory, file: tuple[bytes, str, str]) -> None:

@@ -14,6 +14,8 @@ from faulty_cells import FAULTY, done, planned, stored
 from bench.execute import Event, How
 from bench.jobs import Job, Limits
 
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
+
 # A worker with its libraries holds some 150 MB, the fault takes 600 more.
 LIMITS = Limits(timeout=10.0, memory=600_000_000)
 

@@ -78,6 +78,8 @@ def disturb(folder: Path, how: int, moment: float, undisturbed: bytes, in_write:
     return cut
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
 def test_a_stopped_run_goes_on(how: int, tmp_path: Path, undisturbed: bytes) -> None:
     disturb(tmp_path, how, 0.0, undisturbed, in_write=True)

@@ -114,6 +114,8 @@ def test_a_real_difference_is_found_and_none_is_invented_for_a_copy() -> None:
     assert ranks == [2, 1, 2]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_family_wise_error_is_near_its_level() -> None:
     simulations, alpha = 200, 0.05
     alarms = 0
