@@ -86,19 +86,19 @@ def page(found: Sequence[Judged], asked: Sequence[Question]) -> str:
     ranked = (
         real if len(real) > 1 else found
     )  # synthetic patients are no evidence: they are ranked only where there is nothing else
-    parts = [HEAD]
+    parts, tables = [HEAD], {one.results.dataset: table(one) for one in found}
     if len(ranked) > 1:
         warnings = tuple(
             dict.fromkeys(f"{one.results.dataset}: {text}" for one in ranked for text in notes.warnings(one.results))
         )
-        sheet, ranks = across.built({one.results.dataset: one.scoring for one in ranked}, warnings)
+        beside, ranks = across.built({one.results.dataset: one.scoring for one in ranked}, warnings)
         parts += [
-            overview(found, ranks, [one.results.dataset for one in ranked]),
-            *(markdown.render(table(one)) for one in found),
-            markdown.render(sheet),
+            overview(found, tables, ranks, [one.results.dataset for one in ranked]),
+            *map(markdown.render, tables.values()),
+            markdown.render(beside),
         ]
     else:
-        parts += [markdown.render(table(one)) for one in found]
+        parts += map(markdown.render, tables.values())
     if asked:
         parts.append(
             "## What these predictions say about the papers' claims\n\nEvery line is one comparison of two methods on the same patients, splits "
@@ -110,13 +110,13 @@ def page(found: Sequence[Judged], asked: Sequence[Question]) -> str:
     return "\n".join(parts)
 
 
-def overview(found: Sequence[Judged], ranks: pd.DataFrame, datasets: Sequence[str]) -> str:
+def overview(found: Sequence[Judged], made: Mapping[str, Sheet], ranks: pd.DataFrame, datasets: Sequence[str]) -> str:
     """All datasets in one table, the best mean rank of AUROC first; methods that are not ranked in all of them last, by AUROC. Those
-    that every dataset declined are left out. ranks: of these datasets, see `bench.stats.across.ranks`.
+    that every dataset declined are left out. made: each dataset's own table. ranks: of these datasets, see `bench.stats.across.ranks`.
     """
     place = ranks[ranks["metric"] == PRIMARY[0]].set_index("method")
     found = sorted(found, key=lambda one: (bool(one.results.note), -len(one.results.tasks)))
-    tables = [{row.name: row.entries[1:3] for row in table(one).blocks[0].rows()} for one in found]
+    tables = [{row.name: row.entries[1:3] for row in made[one.results.dataset].blocks[0].rows()} for one in found]
     scored = {m for one in found for m in one.scoring.scores.dropna(subset="value")["method"]}
     rest = [m for each in tables for m in each if m not in place.index and m in scored]
     rows: list[Row] = []
